@@ -1,0 +1,51 @@
+"""NumPy or torch: which one is this array, and on which device.
+
+torch is heavy and optional, so it is looked up among the modules that are already
+imported: if nobody imported torch, nothing can be a tensor.
+"""
+
+import sys
+
+from minimalml._core.optional import import_optional
+
+
+def import_torch(who):
+    """Import torch for ``who``, the estimator or function that the user called.
+
+    Raises
+    ------
+    ImportError
+        If torch is not installed, naming the command to type.
+    """
+    return import_optional("torch", who=who, extra="torch")
+
+
+def is_torch_tensor(array):
+    """Whether ``array`` is a torch tensor; never imports torch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(array, torch.Tensor)
+
+
+def is_dask_array(array):
+    """Whether ``array`` is a Dask array; never imports dask."""
+    dask_array = sys.modules.get("dask.array")
+    return dask_array is not None and isinstance(array, dask_array.Array)
+
+
+def resolve_device(device="auto"):
+    """Turn ``device`` into a ``torch.device``.
+
+    Parameters
+    ----------
+    device : str or torch.device, default="auto"
+        "auto" takes cuda where there is one, else mps, else the CPU.
+    """
+    import torch
+
+    if device != "auto":
+        return torch.device(device)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")

@@ -1,0 +1,39 @@
+"""scikit-learn's validation tools, those from private modules included.
+
+Every contrib package imports these private names; here it is done in one place, so
+that a move upstream is one edit.
+"""
+
+from sklearn.base import _fit_context
+from sklearn.utils._param_validation import (
+    HasMethods,
+    Hidden,
+    Interval,
+    InvalidParameterError,
+    Options,
+    StrOptions,
+    validate_params,
+)
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_is_fitted,
+    has_fit_parameter,
+    validate_data,
+)
+
+check_sample_weight = _check_sample_weight
+
+__all__ = [
+    "HasMethods",
+    "Hidden",
+    "Interval",
+    "InvalidParameterError",
+    "Options",
+    "StrOptions",
+    "_fit_context",
+    "check_is_fitted",
+    "check_sample_weight",
+    "has_fit_parameter",
+    "validate_data",
+    "validate_params",
+]

@@ -1,0 +1,3 @@
+"""Generators of data on which a method's claim can be seen."""
+
+__all__ = []

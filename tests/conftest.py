@@ -1,0 +1,38 @@
+"""Settings of the whole suite."""
+
+import os
+
+# Without it scikit-learn skips check_array_api_input; scipy reads it at import.
+os.environ.setdefault("SCIPY_ARRAY_API", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+QUIET = {
+    "deadline": None,  # cores are shared: a deadline would flake
+    "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large],
+}
+settings.register_profile("dev", max_examples=25, **QUIET)
+settings.register_profile("ci", max_examples=50, derandomize=True, **QUIET)
+settings.register_profile("thorough", max_examples=2000, **QUIET)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+
+@pytest.fixture
+def rng():
+    import numpy as np
+
+    return np.random.default_rng(0)
+
+
+def pytest_collection_modifyitems(items):
+    """Skip what needs an accelerator where there is none."""
+    gpu_items = [item for item in items if item.get_closest_marker("gpu")]
+    if not gpu_items:
+        return
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available() or torch.backends.mps.is_available():
+        return
+    for item in gpu_items:
+        item.add_marker(pytest.mark.skip(reason="no accelerator on this machine"))

@@ -1,0 +1,13 @@
+"""scikit-learn's checks that an estimator is allowed to fail, each with its reason.
+
+The checks run strictly: one that is listed here and passes fails the suite, so the
+list can't rot.
+"""
+
+# class name -> {check name: reason}
+EXPECTED_FAILED_CHECKS = {}
+
+
+def expected_failed_checks(estimator):
+    """Return the checks that ``estimator`` may fail, with reasons."""
+    return EXPECTED_FAILED_CHECKS.get(type(estimator).__name__, {})
