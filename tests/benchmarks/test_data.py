@@ -36,7 +36,7 @@ def test_a_kept_wheel_is_read_without_fetching(cache):
 def test_a_wheel_that_is_not_the_pinned_one_is_refused(cache, monkeypatch):
     monkeypatch.setitem(data.SHA256, "carrier==1.0", hashlib.sha256(b"").hexdigest())
     write_wheel(cache / "carrier==1.0", b"something else")
-    with pytest.raises(data.DataUnavailable, match="has sha256 .* should have"):
+    with pytest.raises(data.DataUnavailable, match=r"has sha256 .* should have"):
         data.wheel_member("carrier==1.0", "carrier/table.csv")
 
 
