@@ -1,6 +1,7 @@
 """The default networks, and what carries a user's network through pickling."""
 
 import copy
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -61,7 +62,7 @@ class MLP(nn.Module):
         super().__init__()
         widths = [n_features, *hidden_layer_sizes]
         self.blocks = nn.ModuleList()
-        for width, next_width in zip(widths, widths[1:], strict=False):
+        for width, next_width in pairwise(widths):
             layers = [nn.Linear(width, next_width)]
             if layer_norm:
                 layers.append(nn.LayerNorm(next_width))

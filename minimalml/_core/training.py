@@ -168,7 +168,7 @@ class TorchEstimatorMixin(CallbackSupportMixin):
         -------
         self
         """
-        torch = import_torch(type(self).__name__)
+        import_torch(type(self).__name__)
         from minimalml._core.torch_random import isolated_noise
         from minimalml._core.training_loop import train
 

@@ -9,15 +9,12 @@ from contextlib import nullcontext
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
-from torch.nn.utils import clip_grad_norm_
 
 from minimalml._core.arrays import resolve_device
 from minimalml._core.checkpoint import load_checkpoint, save_atomically
 from minimalml._core.distributed import make_strategy
 from minimalml._core.inference import evaluation_mode
-from minimalml._core.optimizers import make_optimizer
 from minimalml._core.samplers import make_sampler
-from minimalml._core.schedules import rate_factor
 from minimalml._core.torch_random import (
     get_noise_state,
     isolated_noise,
@@ -25,6 +22,7 @@ from minimalml._core.torch_random import (
 )
 from minimalml._core.training_data import TrainingData
 from minimalml._core.training_state import TrainingOptions, TrainingState
+from minimalml._core.training_update import Updater, make_optimizers
 from minimalml._core.weight_average import (
     BestState,
     WeightAverage,
@@ -72,7 +70,7 @@ class _Run:
     """One call of `train`."""
 
     def __init__(self, step, module, columns, options, state):
-        self.step, self.options = step, options
+        self.options = options
         self.device = resolve_device(options.device)
         dtype = getattr(torch, options.dtype)
         module.to(self.device, dtype).train()
@@ -82,21 +80,19 @@ class _Run:
         self.batch_size = options.rows_a_batch(self.data.n_rows)
         self.sampler = make_sampler(options.sampler, self.data.n_rows)
         self.strategy = make_strategy(options.strategy)
-        self.autocast, self.scaler = _precision(options.amp, self.device)
         self.best = BestState(module)
         self.is_stopped = self.is_diverged = False
-        self.compile_errors = ()
         self.state = TrainingState() if state is None else state
         self._prepare_state(module)
         if options.checkpoint is not None:
             self._resume(load_checkpoint(options.checkpoint))
-        self._prepare_network()
+        self.updater = Updater(step, options, self.state, self.strategy, self.device)
 
     def _prepare_state(self, module):
         """Fill a fresh state, or continue the one of an earlier run."""
         options, state = self.options, self.state
         state.module, state.data, state.sampler = module, self.data, self.sampler
-        state.renew_optimizers(self._make_optimizers(module))
+        state.renew_optimizers(make_optimizers(module, options))
         if options.weight_average is None:
             state.average = None
         elif state.average is None or state.average.kind != options.weight_average:
@@ -110,28 +106,6 @@ class _Run:
         if state.epoch > 0:
             self.best.keep(state.epoch)
         state.first_epoch, state.n_steps = state.epoch, 0
-
-    def _make_optimizers(self, module):
-        names = ("optimizer", "learning_rate", "weight_decay", "momentum", "decay_bias")
-        shared = {name: getattr(self.options, name) for name in names}
-        specifications = self.options.optimizers or [
-            {"parameters": module.parameters()}
-        ]
-        return [make_optimizer(**{**shared, **own}) for own in specifications]
-
-    def _prepare_network(self):
-        """Hand module and optimisers to the strategy and the compiler."""
-        options, state = self.options, self.state
-        self.rates = [[g["lr"] for g in o.param_groups] for o in state.optimizers]
-        self.parameters = [
-            [p for g in o.param_groups for p in g["params"]] for o in state.optimizers
-        ]
-        state.network, self.optimizers = self.strategy.setup(
-            state.module, state.optimizers
-        )
-        if options.compile:
-            self.compile_errors = (torch._dynamo.exc.TorchDynamoException,)
-            state.network = torch.compile(state.network, dynamic=False)
 
     def fit(self):
         """Run the epochs."""
@@ -159,18 +133,9 @@ class _Run:
         options, state = self.options, self.state
         if options.on_epoch_begin is not None:
             options.on_epoch_begin(state)
-        self.totals = {}
         order = self._order()
         n_batches = -(-len(order) // self.batch_size)
-        self.steps_an_epoch = -(-n_batches // options.accumulate)
-        group = []
-        for batch in self._batches(order):
-            group.append(batch)
-            if len(group) == options.accumulate:
-                self._step(group)
-                group = []
-        if group:
-            self._step(group)
+        self.updater.run_epoch(self._batches(order), n_batches)
         self._end_epoch(len(order))
 
     def _batches(self, order):
@@ -190,123 +155,6 @@ class _Run:
         if is_last_alone and batch_norms(self.state.module):
             return order[:-1]  # batch norm has no variance of a single row
         return order
-
-    def _step(self, group):
-        options, state = self.options, self.state
-        if options.schedule != "constant" or options.warmup_epochs > 0:
-            self._set_rates()
-        try:
-            self._update(group)
-        except self.compile_errors as error:
-            self._fall_back_to_eager(error)
-            self._update(group)
-        state.n_steps += 1
-        if state.average is not None:
-            state.average.after_step()
-        if options.after_step is not None:
-            options.after_step(state)
-
-    def _set_rates(self):
-        options = self.options
-        factor = rate_factor(
-            options.schedule,
-            self.state.n_steps,
-            self.steps_an_epoch * options.max_epochs,
-            self.steps_an_epoch * options.warmup_epochs,
-        )
-        for optimizer, rates in zip(self.optimizers, self.rates, strict=True):
-            for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate * factor
-
-    def _fall_back_to_eager(self, error):
-        self.compile_errors = ()
-        self.state.network = self.state.network._orig_mod
-        reason = str(error).strip().splitlines()[0]
-        warnings.warn(
-            f"compile=True failed, training goes on without it: {reason}",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-
-    def _update(self, group):
-        """Move the weights once by the gradients of a group of batches."""
-        if self.options.optimizer == "lbfgs":
-            return self._update_by_line_search(group[0])
-        self._forget_gradients()
-        n_rows = sum(batch.n_rows for batch in group)
-        for batch in group:
-            with self.autocast:
-                losses = self.step(batch, self.state)
-            if isinstance(losses, list):
-                return self._take_turns(losses, batch)
-            loss = _total(losses)
-            self._backward(loss, batch.share * (batch.n_rows / n_rows))
-            self._note(losses, loss, batch)
-        for index in range(len(self.optimizers)):
-            self._apply(index)
-
-    def _take_turns(self, turns, batch):
-        """Let each optimiser of a list move its own weights by its own loss."""
-        if self.options.accumulate > 1:
-            raise ValueError(
-                "accumulate must be 1 where optimisers take turns, got "
-                f"{self.options.accumulate}."
-            )
-        losses = {}
-        for index, closure in turns:
-            self._forget_gradients()
-            with self.autocast:
-                loss = closure()
-            self._backward(loss, batch.share)
-            self._apply(index)
-            losses[f"loss_{index}"] = loss.detach()
-        self._note(losses, _total(losses), batch)
-
-    def _update_by_line_search(self, batch):
-        """Let an optimiser that evaluates the loss several times move the weights."""
-
-        def closure():
-            self._forget_gradients()
-            with self.autocast:
-                loss = _total(self.step(batch, self.state))
-            self._backward(loss, batch.share)
-            return loss
-
-        loss = self.optimizers[0].step(closure)
-        self._note(loss, loss, batch)
-
-    def _forget_gradients(self):
-        for optimizer in self.optimizers:
-            optimizer.zero_grad()
-
-    def _backward(self, loss, share):
-        if share != 1.0:
-            loss = loss * share
-        if self.scaler is not None:
-            loss = self.scaler.scale(loss)
-        self.strategy.backward(loss)
-
-    def _apply(self, index):
-        """Step one optimiser, with clipped gradients."""
-        optimizer, limit = self.optimizers[index], self.options.gradient_clip
-        if self.scaler is not None and limit is not None:
-            self.scaler.unscale_(optimizer)
-        if limit is not None:
-            clip_grad_norm_(self.parameters[index], limit, foreach=True)
-        if self.scaler is None:
-            optimizer.step()
-        else:
-            self.scaler.step(optimizer)
-            self.scaler.update()
-
-    def _note(self, losses, loss, batch):
-        """Add to the sums over the epoch, on the device."""
-        weight = batch.share * batch.n_rows
-        named = {**losses, "loss": loss} if isinstance(losses, dict) else {"loss": loss}
-        for name, value in named.items():
-            if name not in self.totals:
-                self.totals[name] = torch.zeros((), device=self.device)
-            self.totals[name].add_(value.detach(), alpha=weight)
 
     def _end_epoch(self, n_rows):
         options, state = self.options, self.state
@@ -334,7 +182,8 @@ class _Run:
     def _measure(self, n_rows):
         """Fetch losses and score from the device at once; None if not finite."""
         options, state = self.options, self.state
-        parts = [self.strategy.all_reduce(t) / n_rows for t in self.totals.values()]
+        totals = self.updater.totals
+        parts = [self.strategy.all_reduce(t) / n_rows for t in totals.values()]
         weights = torch.stack(
             torch._foreach_norm(list(state.module.parameters()), ord=float("inf"))
         )
@@ -345,9 +194,9 @@ class _Run:
         dtype = torch.float32 if self.device.type == "mps" else torch.float64
         parts = torch.stack([p.to(self.device, dtype) for p in parts])
         values = parts.tolist()
-        n_losses = len(self.totals)
+        n_losses = len(totals)
         is_finite = all(abs(v) < float("inf") for v in values[: n_losses + 1])
-        losses = dict(zip(self.totals, values, strict=False)) if is_finite else None
+        losses = dict(zip(totals, values, strict=False)) if is_finite else None
         return losses, values[-1] if options.validate is not None else None
 
     def _write_down(self, losses, score):
@@ -406,7 +255,7 @@ class _Run:
         state, batches = self.state, self._batches(self._order())
         with fresh_batch_statistics(state.module), torch.no_grad():
             for batch in batches:
-                losses = self.step(batch, state)
+                losses = self.updater.step(batch, state)
                 for _, closure in losses if isinstance(losses, list) else ():
                     closure()
 
@@ -441,11 +290,6 @@ class _Run:
         return {"n_rows": self.data.n_rows, "batch_size": self.batch_size}
 
 
-def _total(losses):
-    """Return what is minimised."""
-    return sum(losses.values()) if isinstance(losses, dict) else losses
-
-
 def _line(state, losses):
     """Return what an epoch prints."""
     parts = [f"epoch {state.epoch}", f"loss {state.loss_curve[-1]:.6g}"]
@@ -453,17 +297,3 @@ def _line(state, losses):
     if state.validation_scores:
         parts.append(f"validation score {state.validation_scores[-1]:.6g}")
     return "  ".join(parts)
-
-
-def _precision(amp, device):
-    """Return the context of mixed precision, and the scaler that float16 needs."""
-    if not amp:
-        return nullcontext(), None
-    if amp == "float16":
-        if device.type != "cuda":
-            raise ValueError(
-                f"amp='float16' needs a cuda device, got {device}: use amp=True, which "
-                "is bfloat16."
-            )
-        return torch.autocast("cuda", torch.float16), torch.amp.GradScaler("cuda")
-    return torch.autocast(device.type, torch.bfloat16), None
