@@ -79,7 +79,7 @@ def _make_lbfgs(groups, learning_rate, weight_decay):
     parameters = [p for group in groups for p in group["params"]]
     # One iteration a call: an epoch is then one iteration, and each can be stopped.
     return torch.optim.LBFGS(
-        parameters, lr=learning_rate, max_iter=1, max_eval=25,
+        parameters, lr=learning_rate, max_iter=1, max_eval=25, tolerance_change=1e-14,
         line_search_fn="strong_wolfe",
     )  # fmt: skip
 

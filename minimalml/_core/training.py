@@ -11,7 +11,7 @@ and several processes come with it::
         @with_callbacks
         @_fit_context(prefer_skip_nested_validation=True)
         def fit(self, X, y, sample_weight=None):
-            X, y = validate_data(self, X, y, reset=not self._continues())
+            X, y = validate_data(self, X, y, reset=not self._continues(), ...)
             return self._fit_network({"X": X, "y": y, "weight": sample_weight}, X, y)
 
         def _build_network(self):
