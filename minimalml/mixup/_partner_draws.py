@@ -1,7 +1,8 @@
 """The three ways to draw partners: sorted labels, blocks of candidates, neighbours.
 
-All of them see the candidates in one order, by group and then by label, so that the
-candidates of a query are the positions [first, left_stop) and [right_start, last).
+All of them see the candidates in one order, by group and then by label. A query's own
+group is one segment of positions, and of it all before ``left_stop`` and all from
+``right_start`` on are its candidates.
 """
 # SPDX-License-Identifier: BSD-3-Clause
 
@@ -54,12 +55,15 @@ class Candidates(NamedTuple):
         The single column that the kernel sees, if it sees a single one.
     weight_prefix : array of shape (n_candidates + 1,) or None
         Sums of weights.
+    offsets : array of shape (n_groups + 1,)
+        Position at which each group begins, and the end.
     """
 
     rows: object
     weights: object
     sorted_y: object
     weight_prefix: object
+    offsets: object
 
 
 class Queries(NamedTuple):
@@ -68,15 +72,17 @@ class Queries(NamedTuple):
     Attributes
     ----------
     rows : array of shape (n_queries,)
-    first, left_stop, right_start, last : arrays of shape (n_queries,)
-        Candidates are the positions [first, left_stop) and [right_start, last).
+    segment : array of shape (n_queries,)
+        Number of the row's group.
+    left_stop, right_start : arrays of shape (n_queries,)
+        Its candidates lie before the one or from the other on; they differ by one where
+        the row itself is excluded.
     """
 
     rows: object
-    first: object
+    segment: object
     left_stop: object
     right_start: object
-    last: object
 
     def take(self, picked):
         """Queries at the places ``picked``."""
@@ -153,10 +159,10 @@ def draw_by_sorting(view, candidates, queries, seeds, n_threads=None):
     xp = namespace(seeds)
     kernels, _ = _kernels(seeds)
     n_threads = effective_n_threads(len(seeds), SECONDS_PER_SORTED_DRAW, n_threads)
-    positions = xp.empty_like(queries.first)
+    positions = xp.empty_like(queries.rows)
     arguments = (
         candidates.sorted_y, candidates.weight_prefix, view.features[queries.rows, 0],
-        *queries[1:],
+        candidates.offsets, *queries[1:],
     )  # fmt: skip
     if view.reach == 0.0:
         kernels.sample_partners_sorted(*arguments, seeds, positions, n_threads)
@@ -193,8 +199,8 @@ def draw_by_blocks(views, candidates, queries, seeds, n_threads=None):
     """
     xp = namespace(seeds)
     # by group, so that a block of queries meets few groups of candidates
-    order = xp.argsort(queries.first, stable=True)
-    positions = xp.full_like(queries.first, -1)
+    order = xp.argsort(queries.segment, stable=True)
+    positions = xp.full_like(queries.rows, -1)
     for block in gen_batches(len(seeds), QUERY_BLOCK):
         picked = order[block]
         positions[picked] = _draw_block(
@@ -208,8 +214,9 @@ def _draw_block(views, candidates, queries, seeds, n_threads):
     _, kernels = _kernels(seeds)
     low, high = 0, len(candidates.rows)
     if xp is np:
-        low, high = int(queries.first.min()), int(queries.last.max())
-    positions = xp.full_like(queries.first, -1)
+        offsets = candidates.offsets
+        low, high = offsets[queries.segment.min()], offsets[queries.segment.max() + 1]
+    positions = xp.full_like(queries.rows, -1)
     log_total = None
     # Blocks start at fixed places: a draw doesn't depend on who else is in the batch.
     for start in range(low - low % CANDIDATE_BLOCK, high, CANDIDATE_BLOCK):
@@ -224,8 +231,8 @@ def _draw_block(views, candidates, queries, seeds, n_threads):
             log_weight = xp.log(candidates.weights[start:stop])
         counter = BLOCKS_COUNTER + 2 * (start // CANDIDATE_BLOCK)
         kernels.update_reservoir(
-            log_kernel, log_weight, start, counter, *queries[1:], seeds, log_total,
-            positions, _threads_for(log_kernel, n_threads),
+            log_kernel, log_weight, start, counter, candidates.offsets, *queries[1:],
+            seeds, log_total, positions, _threads_for(log_kernel, n_threads),
         )  # fmt: skip
     return positions
 
@@ -268,15 +275,14 @@ def draw_by_neighbors(views, candidates, queries, seeds, n_neighbors, n_threads=
     Parameters and result are those of `draw_by_blocks`, with ``n_neighbors`` candidates
     kept a query. A tree is built for each group that the queries belong to.
     """
-    positions = np.full_like(queries.first, -1)
+    positions = np.full_like(queries.rows, -1)
     features = [_dense(view.features) for view in views]
-    order = np.argsort(queries.first, stable=True)
-    starts = np.flatnonzero(np.diff(queries.first[order], prepend=-1))
+    order = np.argsort(queries.segment, stable=True)
+    starts = np.flatnonzero(np.diff(queries.segment[order], prepend=-1))
     for asking in np.split(order, starts[1:]):
-        first, last = queries.first[asking[0]], queries.last[asking[0]]
-        if first == last:
+        tree = _tree(features, candidates, queries.segment[asking[0]])
+        if tree is None:
             continue
-        tree = _tree(features, candidates, first, last)
         for block in gen_batches(len(asking), QUERY_BLOCK):
             picked = asking[block]
             asked = queries.take(picked)
@@ -290,18 +296,18 @@ def draw_by_neighbors(views, candidates, queries, seeds, n_neighbors, n_threads=
 def near_positions(views, candidates, query, n_neighbors):
     """Positions and log masses of the candidates near a single query."""
     features = [_dense(view.features) for view in views]
-    first, last = int(query.first[0]), int(query.last[0])
-    if first == last:
+    tree = _tree(features, candidates, query.segment[0])
+    if tree is None:
         return np.empty(0, dtype=np.intp), np.empty(0)
-    tree = _tree(features, candidates, first, last)
     near, log_mass = _near_candidates(
         views, features, tree, candidates, query, n_neighbors
     )
     return near[0], log_mass[0]
 
 
-def _tree(features, candidates, first, last):
-    return KDTree(np.hstack([f[candidates.rows[first:last]] for f in features]))
+def _tree(features, candidates, segment):
+    rows = candidates.rows[candidates.offsets[segment] : candidates.offsets[segment + 1]]
+    return KDTree(np.hstack([f[rows] for f in features])) if len(rows) else None
 
 
 def _near_candidates(views, features, tree, candidates, queries, n_neighbors):
@@ -312,7 +318,9 @@ def _near_candidates(views, features, tree, candidates, queries, n_neighbors):
     own = np.where(queries.right_start > queries.left_stop, queries.left_stop, -1)
     k = min(n_neighbors + int((own >= 0).any()), tree.data.shape[0])
     points = np.hstack([f[queries.rows] for f in features])
-    near = queries.first[:, None] + tree.query(points, k=k, return_distance=False)
+    near = candidates.offsets[queries.segment][:, None] + tree.query(
+        points, k=k, return_distance=False
+    )
     # a query's own row goes last; the sort is stable: the others stay nearest first
     is_own = near == own[:, None]
     order = np.argsort(is_own, axis=1, stable=True)[:, :n_neighbors]
@@ -334,10 +342,10 @@ def _near_candidates(views, features, tree, candidates, queries, n_neighbors):
 def _draw_column(near, log_mass, seeds, n_threads):
     n_queries, n_near = near.shape
     column = np.full(n_queries, -1, dtype=np.intp)
-    begin, end = np.zeros_like(column), np.full_like(column, n_near)
+    segment, end = np.zeros_like(column), np.full_like(column, n_near)
     _target_kernel_blocks.update_reservoir(
-        log_mass, np.zeros(n_near), 0, BLOCKS_COUNTER, begin, end, end, end, seeds,
-        np.full(n_queries, -math.inf), column, _threads_for(log_mass, n_threads),
+        log_mass, np.zeros(n_near), 0, BLOCKS_COUNTER, np.array([0, n_near]), segment,
+        end, end, seeds, np.full(n_queries, -math.inf), column, _threads_for(log_mass, n_threads),
     )  # fmt: skip
     chosen = np.take_along_axis(near, column.clip(min=0)[:, None], axis=1)[:, 0]
     return np.where(column >= 0, chosen, -1)

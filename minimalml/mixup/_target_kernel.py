@@ -265,13 +265,14 @@ class TargetKernelSampler:
                 self._views, candidates, queries, self.max_neighbors
             )
         else:
-            positions = xp.arange(len(candidates.rows), **on_device(rows))
-            log_mass = compute_log_kernel(self._views, rows, candidates.rows)[0]
+            first, last = (int(candidates.offsets[queries.segment[0] + k]) for k in (0, 1))
+            positions = xp.arange(first, last, **on_device(rows))
+            near = candidates.rows[positions]
+            log_mass = compute_log_kernel(self._views, rows, near)[0]
             if candidates.weights is not None:
-                log_mass = log_mass + xp.log(candidates.weights)
-            on_left = (positions >= queries.first) & (positions < queries.left_stop)
-            on_right = (positions >= queries.right_start) & (positions < queries.last)
-            log_mass[~(on_left | on_right)] = -math.inf
+                log_mass = log_mass + xp.log(candidates.weights[positions])
+            if queries.right_start[0] > queries.left_stop[0]:
+                log_mass[queries.left_stop[0] - first] = -math.inf
         result = xp.zeros(self.n_samples_, dtype=log_mass.dtype, **on_device(rows))
         if len(positions) == 0 or log_mass.max() == -math.inf:
             result[i] = 1.0
@@ -329,12 +330,13 @@ class TargetKernelSampler:
             rows = order[positive]
             weights = weights[rows]
             prefix = xp.concat([weights[:1] * 0, xp.cumsum(weights, 0)])
-        self._codes, self._offsets = codes, None
-        if codes is not None:
-            sizes = xp.bincount(codes[rows], minlength=int(codes.max()) + 1)
-            self._offsets = xp.concat([sizes[:1] * 0, xp.cumsum(sizes, 0)])
+        self._codes = codes
+        in_group = xp.zeros_like(rows) if codes is None else codes[rows]
+        n_groups = 1 if codes is None else int(codes.max()) + 1
+        sizes = xp.bincount(in_group, minlength=n_groups)
+        offsets = xp.concat([sizes[:1] * 0, xp.cumsum(sizes, 0)])
         sorted_y = features[rows, 0] if self._is_sorted else None
-        self._candidates = Candidates(rows, weights, sorted_y, prefix)
+        self._candidates = Candidates(rows, weights, sorted_y, prefix, offsets)
 
     def _queries(self, rows):
         """Where the candidates of each row lie."""
@@ -345,13 +347,8 @@ class TargetKernelSampler:
             right_start = left_stop + 1
         elif self.exclude_self:
             right_start = left_stop + 1 * self._is_candidate[rows]
-        if self._codes is None:
-            first = xp.zeros_like(rows)
-            last = xp.full_like(rows, len(self._candidates.rows))
-        else:
-            first = self._offsets[self._codes[rows]]
-            last = self._offsets[self._codes[rows] + 1]
-        return Queries(rows, first, left_stop, right_start, last)
+        segment = xp.zeros_like(rows) if self._codes is None else self._codes[rows]
+        return Queries(rows, segment, left_stop, right_start)
 
     def _draw(self, rows, seeds, n_threads):
         queries = self._queries(rows)

@@ -84,10 +84,10 @@ def update_reservoir(
     const double[::1] log_weight,       # IN of the block's candidates
     Py_ssize_t block_start,             # IN position of the block's first candidate
     Py_ssize_t counter,                 # IN random numbers that each stream has used
-    const Py_ssize_t[::1] first,        # IN candidates of a query: [first, left_stop)
-    const Py_ssize_t[::1] left_stop,    # IN   on its left and
-    const Py_ssize_t[::1] right_start,  # IN   [right_start, last) on its right
-    const Py_ssize_t[::1] last,         # IN
+    const Py_ssize_t[::1] offsets,      # IN (n_segments + 1,) where segments begin
+    const Py_ssize_t[::1] segment,      # IN of each query
+    const Py_ssize_t[::1] left_stop,    # IN candidates in its segment lie before it
+    const Py_ssize_t[::1] right_start,  # IN   or from it on
     const uint64_t[::1] seeds,          # IN one stream a query
     double[::1] log_total,              # INOUT log mass so far, -inf at first
     Py_ssize_t[::1] out,                # INOUT position chosen so far, -1 at first
@@ -103,7 +103,7 @@ def update_reservoir(
     for q in prange(n_queries, nogil=True, schedule="static", num_threads=n_threads):
         update_row(
             &log_kernel[q, 0], &log_weight[0], log_weight.shape[0], block_start,
-            first[q], left_stop[q], right_start[q], last[q],
+            offsets[segment[q]], left_stop[q], right_start[q], offsets[segment[q] + 1],
             uniform(seeds[q], counter + 1), uniform(seeds[q], counter + 2),
             &log_total[q], &out[q],
         )

@@ -25,10 +25,10 @@ def update_reservoir(
     log_weight,
     block_start,
     counter,
-    first,
+    offsets,
+    segment,
     left_stop,
     right_start,
-    last,
     seeds,
     log_total,
     out,
@@ -38,6 +38,7 @@ def update_reservoir(
 
     Uses the random numbers ``counter + 1`` and ``counter + 2`` of each stream.
     """
+    first, last = offsets[segment], offsets[segment + 1]
     positions = block_start + torch.arange(len(log_weight), device=log_kernel.device)
     on_left = (positions >= first[:, None]) & (positions < left_stop[:, None])
     on_right = (positions >= right_start[:, None]) & (positions < last[:, None])
@@ -47,7 +48,7 @@ def update_reservoir(
     has_mass = highest > -math.inf
     highest = torch.where(has_mass, highest, torch.zeros_like(highest))
     cumulative = torch.cumsum(torch.exp(log_kernel - highest[:, None]), dim=1)
-    mass = cumulative[:, -1]
+    mass = cumulative[:, -1].contiguous()
     log_mass = highest + torch.log(mass)  # -inf for an empty block
 
     share = torch.exp(log_total - torch.where(has_mass, log_mass, log_total))

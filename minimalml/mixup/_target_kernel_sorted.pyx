@@ -162,10 +162,10 @@ def sample_partners_sorted(
     const double[::1] sorted_y,          # IN labels in bandwidths, ascending per segment
     const double[::1] weight_prefix,     # IN (n + 1,) sums of weights, or None
     const double[::1] query_y,           # IN best ascending: the search starts nearby
-    const Py_ssize_t[::1] first,         # IN candidates of a query: [first, left_stop)
-    const Py_ssize_t[::1] left_stop,     # IN   on its left and
-    const Py_ssize_t[::1] right_start,   # IN   [right_start, last) on its right
-    const Py_ssize_t[::1] last,          # IN
+    const Py_ssize_t[::1] offsets,       # IN (n_segments + 1,) where segments begin
+    const Py_ssize_t[::1] segment,       # IN of each query
+    const Py_ssize_t[::1] left_stop,     # IN candidates in its segment lie before it
+    const Py_ssize_t[::1] right_start,   # IN   or from it on
     const uint64_t[::1] seeds,           # IN one stream a query
     Py_ssize_t[::1] out,                 # OUT position; -1 no candidate, -2 no weight
     int n_threads,
@@ -175,7 +175,7 @@ def sample_partners_sorted(
     cdef Py_ssize_t b
     for b in prange(n_blocks, nogil=True, schedule="dynamic", num_threads=n_threads):
         _draw_block(
-            sorted_y, weight_prefix, query_y, first, left_stop, right_start, last,
+            sorted_y, weight_prefix, query_y, offsets, segment, left_stop, right_start,
             seeds, out, b * BLOCK, min((b + 1) * BLOCK, out.shape[0]),
         )
 
@@ -184,10 +184,10 @@ cdef void _draw_block(
     const double[::1] sorted_y,
     const double[::1] weight_prefix,
     const double[::1] query_y,
-    const Py_ssize_t[::1] first,
+    const Py_ssize_t[::1] offsets,
+    const Py_ssize_t[::1] segment,
     const Py_ssize_t[::1] left_stop,
     const Py_ssize_t[::1] right_start,
-    const Py_ssize_t[::1] last,
     const uint64_t[::1] seeds,
     Py_ssize_t[::1] out,
     Py_ssize_t begin,
@@ -203,8 +203,8 @@ cdef void _draw_block(
         right[q], left[q] = right_start[begin], left_stop[begin]
     for q in range(begin, end):
         out[q] = draw_gaussian(
-            y, prefix, query_y[q], first[q], left_stop[q], right_start[q], last[q],
-            seeds[q], right, left,
+            y, prefix, query_y[q], offsets[segment[q]], left_stop[q], right_start[q],
+            offsets[segment[q] + 1], seeds[q], right, left,
         )
 
 
@@ -236,10 +236,10 @@ def sample_partners_window(
     const double[::1] sorted_y,          # IN labels in bandwidths, ascending per segment
     const double[::1] weight_prefix,     # IN (n + 1,) sums of weights, or None
     const double[::1] query_y,           # IN
-    const Py_ssize_t[::1] first,         # IN as above
+    const Py_ssize_t[::1] offsets,       # IN as above
+    const Py_ssize_t[::1] segment,       # IN
     const Py_ssize_t[::1] left_stop,     # IN
     const Py_ssize_t[::1] right_start,   # IN
-    const Py_ssize_t[::1] last,          # IN
     double reach,                        # IN 1 for the tophat kernel, inf for uniform
     const uint64_t[::1] seeds,           # IN one stream a query
     Py_ssize_t[::1] out,                 # OUT position; -1 no candidate, -2 no weight
@@ -255,6 +255,6 @@ def sample_partners_window(
         out.shape[0], nogil=True, schedule="static", num_threads=n_threads
     ):
         out[q] = draw_in_window(
-            y, prefix, query_y[q], reach, first[q], left_stop[q], right_start[q],
-            last[q], seeds[q],
+            y, prefix, query_y[q], reach, offsets[segment[q]], left_stop[q],
+            right_start[q], offsets[segment[q] + 1], seeds[q],
         )

@@ -80,16 +80,16 @@ def sample_partners_sorted(
     sorted_y,
     weight_prefix,
     query_y,
-    first,
+    offsets,
+    segment,
     left_stop,
     right_start,
-    last,
     seeds,
     out,
     n_threads=1,
 ):
     """Draw a position for each query with probability ~ weight * exp(-distance^2/2)."""
-    dtype = query_y.dtype
+    dtype, first, last = query_y.dtype, offsets[segment], offsets[segment + 1]
     n_shells = 1 + math.ceil(
         math.sqrt(NEGLIGIBLE_EXPONENT + math.log(len(sorted_y) + 1))
         * math.sqrt(2)
@@ -106,11 +106,21 @@ def sample_partners_sorted(
     def shells(bound):  # (n_queries,) -> (n_queries, n_shells)
         return bound[:, None].expand_as(reach)
 
-    origin = shells(query_y)
-    right = _first_past(
-        sorted_y, shells(right_start), shells(last), origin, reach, False
-    )
-    left = _first_past(sorted_y, shells(first), shells(left_stop), origin, -reach, True)
+    if len(offsets) == 2:
+        # Labels ascend as a whole. An edge that rounding moves by one label is harmless:
+        # shells only need to cover each row once.
+        right = torch.searchsorted(sorted_y, query_y[:, None] + reach)
+        left = torch.searchsorted(sorted_y, query_y[:, None] - reach, right=True)
+        right = torch.maximum(right, right_start[:, None])
+        left = torch.minimum(left, left_stop[:, None])
+    else:
+        origin = shells(query_y)
+        right = _first_past(
+            sorted_y, shells(right_start), shells(last), origin, reach, False
+        )
+        left = _first_past(
+            sorted_y, shells(first), shells(left_stop), origin, -reach, True
+        )
     right = torch.cat([right_start[:, None], right], dim=1)
     left = torch.cat([left_stop[:, None], left], dim=1)
 
@@ -119,7 +129,9 @@ def sample_partners_sorted(
     end = torch.stack([right[:, 1:], left[:, :-1]], dim=2).flatten(1)
     bound = torch.exp(-0.5 * starts[:-1] ** 2).repeat_interleave(2)
     cumulative = torch.cumsum(bound * _mass(weight_prefix, begin, end, dtype), dim=1)
-    total = cumulative[:, -1]
+    total = cumulative[:, -1].contiguous()
+    heaviest = torch.searchsorted(cumulative, total[:, None])  # last shell with rows
+    heaviest = heaviest.clamp(max=2 * n_shells - 1)
 
     empty = (left_stop == first) & (right_start == last)
     out.fill_(UNDECIDED)
@@ -128,8 +140,7 @@ def sample_partners_sorted(
     for counter in range(0, 3 * MAX_ROUNDS, 3):
         u = (total * uniform(seeds, counter + 1, dtype))[:, None]
         shell = torch.searchsorted(cumulative, u, right=True)
-        heaviest = torch.searchsorted(cumulative, total[:, None])  # last with rows
-        shell = torch.minimum(shell, heaviest).clamp(max=2 * n_shells - 1)
+        shell = torch.minimum(shell, heaviest)
         lower, upper = begin.gather(1, shell)[:, 0], end.gather(1, shell)[:, 0]
         upper = torch.maximum(upper, lower + 1)  # of queries that wait for nothing
         row = _row_at(weight_prefix, lower, upper, uniform(seeds, counter + 2, dtype))
@@ -146,17 +157,17 @@ def sample_partners_window(
     sorted_y,
     weight_prefix,
     query_y,
-    first,
+    offsets,
+    segment,
     left_stop,
     right_start,
-    last,
     reach,
     seeds,
     out,
     n_threads=1,
 ):
     """Draw a position for each query by weight among labels within ``reach``."""
-    dtype = query_y.dtype
+    dtype, first, last = query_y.dtype, offsets[segment], offsets[segment + 1]
     low = _first_past(sorted_y, first, left_stop, query_y, -reach, False)
     high = _first_past(sorted_y, right_start, last, query_y, reach, True)
     left_mass = _mass(weight_prefix, low, left_stop, dtype)
