@@ -76,7 +76,7 @@ def check_weights(sample_weight, labels):
     return weights
 
 
-def check_indices(indices, n_samples, like):
+def check_indices(indices, n_samples, like, name="indices"):
     """Return row numbers as integers in [0, n_samples), where ``like`` is."""
     xp = namespace(like)
     if indices is None:
@@ -92,7 +92,7 @@ def check_indices(indices, n_samples, like):
         outside = is_integer and ((indices < 0) | (indices >= n_samples)).any()
     if not is_integer or indices.ndim != 1 or outside:
         raise ValueError(
-            f"indices must be a list of row numbers from 0 to {n_samples - 1}, "
+            f"{name} must be a list of row numbers from 0 to {n_samples - 1}, "
             f"got {indices!r}."
         )
     return indices.astype(np.intp) if xp is np else indices.to(xp.int64)

@@ -85,7 +85,7 @@ class Queries(NamedTuple):
     right_start: object
 
     def take(self, picked):
-        """Queries at the places ``picked``."""
+        """Return the queries at the places ``picked``."""
         return Queries(*(part[picked] for part in self))
 
 
@@ -122,7 +122,7 @@ def draw_seeds(n_draws, random_state, like):
 
 
 def _kernels(like):
-    """The pair of kernel modules for NumPy arrays, or the one for tensors."""
+    """Return the kernels by sorting and by blocks, for NumPy or for tensors."""
     if is_torch_tensor(like):
         from minimalml.mixup import (
             _target_kernel_blocks_torch,
@@ -306,7 +306,9 @@ def near_positions(views, candidates, query, n_neighbors):
 
 
 def _tree(features, candidates, segment):
-    rows = candidates.rows[candidates.offsets[segment] : candidates.offsets[segment + 1]]
+    rows = candidates.rows[
+        candidates.offsets[segment] : candidates.offsets[segment + 1]
+    ]
     return KDTree(np.hstack([f[rows] for f in features])) if len(rows) else None
 
 

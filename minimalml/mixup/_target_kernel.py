@@ -265,7 +265,9 @@ class TargetKernelSampler:
                 self._views, candidates, queries, self.max_neighbors
             )
         else:
-            first, last = (int(candidates.offsets[queries.segment[0] + k]) for k in (0, 1))
+            first, last = (
+                int(candidates.offsets[queries.segment[0] + k]) for k in (0, 1)
+            )
             positions = xp.arange(first, last, **on_device(rows))
             near = candidates.rows[positions]
             log_mass = compute_log_kernel(self._views, rows, near)[0]
@@ -289,7 +291,9 @@ class TargetKernelSampler:
         """Features in units of the bandwidth, for each of the kernels to multiply."""
         views = []
         if self.metric != "input":
-            views.append(in_bandwidths(labels, self.bandwidth, self.kernel, "bandwidth"))
+            views.append(
+                in_bandwidths(labels, self.bandwidth, self.kernel, "bandwidth")
+            )
         if self.metric != "target":
             if X is None:
                 raise ValueError(f"metric={self.metric!r} needs X, got None.")

@@ -26,7 +26,7 @@ def _shift_right(z, bits):
 
 
 def uniform(seeds, counter, dtype=torch.float64):
-    """Number ``counter`` of each stream in [0, 1): splitmix64."""
+    """Return number ``counter`` of each stream in [0, 1): splitmix64."""
     offset = (counter * GOLDEN + 2**63) % 2**64 - 2**63
     z = seeds + offset
     z = (z ^ _shift_right(z, 30)) * FIRST_FACTOR
