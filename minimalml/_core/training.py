@@ -183,6 +183,7 @@ class TorchEstimatorMixin(CallbackSupportMixin):
             self._training_state = None
             with isolated_noise(resolve_device(self.device), init_seed):
                 self.module_ = self._build_network()
+        self._on_network_ready()
         options = {
             **self._training_options(partial),
             **self._validation_options(columns, X, stratify, split_seed),
@@ -200,6 +201,9 @@ class TorchEstimatorMixin(CallbackSupportMixin):
             )
             self._keep(state)
         return self
+
+    def _on_network_ready(self):
+        """Check ``module_``, or attach to it, before it trains; nothing by default."""
 
     def _training_options(self, partial=False):
         """Return what the public parameters tell the loop."""

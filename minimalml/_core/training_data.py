@@ -62,12 +62,24 @@ class TrainingData:
     in_memory_limit : int
         Bytes above which the columns stay where they are, and only chunks of rows are
         copied to the device.
+
+    Attributes
+    ----------
+    n_rows : int
+        Number of training rows.
+
+    columns : dict of str to array
+        Tensors of the training rows on the device if ``is_in_memory``, else all rows as
+        they were given.
+
+    training_rows : array of int or None
+        The parameter ``rows``.
     """
 
     def __init__(
         self, columns, device, dtype, rows=None, in_memory_limit=IN_MEMORY_LIMIT
     ):
-        self.device, self.dtype = device, dtype
+        self.device, self.dtype, self.training_rows = device, dtype, rows
         columns = {name: c for name, c in columns.items() if c is not None}
         n_all = len(next(iter(columns.values())))
         self.n_rows = n_all if rows is None else len(rows)
@@ -114,7 +126,8 @@ class TrainingData:
             Rows a batch; the last one has the rest.
 
         extend : callable, default=None
-            ``extend(indices) -> dict`` adds columns for a whole chunk at once.
+            ``extend(indices, columns) -> dict`` adds or replaces columns of a whole
+            chunk at once; the indices are on the CPU.
 
         rank, world_size : int
             Which share of each batch this process takes, of how many. A batch with
@@ -125,7 +138,7 @@ class TrainingData:
             columns = self.take(indices)
             columns["indices"] = self._to_device(indices)
             if extend is not None:
-                columns.update(extend(columns["indices"]))
+                columns.update(extend(indices, columns))
             parts = [column.split(batch_size) for column in columns.values()]
             for values in zip(*parts, strict=True):
                 batch = Batch(**dict(zip(columns, values, strict=True)))

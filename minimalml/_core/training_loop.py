@@ -92,6 +92,7 @@ class _Run:
         """Fill a fresh state, or continue the one of an earlier run."""
         options, state = self.options, self.state
         state.module, state.data, state.sampler = module, self.data, self.sampler
+        state.batch_size = self.batch_size
         state.renew_optimizers(make_optimizers(module, options))
         if options.weight_average is None:
             state.average = None
@@ -143,7 +144,7 @@ class _Run:
         return self.data.batches(
             order,
             self.batch_size,
-            extend=extend and (lambda indices: extend(indices, self.state)),
+            extend=extend and (lambda *chunk: extend(*chunk, self.state)),
             rank=self.strategy.rank,
             world_size=self.strategy.world_size,
         )

@@ -39,8 +39,9 @@ class TrainingOptions:
         "permutation", "sequential", "replacement", or an object as in `samplers`.
 
     extend : callable or None
-        ``extend(indices, state) -> dict`` of tensors, called for the rows of a whole
-        epoch (or chunk of it) at once: more columns for its batches.
+        ``extend(indices, columns, state) -> dict`` of tensors, called for the rows of a
+        whole epoch (or chunk of it) at once: columns to add to those gathered, or to
+        replace. The indices are on the CPU.
 
     rows : array of int or None
         The training rows among those given; None takes all.
@@ -132,6 +133,9 @@ class TrainingState:
     data : TrainingData or None
         The training rows on the device; None after the run.
 
+    batch_size : int
+        Rows a batch, all processes together.
+
     sampler : Sampler
         Where the step may report values of rows to.
 
@@ -158,6 +162,7 @@ class TrainingState:
     network: Any = None
     data: Any = None
     sampler: Any = None
+    batch_size: int = 0
     optimizers: list = field(default_factory=list)
     epoch: int = 0
     n_steps: int = 0

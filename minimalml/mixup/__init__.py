@@ -6,6 +6,7 @@ functions and `TargetKernelSampler` serve a training loop of your own.
 """
 
 from minimalml.mixup._c_mixup import CMixup
+from minimalml.mixup._c_mixup_network import CMixupMLPRegressor
 from minimalml.mixup._c_mixup_regressor import CMixupRegressor
 from minimalml.mixup._mixing import mix, mix_tasks
 from minimalml.mixup._target_kernel import TargetKernelSampler, sample_partners
@@ -13,6 +14,7 @@ from minimalml.mixup._target_kernel_display import TargetKernelDisplay
 
 __all__ = [
     "CMixup",
+    "CMixupMLPRegressor",
     "CMixupRegressor",
     "TargetKernelDisplay",
     "TargetKernelSampler",

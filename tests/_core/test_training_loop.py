@@ -256,9 +256,10 @@ def test_hooks_run_after_each_step_and_epoch():
 def test_columns_made_once_an_epoch_stay_beside_their_rows():
     calls = []
 
-    def extend(indices, state):
+    def extend(indices, columns, state):
         calls.append(len(indices))
-        return {"twice": 2 * state.data.columns["y"][indices]}
+        assert torch.equal(columns["y"], state.data.columns["y"][indices])
+        return {"twice": 2 * columns["y"]}
 
     def step(batch, state):
         assert torch.equal(batch.twice, 2 * batch.y)
