@@ -2,9 +2,13 @@
 
 from sklearn.linear_model import Ridge
 
-from minimalml.mixup import CMixup, CMixupRegressor
+from minimalml.mixup import CMixup, CMixupMLPRegressor, CMixupRegressor
 
 INSTANCES = {
     "CMixup": [CMixup(), CMixup(ratio=0.5, metric="input", kernel="tophat")],
+    "CMixupMLPRegressor": [
+        # float64: a row alone and among others then rounds to the same prediction
+        CMixupMLPRegressor((16,), max_epochs=15, dtype="float64"),
+    ],
     "CMixupRegressor": [CMixupRegressor(), CMixupRegressor(Ridge(), bandwidth=0.2)],
 }
