@@ -196,6 +196,7 @@ class CMixupRegressor(
         -------
         self : CMixupRegressor
         """
+        validate_data(self, X, y, skip_check_array=True, ensure_2d=False)
         fit_params, passes_weight = self._route_fit(
             y, sample_weight, groups, fit_params
         )
@@ -204,10 +205,10 @@ class CMixupRegressor(
         self.estimator_ = clone(self._template())
         if self.estimator is None:
             self.estimator_.set_params(random_state=rng.randint(2**31 - 1))
-        validate_data(self, X, y, skip_check_array=True)
         X_new, y_new = self.resampler_.fit_resample(
             X, y, sample_weight=sample_weight, groups=groups
         )
+        self.n_features_in_ = self.resampler_.n_features_in_
         if passes_weight:
             fit_params["sample_weight"] = self.resampler_.sample_weight_
 
