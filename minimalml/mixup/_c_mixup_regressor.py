@@ -218,7 +218,9 @@ class CMixupRegressor(
         with step.propagate_callback_context(self.estimator_):
             step.call_on_fit_task_begin(estimator=self, X=X_new, y=y_new)
             self.estimator_.fit(X_new, y_new, **fit_params)
-            step.call_on_fit_task_end(estimator=self, X=X_new, y=y_new)
+            step.call_on_fit_task_end(
+                estimator=self, X=X_new, y=y_new, reconstruction_attributes={}
+            )
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 

@@ -72,7 +72,10 @@ def test_mixed_rows_lie_between_their_pair(X, mixing, partners):
 
 
 def test_numpy_torch_and_sparse_mix_alike(rng):
-    X, y = rng.normal(size=(9, 4)) * (rng.uniform(size=(9, 4)) < 0.5), rng.normal(size=9)
+    X, y = (
+        rng.normal(size=(9, 4)) * (rng.uniform(size=(9, 4)) < 0.5),
+        rng.normal(size=9),
+    )
     partners, mixing, indices = [3, 1, 8], np.array([0.2, 1.0, 0.7]), [0, 1, 1]
     X_mixed, y_mixed = mix(X, y, partners, mixing, indices=indices)
     for container in (sparse.csr_matrix, sparse.csr_array):
@@ -324,6 +327,7 @@ def test_metadata_are_routed(affine):
         inner = Ridge().set_fit_request(sample_weight=True)
         model = CMixupRegressor(inner, random_state=0)
         model.set_fit_request(sample_weight=True, groups=True)
+        model.set_score_request(sample_weight=False)
         params = {"sample_weight": weights, "groups": groups}
         scores = cross_val_score(model, *affine, cv=GroupKFold(3), params=params)
         assert scores.min() > 0.9
