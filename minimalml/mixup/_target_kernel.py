@@ -10,7 +10,7 @@ from numbers import Integral, Real
 
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
-from sklearn.utils import check_consistent_length, gen_batches
+from sklearn.utils import check_consistent_length
 
 from minimalml._core.arrays import is_torch_tensor
 from minimalml._core.validation import (
@@ -30,6 +30,7 @@ from minimalml.mixup._kernel_inputs import (
 from minimalml.mixup._partner_draws import (
     Candidates,
     Queries,
+    batches,
     compute_log_kernel,
     draw_by_blocks,
     draw_by_neighbors,
@@ -41,11 +42,11 @@ from minimalml.mixup._partner_draws import (
 )
 
 SAMPLER_CONSTRAINTS = {
-    "bandwidth": [Interval(Real, 0, None, closed="neither")],
+    "bandwidth": [Interval(Real, 0, None, closed="right")],  # infinity is allowed
     "kernel": [StrOptions({"gaussian", "tophat", "uniform"})],
     "standardize_target": ["boolean"],
     "metric": [StrOptions({"target", "input", "target_and_input"})],
-    "input_bandwidth": [Interval(Real, 0, None, closed="neither"), None],
+    "input_bandwidth": [Interval(Real, 0, None, closed="right"), None],
     "exclude_self": ["boolean"],
     "max_neighbors": [Interval(Integral, 1, None, closed="left"), None],
 }
@@ -235,7 +236,7 @@ class TargetKernelSampler:
         seeds = draw_seeds(len(indices), random_state, like=indices)
         xp = namespace(indices)
         partners = xp.empty_like(indices)
-        for chunk in gen_batches(len(indices), CHUNK):
+        for chunk in batches(len(indices), CHUNK):
             # neighbours in the order of candidates search from each other's edges
             order = xp.argsort(self._position[indices[chunk]], stable=True)
             rows = indices[chunk][order]
