@@ -338,7 +338,7 @@ def test_a_search_over_a_pipeline_routes_groups_and_weights(rows):
     with config_context(enable_metadata_routing=True):
         model = network(max_epochs=1)
         model.set_fit_request(sample_weight=True, groups=True)
-        model.set_score_request(sample_weight=False)
+        model.set_score_request(sample_weight=True)
         scaler = StandardScaler().set_fit_request(sample_weight=False)
         pipeline = make_pipeline(scaler, model)
         grid = {"cmixupmlpregressor__mixup": ["c-mixup", "mixup", None]}
