@@ -21,7 +21,7 @@ METHODS = (
     "transform",
 )
 # Learnt from the training rows: for estimators that cannot be asked about others.
-ROW_ATTRIBUTES = ("labels_", "embedding_")
+ROW_ATTRIBUTES = ("labels_", "embedding_", "negative_outlier_factor_")
 
 FLOAT64_RTOL = 1e-6  # room for sums in another order, amplified by a solve
 FLOAT32_RTOL = 1e-3
@@ -236,9 +236,14 @@ def _assert_labels_unchanged(where, old, new, change, rows=slice(None)):
     position = [int(np.arange(len(old))[rows][first[0]]), *map(int, first[1:])]
     raise AssertionError(
         f"{where} changed in {np.count_nonzero(differ)} of {differ.size} places when "
-        f"{change}: at {position} it was {old[rows][first]!r} and is "
-        f"{new[rows][first]!r}."
+        f"{change}: at {position} it was {plain(old[rows][first])!r} and "
+        f"is {plain(new[rows][first])!r}."
     )
+
+
+def plain(value):
+    """Return a NumPy scalar as Python's, which prints as the user wrote it."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _rows_that_are_not_ties(before, after, X, rtol, atol):

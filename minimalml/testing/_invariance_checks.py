@@ -20,6 +20,7 @@ from minimalml.testing._comparison import (
     ROW_ATTRIBUTES,
     assert_unchanged,
     fit_after,
+    plain,
     shorten,
 )
 from minimalml.testing._data_sets import (
@@ -68,11 +69,11 @@ def check_row_permutation(
 
     data : hypothesis strategy, default=None
         Draws tuples (X, y), in place of all built-in data. Those that the estimator
-        refuses with a ValueError before any change are passed over.
+        refuses before any change are passed over.
 
     examples : int or hypothesis.settings, default=10
-        Number of generated data sets, the same ones in each run; 0 needs no
-        hypothesis. Settings are used as they are.
+        Number of generated data sets, the same ones in each run, refused ones
+        included; 0 needs no hypothesis. Settings are used as they are.
 
     Raises
     ------
@@ -258,9 +259,9 @@ def check_label_renaming(
 
     Examples
     --------
-    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.naive_bayes import GaussianNB
     >>> from minimalml.testing import check_label_renaming
-    >>> check_label_renaming(LogisticRegression())
+    >>> check_label_renaming(GaussianNB())
     """
     order = "the same" if keep_order else "the reversed"
     change = f"the classes were renamed in {order} order"
@@ -304,7 +305,7 @@ def _named_back(estimator, predicted, names, classes):
     unknown = set(np.ravel(predicted)) - set(names)
     if unknown:
         raise AssertionError(
-            f"{type(estimator).__name__}.predict returned {unknown.pop()!r}, which is "
+            f"{type(estimator).__name__}.predict returned {plain(unknown.pop())!r}, which is "
             f"not a class: y held {shorten(names)}."
         )
     sorter = np.argsort(names)

@@ -25,8 +25,10 @@ CORNERS = (*VALUE_CORNERS, "one_row", *LAYOUT_CORNERS)
 # Far from 1, while sums of squares still fit into float32.
 HUGE_SCALE, TINY_SCALE = 1e10, 1e-10
 
-# Hypothesis draws whole numbers up to this, which stand for thousandths.
+# Hypothesis draws whole numbers up to this, which stand for thousandths...
 LARGEST_DRAW = 10_000
+# ... but for small ones, which stand for themselves: shrunk examples read well.
+SMALLEST_FRACTION = 100
 
 
 class _Shape(NamedTuple):
@@ -43,7 +45,8 @@ def feature_matrices(
 ):
     """Draw feature matrices with the corners that break estimators.
 
-    Entries are finite, of size up to 10 where no corner changes the scale.
+    Entries are finite, of size up to 100 where no corner changes the scale, and no
+    two of them are equal where no corner makes them so.
 
     Parameters
     ----------
@@ -263,13 +266,13 @@ def _draw_values(draw, shape, n_samples, value):
     from hypothesis import strategies as st
 
     n_features = draw(st.integers(*shape.n_features))
-    X = _draw_numbers(draw, (n_samples, n_features))
+    X = _draw_numbers(draw, (n_samples, n_features), unique=True)
     if value == "constant_column":
         X[:, -1] = X[0, -1]
     elif value == "duplicated_column":
         X[:, -1] = X[:, 0]
     elif value == "ties":
-        X = np.round(X / 10) + 0.0  # no negative zero
+        X = np.sign(np.round(X / 10)) + 0.0  # no negative zero
     elif value == "huge_scale":
         X[:, 0] *= HUGE_SCALE
     elif value == "tiny_scale":
@@ -277,14 +280,16 @@ def _draw_values(draw, shape, n_samples, value):
     return X.astype(draw(st.sampled_from(shape.dtypes)))
 
 
-def _draw_numbers(draw, shape):
+def _draw_numbers(draw, shape, unique=False):
     from hypothesis import strategies as st
     from hypothesis.extra.numpy import arrays
 
     whole = st.integers(-LARGEST_DRAW, LARGEST_DRAW)
-    drawn = draw(arrays(np.int64, shape, elements=whole, fill=st.nothing()))
-    # What shrinking ends at reads as 1.0, not as 0.001; the rest rarely ties.
-    return np.where(np.abs(drawn) < 10, drawn, drawn / 1000)
+    drawn = draw(
+        arrays(np.int64, shape, elements=whole, fill=st.nothing(), unique=unique)
+    )
+    # The half keeps fractions apart from whole numbers.
+    return np.where(np.abs(drawn) < SMALLEST_FRACTION, drawn, (drawn + 0.5) / 1000)
 
 
 def as_layout(array, layout):
