@@ -130,7 +130,7 @@ def regression_data(
     >>> from sklearn.linear_model import Ridge
     >>> from minimalml.testing import regression_data
     >>> @settings(max_examples=10)
-    ... @given(regression_data(n_samples=(5, 20)))
+    ... @given(regression_data(n_samples=(5, 20), corners=["ties", "strided"]))
     ... def ridge_predicts_a_number_a_row(data):
     ...     X, y = data
     ...     assert Ridge().fit(X, y).predict(X).shape == y.shape

@@ -40,7 +40,7 @@ FIXED_STARTS = np.array([[-1.0, 0, 0, 0], [1.0, 0, 0, 0], [3.0, 0, 0, 0]])
 EVERY_KIND = [
     Ridge(),
     GaussianNB(),
-    HistGradientBoostingRegressor(max_iter=3),
+    HistGradientBoostingRegressor(max_iter=2, max_leaf_nodes=4),
     RandomForestClassifier(3),
     StandardScaler(),
     SelectKBest(k=1),

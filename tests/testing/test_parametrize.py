@@ -15,6 +15,8 @@ from minimalml.testing import (
 )
 from tests.testing import broken
 
+pytest_plugins = ["pytester"]
+
 UNIVERSAL = [
     "check_input_not_modified",
     "check_fit_is_repeatable",
@@ -159,5 +161,5 @@ def test_check_properties_reports_each_status():
 
 
 def test_check_properties_refuses_unknown_options():
-    with pytest.raises(ValueError, match="on_fail must be one of .* 'ignore'"):
+    with pytest.raises(ValueError, match=r"on_fail must be one of .* 'ignore'"):
         check_properties(Ridge(), on_fail="ignore")
