@@ -70,13 +70,18 @@ def fitted_clone(estimator, X, y, sample_weight=None):
     return fit_quietly(with_fixed_random_state(estimator), X, y, sample_weight)
 
 
-def outputs_of(model, X):
-    """Return all that the fitted ``model`` says about ``X``: name -> array."""
-    outputs = said_about(model, X) | learnt_from_rows(model)
+def outputs_of(model, X, y, X_asked=None):
+    """Return all that ``model``, fitted to X and y, says: name -> array.
+
+    It is asked about ``X_asked``, where that is not the training data.
+    """
+    asked = X if X_asked is None else X_asked
+    outputs = said_about(model, asked) | learnt_from(model, X, y)
     if not outputs:
         raise TypeError(
             f"{type(model).__name__} has nothing to compare: it needs one of "
-            f"{', '.join((*METHODS, *ROW_ATTRIBUTES))}, sample_indices_, get_support."
+            f"{', '.join((*METHODS, *ROW_ATTRIBUTES))}, sample_indices_, get_support, "
+            "fit_resample."
         )
     return outputs
 
@@ -92,14 +97,18 @@ def said_about(model, X):
         }
 
 
-def learnt_from_rows(model):
-    """Collect what ``model`` learnt for each training row, and its selection."""
+def learnt_from(model, X, y):
+    """Collect what ``model`` learnt about rows and columns, or made of them."""
     names = (*ROW_ATTRIBUTES, "sample_indices_")
     learnt = {
         name: _as_array(getattr(model, name)) for name in names if hasattr(model, name)
     }
     if hasattr(model, "get_support"):
         learnt["get_support"] = _as_array(model.get_support())
+    if hasattr(model, "fit_resample"):
+        new_X, new_y, *_ = clone(model).fit_resample(X, y)
+        learnt["fit_resample(X)"] = _as_array(new_X)
+        learnt["fit_resample(y)"] = _as_array(new_y)
     return learnt
 
 
@@ -118,7 +127,7 @@ def fit_after(change, estimator, X, y, X_asked, sample_weight=None):
     """
     try:
         model = fitted_clone(estimator, X, y, sample_weight)
-        return Fitted(model, outputs_of(model, X_asked))
+        return Fitted(model, outputs_of(model, X, y, X_asked))
     except ESTIMATOR_ERRORS as error:
         raise AssertionError(refusal(estimator, error, change)) from error
 

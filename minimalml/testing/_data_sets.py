@@ -67,7 +67,7 @@ def _reference(estimator, X, y):
     # On copies: an estimator that writes into its input must not spoil the check.
     X, y = copy.deepcopy(X), copy.deepcopy(y)
     model = fitted_clone(estimator, X, y)
-    return Fitted(model, outputs_of(model, X))
+    return Fitted(model, outputs_of(model, X, y))
 
 
 def _run_on_generated_data(body, estimator, data, examples):

@@ -29,7 +29,7 @@ from minimalml.testing._comparison import (
     fit_after,
     fit_quietly,
     fitted_clone,
-    learnt_from_rows,
+    learnt_from,
     outputs_of,
     refusal,
     said_about,
@@ -125,7 +125,7 @@ def check_fit_is_repeatable(
         if getattr(estimator, "warm_start", False):
             return
         model = fitted_clone(estimator, *_other_data(X, y))
-        after = outputs_of(fit_quietly(model, X, y), X)
+        after = outputs_of(fit_quietly(model, X, y), X, y)
         assert_unchanged(estimator, before, after, forgets, rtol=rtol, atol=atol)
 
     run_on_data(body, estimator, X, y, data=data, examples=examples)
@@ -170,7 +170,7 @@ def check_pickle_round_trip(
         for what, route in routes.items():
             change = f"the fitted estimator was {what}"
             try:
-                outputs = outputs_of(route(reference.model), X)
+                outputs = outputs_of(route(reference.model), X, y)
             except (pickle.PickleError, *ESTIMATOR_ERRORS) as error:
                 raise AssertionError(refusal(estimator, error, change)) from error
             assert_unchanged(
@@ -216,7 +216,7 @@ def check_thread_count_invariance(
 
     def body(X, y, reference):
         with threadpool_limits(limits=1):
-            one = outputs_of(fitted_clone(estimator, X, y), X)
+            one = outputs_of(fitted_clone(estimator, X, y), X, y)
         with threadpool_limits(limits=2):
             two = fit_after(change, estimator, X, y, X)
         assert_unchanged(estimator, one, two.outputs, change, X=X, rtol=rtol, atol=atol)
@@ -272,8 +272,8 @@ def check_pipeline_grid_search(
     def body(X, y, reference):
         try:
             search = fit_quietly(_search(with_fixed_random_state(estimator)), X, y)
-            outputs = said_about(search, X) | learnt_from_rows(
-                search.best_estimator_[-1]
+            outputs = said_about(search, X) | learnt_from(
+                search.best_estimator_[-1], X, y
             )
         except ESTIMATOR_ERRORS as error:
             raise AssertionError(refusal(estimator, error, change)) from error
@@ -308,7 +308,7 @@ def _assert_input_kept(estimator, X, y, kind):
     for method in METHODS:
         if hasattr(model, method):
             call(method, X)
-    for method in ("fit_transform", "fit_predict", "score"):
+    for method in ("fit_transform", "fit_predict", "fit_resample", "score"):
         if hasattr(model, method):
             call(method, X, y)
 

@@ -7,6 +7,7 @@ from sklearn.base import (
     RegressorMixin,
     TransformerMixin,
 )
+from sklearn.utils import resample
 from sklearn.utils.validation import validate_data
 from threadpoolctl import threadpool_info
 
@@ -136,3 +137,17 @@ class PredictsCodes(MostFrequent):
 class FavoursFirstClass(MostFrequent):
     def prior(self, counts):
         return super().prior(counts + np.eye(len(counts), dtype=int)[0])
+
+
+class Bootstrap(BaseEstimator):
+    """A resampler: sound."""
+
+    def __init__(self, random_state=None):
+        self.random_state = random_state
+
+    def fit(self, X, y):
+        validate_data(self, X, y)
+        return self
+
+    def fit_resample(self, X, y):
+        return resample(X, y, random_state=self.random_state)

@@ -38,6 +38,7 @@ from tests.testing import broken
 
 FIXED_STARTS = np.array([[-1.0, 0, 0, 0], [1.0, 0, 0, 0], [3.0, 0, 0, 0]])
 EVERY_KIND = [
+    broken.Bootstrap(),
     Ridge(),
     GaussianNB(),
     HistGradientBoostingRegressor(max_iter=2, max_leaf_nodes=4),
