@@ -56,6 +56,11 @@ def run_on_data(body, estimator, X, y, *, data, examples, default=None):
     if X is not None:
         body(X, y, _reference(estimator, X, y))
         return
+    if isinstance(examples, int) and examples < (data is not None):
+        raise ValueError(
+            f"examples must be at least {int(data is not None)}"
+            f"{' where data is given' if data is not None else ''}, got {examples}."
+        )
     if data is None:
         X, y = (default or default_data)(estimator)
         body(X, y, _reference(estimator, X, y))

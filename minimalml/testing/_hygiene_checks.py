@@ -149,7 +149,7 @@ def check_pickle_round_trip(
         Allowed change: relative to an output's largest value, and absolute.
 
     examples : int or hypothesis.settings, default=0
-        Number of generated data sets, or full settings.
+        Number of generated data sets, or full settings; ``data`` needs at least 1.
 
     Raises
     ------
@@ -197,7 +197,7 @@ def check_thread_count_invariance(
         As in :func:`check_row_permutation`.
 
     examples : int or hypothesis.settings, default=0
-        Number of generated data sets, or full settings.
+        Number of generated data sets, or full settings; ``data`` needs at least 1.
 
     Raises
     ------
@@ -252,7 +252,7 @@ def check_pipeline_grid_search(
         Allowed change: relative to an output's largest value, and absolute.
 
     examples : int or hypothesis.settings, default=0
-        Number of generated data sets, or full settings.
+        Number of generated data sets, or full settings; ``data`` needs at least 1.
 
     Raises
     ------

@@ -198,6 +198,13 @@ def test_refusing_all_generated_data_is_not_passing():
         check_row_permutation(Picky())
 
 
+def test_data_without_examples_are_refused():
+    with pytest.raises(ValueError, match=r"at least 1 where data is given, got 0\."):
+        check_pickle_round_trip(broken.Mean(), data=regression_data())
+    with pytest.raises(ValueError, match=r"examples must be at least 0, got -1\."):
+        check_pickle_round_trip(broken.Mean(), examples=-1)
+
+
 def test_hypothesis_settings_are_used_as_they_are():
     counted = []
 
