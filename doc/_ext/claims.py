@@ -9,9 +9,10 @@ import json
 from pathlib import Path
 
 from docutils import nodes
-from minimalml._core.methods import load_methods
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
+
+from minimalml._core.methods import load_methods
 
 logger = logging.getLogger(__name__)
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "claims" / "results"

@@ -6,11 +6,13 @@ those pages. A new family needs no edit here.
 """
 
 import importlib
+import itertools
 from pathlib import Path
+
+from sphinx.util.docutils import SphinxDirective
 
 import minimalml
 from minimalml._core.methods import load_methods
-from sphinx.util.docutils import SphinxDirective
 
 DOC = Path(__file__).parents[1]
 
@@ -25,7 +27,7 @@ def documented_families():
 def page_title(family):
     """First heading of a family's page."""
     lines = (DOC / family / "index.rst").read_text("utf-8").splitlines()
-    for line, underline in zip(lines, lines[1:], strict=False):
+    for line, underline in itertools.pairwise(lines):
         if line.strip() and underline.strip() and set(underline.strip()) <= set("=-~"):
             return line.strip()
     return family
