@@ -41,6 +41,8 @@ def parser():
     form = methods.add_mutually_exclusive_group()
     form.add_argument("--markdown", action="store_true",
                       help="print the table that the README holds")  # fmt: skip
+    form.add_argument("--update-readme", action="store_true",
+                      help="write that table into README.md")  # fmt: skip
     form.add_argument("--missing", action="store_true",
                       help="list which of a method's files are absent")  # fmt: skip
     methods.set_defaults(run=run_methods)
@@ -76,6 +78,8 @@ def run_methods(arguments):
     """Print the table of methods in the chosen form."""
     if arguments.missing:
         return print_missing()
+    if arguments.update_readme:
+        return update_readme()
     print(markdown_table() if arguments.markdown else plain_table())
     return 0
 
@@ -113,6 +117,27 @@ def markdown_table():
         link = f"[{method.paper}](https://arxiv.org/abs/{method.arxiv})"
         rows.append(f"| {method.name} | {names} | {method.claim} | {link} |")
     return "\n".join(rows)
+
+
+def readme_with_table(text):
+    """Return the README's ``text`` with the table of methods as it is now."""
+    head, rest = text.split("<!-- methods", 1)
+    comment, rest = rest.split("-->", 1)
+    _, tail = rest.split("<!-- end of methods", 1)
+    return (
+        f"{head}<!-- methods{comment}-->\n{markdown_table()}\n<!-- end of methods{tail}"
+    )
+
+
+def update_readme():
+    """Write the table of methods into the README of the checkout."""
+    root = source_checkout()
+    if root is None:
+        command = "methods --update-readme"
+        return complain(NEEDS_CHECKOUT.format(command=command, what="README and docs"))
+    readme = root / "README.md"
+    readme.write_text(readme_with_table(readme.read_text("utf-8")), "utf-8")
+    return 0
 
 
 def print_missing():

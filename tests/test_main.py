@@ -1,9 +1,14 @@
 """The command line and the README, which shows what it prints."""
 
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+import minimalml
 from minimalml import __main__ as command_line
 from minimalml._core import methods as table
 from minimalml._core.methods import Method, load_methods, missing_files
@@ -50,10 +55,8 @@ def example_method():
 def test_missing_files_are_those_of_the_stem(tmp_path):
     package = tmp_path / "minimalml" / "room"
     package.mkdir(parents=True)
-    (package / "_some_method.py").touch()
     (package / "_some_kernel.pyx").touch()
     missing = missing_files(example_method(), tmp_path)
-    assert "module" not in missing
     assert missing["torch half of _some_kernel.pyx"].endswith("_some_kernel_torch.py")
     assert missing["claim script"] == "benchmarks/claims/some_method.py"
     (package / "_some_kernel_torch.py").touch()
@@ -68,7 +71,48 @@ def test_missing_is_listed_method_by_method(capsys):
     assert all(method.stem in out for method in load_methods())
 
 
-@pytest.mark.parametrize("arguments", [["claims"], ["methods", "--missing"]])
+@needs_checkout
+def test_the_table_of_the_readme_is_current():
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert command_line.readme_with_table(text) == text, (
+        "run python -m minimalml methods --update-readme"
+    )
+
+
+@needs_checkout
+def test_update_readme_changes_the_table_only(monkeypatch, tmp_path):
+    (tmp_path / "README.md").write_text(
+        "a\n<!-- methods: x -->\nold\n<!-- end of methods -->\nb\n"
+    )
+    monkeypatch.setattr(command_line, "source_checkout", lambda: tmp_path)
+    assert command_line.main(["methods", "--update-readme"]) == 0
+    table_text = command_line.markdown_table()
+    assert (tmp_path / "README.md").read_text() == (
+        f"a\n<!-- methods: x -->\n{table_text}\n<!-- end of methods -->\nb\n"
+    )
+
+
+@needs_checkout
+@pytest.mark.skipif("mixup" not in minimalml._SUBPACKAGES, reason="not there yet")
+def test_the_example_of_the_readme_runs_when_pasted(tmp_path):
+    text = (ROOT / "README.md").read_text("utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    assert len([line for line in example.splitlines() if line]) <= 10
+    result = subprocess.run(
+        [sys.executable, "-c", example],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "cmixupregressor__bandwidth" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["claims"], ["methods", "--missing"], ["methods", "--update-readme"]],
+)
 def test_an_installed_package_asks_for_a_checkout(capsys, monkeypatch, arguments):
     monkeypatch.setattr(command_line, "source_checkout", lambda: None)
     code, _, error = run(capsys, *arguments)

@@ -74,7 +74,7 @@ def files_of(method, root):
         half exists, since not every method has a loop worth one.
     """
     package = Path("minimalml") / method.family
-    files = {"module": str(package / f"_{method.stem}*.py")}
+    files = {}
     for kernel in sorted(Path(root, package).glob("*.pyx")):
         files[f"torch half of {kernel.name}"] = str(package / f"{kernel.stem}_torch.py")
     for half in sorted(Path(root, package).glob("*_torch.py")):
