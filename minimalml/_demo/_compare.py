@@ -46,7 +46,7 @@ class Demo:
         Fitted once with nested progress bars.
     figures : callable
         ``figures(showcase) -> [(caption, figure)]``, drawn for the report.
-    splits : ShuffleSplit
+    splits : ShuffleSplit or StratifiedShuffleSplit
         The outer splits, whose test parts no search sees.
     """
 
@@ -110,33 +110,36 @@ class Result:
         return np.argsort(means if self.demo.lower_is_better else -means)
 
     def difference(self, first, second):
-        """Mean and standard error of a paired difference, ``first`` minus ``second``.
-
-        Random splits share training rows, so the plain standard error is too small:
-        this is the corrected one of Nadeau and Bengio (Machine Learning, 2003).
-        """
+        """Mean and standard deviation, over splits, of ``first`` minus ``second``."""
         paired = self.values[:, first] - self.values[:, second]
-        train, test = next(self.demo.splits.split(self.demo.X))
-        shared = 1 / len(paired) + len(test) / len(train)
-        return paired.mean(), np.sqrt(shared * paired.var(ddof=1))
+        return paired.mean(), paired.std(ddof=1)
+
+    def wins(self, first, second):
+        """On how many splits ``first`` is better than ``second``."""
+        paired = self.values[:, first] - self.values[:, second]
+        return int(np.sum(paired < 0 if self.demo.lower_is_better else paired > 0))
 
     def verdict(self):
-        """Say who wins, over whom, and whether the lead is larger than its noise."""
+        """Say who wins, over whom, and how surely."""
         contenders, order = self.demo.contenders, self.order()
         best = order[0]
         rival = next(
             i for i in order if contenders[i].is_ours != contenders[best].is_ours
         )
-        difference, error = self.difference(best, rival)
+        mean, spread = self.difference(best, rival)
+        n_splits, wins = len(self.values), self.wins(best, rival)
+        if abs(mean) < spread:
+            lead = f"within the noise, ahead on {wins} of {n_splits} splits"
+        else:
+            lead = f"ahead on {wins} of {n_splits} splits"
         word = "lowest" if self.demo.lower_is_better else "highest"
-        lead = "a clear lead" if abs(difference) > 2 * error else "within the noise"
-        mean, spread = self.values[:, best].mean(), self.values[:, best].std(ddof=1)
         whose = "minimalml's" if contenders[rival].is_ours else "what one would use"
+        values = self.values[:, best]
         return (
             f"{contenders[best].name} has the {word} mean {self.demo.metric}, "
-            f"{with_error(mean, spread)} (mean ± sd). Against the best of {whose}, "
-            f"{contenders[rival].name}, the difference is "
-            f"{with_error(difference, error, '+')} (standard error): {lead}."
+            f"{with_error(values.mean(), values.std(ddof=1))}. Against the best of "
+            f"{whose}, {contenders[rival].name}, the difference is "
+            f"{with_error(mean, spread, '+')}: {lead}."
         )
 
 

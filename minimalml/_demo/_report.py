@@ -35,13 +35,8 @@ def table_rows(result):
     best_of_split = (np.argmin if demo.lower_is_better else np.argmax)(
         result.values, axis=1
     )
-    headings = [
-        "Contender",
-        f"{demo.metric} (mean ± sd)",
-        f"minus {demo.baseline} (± s.e.)",
-        "best of",
-        "fit",
-    ]
+    metric = demo.metric
+    headings = ["contender", f"{metric} ± sd", "difference ± sd", "best on", "one fit"]
     rows = []
     for i in result.order():
         difference, error = result.difference(i, baseline)
@@ -51,7 +46,7 @@ def table_rows(result):
                 demo.contenders[i].name,
                 with_error(values.mean(), values.std(ddof=1)),
                 "" if i == baseline else with_error(difference, error, "+"),
-                f"{np.sum(best_of_split == i)}/{len(values)}",
+                f"{np.sum(best_of_split == i)} of {len(values)}",
                 f"{np.median(result.seconds[:, i]):.2g} s",
             ]
         )
@@ -64,7 +59,13 @@ def print_result(result):
     from rich.table import Table
 
     headings, rows = table_rows(result)
-    table = Table(*headings, title=result.demo.title, title_justify="left")
+    table = Table(
+        *headings,
+        title=result.demo.title,
+        caption=f"difference: from {result.demo.baseline}, split by split",
+        title_justify="left",
+        caption_justify="left",
+    )
     ours = {c.name for c in result.demo.contenders if c.is_ours}
     for row in rows:
         table.add_row(*row, style="bold" if row[0] in ours else None)
@@ -158,8 +159,9 @@ def section(result):
 {html_table(result)}
 <div class="pictures">{"".join(pictures)}</div>
 <p class="data">{html.escape(demo.data)} Each contender is tuned by GridSearchCV on the
-training part of each split alone; the figures are of the test part. Standard errors of
-differences are corrected for the training rows that splits share.</p>
+training part of each split alone; the figures are of the test part, mean and standard
+deviation over {len(result.values)} random splits. Differences are from
+{html.escape(demo.baseline)}, split by split.</p>
 <details open><summary>The search, as you would write it</summary>
 <pre><code>{html.escape(demo.code.strip())}</code></pre></details>
 <details><summary>What the searches chose, split by split</summary>

@@ -14,7 +14,7 @@ pytest.importorskip("rich")
 plt = pytest.importorskip("matplotlib.pyplot")
 
 from minimalml import _demo
-from minimalml._demo._compare import Contender, Demo, Result, compare
+from minimalml._demo._compare import Contender, Demo, Result, compare, with_error
 from minimalml._demo._report import print_result, table_rows, write_report
 
 
@@ -62,25 +62,41 @@ def test_scores_are_those_of_the_unseen_part(result):
     assert result.values[0, 0] == pytest.approx(np.sqrt(np.mean((y[test] - constant) ** 2)))  # fmt: skip
 
 
-def test_the_standard_error_counts_shared_training_rows():
-    values = np.array([[1.0, 0.0], [2.0, 0.0], [3.0, 0.0]])
-    known = Result(small_demo(), values, values, [], [])
-    mean, error = known.difference(0, 1)
-    n_test, n_train = 111, 331
-    assert mean == 2.0
-    assert error == pytest.approx(np.sqrt(1 / 3 + n_test / n_train))
+def known_result(ours):
+    values = np.column_stack([np.full(3, 80.0), ours, [60.0, 60.1, 60.0]])
+    return Result(small_demo(), values, values, [], [])
+
+
+def test_differences_are_paired():
+    known = known_result([50.0, 51.0, 52.0])
+    assert known.difference(1, 0) == (pytest.approx(-29.0), pytest.approx(1.0))
+    assert known.wins(1, 0) == 3 and known.wins(0, 1) == 0
 
 
 @pytest.mark.parametrize(
     ("ours", "words"),
     [
-        ([50.0, 50.1, 50.2], "ridge has the lowest mean RMSE, 50.10.*a clear lead"),
-        ([50.0, 90.0, 50.0], "lasso has the lowest mean RMSE.*within the noise"),
+        (
+            [50.0, 50.1, 50.2],
+            r"ridge has the lowest mean RMSE, 50\.10.*: ahead on 3 of 3",
+        ),
+        ([50.0, 90.0, 50.0], "lasso has the lowest.*within the noise, ahead on 1 of 3"),
     ],
 )
 def test_the_verdict_names_the_winner_and_whether_the_lead_is_real(ours, words):
-    values = np.column_stack([np.full(3, 80.0), ours, [60.0, 60.1, 60.0]])
-    assert re.search(words, Result(small_demo(), values, values, [], []).verdict())
+    assert re.search(words, known_result(ours).verdict())
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "written"),
+    [
+        (55.69, 1.13, "55.7 ± 1.1"),
+        (0.8753, 0.0131, "0.875 ± 0.013"),
+        (3.0, 0, "3.0 ± 0.0"),
+    ],
+)
+def test_figures_are_rounded_to_two_digits_of_their_spread(value, error, written):
+    assert with_error(value, error) == written
 
 
 def test_the_table_starts_with_the_best(result, capsys):
