@@ -90,15 +90,12 @@ class Result:
         Time of one fit with the parameters that the search chose.
     params : list of list of dict
         Those parameters.
-    figures : list of tuple
-        Captions and figures.
     """
 
     demo: Demo
     values: np.ndarray
     seconds: np.ndarray
     params: list
-    figures: list
 
     def index(self, name):
         """Return the position of a contender."""
@@ -135,8 +132,9 @@ class Result:
         word = "lowest" if self.demo.lower_is_better else "highest"
         whose = "minimalml's" if contenders[rival].is_ours else "what one would use"
         values = self.values[:, best]
+        name = contenders[best].name
         return (
-            f"{contenders[best].name} has the {word} mean {self.demo.metric}, "
+            f"{name[0].upper()}{name[1:]} has the {word} mean {self.demo.metric}, "
             f"{with_error(values.mean(), values.std(ddof=1))}. Against the best of "
             f"{whose}, {contenders[rival].name}, the difference is "
             f"{with_error(mean, spread, '+')}: {lead}."
@@ -204,10 +202,4 @@ def compare(demo, inner_folds=3, n_jobs=-1):
             scored = [fit_and_score(demo, p, train, test) for p in params[-1]]
             values.append([value for value, _ in scored])
             seconds.append([second for _, second in scored])
-    return Result(
-        demo,
-        np.array(values),
-        np.array(seconds),
-        params,
-        demo.figures(demo.showcase),
-    )
+    return Result(demo, np.array(values), np.array(seconds), params)

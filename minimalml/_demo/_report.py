@@ -150,7 +150,7 @@ def section(result):
         "standard deviation. Blue: minimalml."
     )
     pictures = [picture(caption, draw_scores(result))]
-    pictures += [picture(*captioned) for captioned in result.figures]
+    pictures += [picture(*captioned) for captioned in demo.figures(demo.showcase)]
     return f"""
 <section>
 <h2>{html.escape(demo.title)}</h2>

@@ -81,7 +81,7 @@ def demo(quick=False):
 
 
 def labels_figure(X, y, contenders, quick):
-    """Accuracy over the number of labels, for the probe and its usual rival."""
+    """Draw accuracy over the number of labels, for the probe and its usual rival."""
     plt = import_pyplot("The demo")
     figure, ax = plt.subplots(figsize=(7.2, 3.4))
     sizes = [20, 40, 80, 160, 320, 640, 1200][: 3 if quick else None]
@@ -104,7 +104,7 @@ def labels_figure(X, y, contenders, quick):
     ax.legend(frameon=False, loc="lower right")
     ax.grid(alpha=0.25)
     caption = (
-        "Where the lead changes: accuracy over the number of labels, mean and one "
-        "standard deviation over ten splits, both at their default parameters."
+        "Accuracy over the number of labels, both at their default parameters: mean "
+        "and one standard deviation over ten splits."
     )
     return caption, figure

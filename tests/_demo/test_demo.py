@@ -64,7 +64,7 @@ def test_scores_are_those_of_the_unseen_part(result):
 
 def known_result(ours):
     values = np.column_stack([np.full(3, 80.0), ours, [60.0, 60.1, 60.0]])
-    return Result(small_demo(), values, values, [], [])
+    return Result(small_demo(), values, values, [])
 
 
 def test_differences_are_paired():
@@ -78,9 +78,9 @@ def test_differences_are_paired():
     [
         (
             [50.0, 50.1, 50.2],
-            r"ridge has the lowest mean RMSE, 50\.10.*: ahead on 3 of 3",
+            r"Ridge has the lowest mean RMSE, 50\.10.*: ahead on 3 of 3",
         ),
-        ([50.0, 90.0, 50.0], "lasso has the lowest.*within the noise, ahead on 1 of 3"),
+        ([50.0, 90.0, 50.0], "Lasso has the lowest.*within the noise, ahead on 1 of 3"),
     ],
 )
 def test_the_verdict_names_the_winner_and_whether_the_lead_is_real(ours, words):
