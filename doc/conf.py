@@ -61,8 +61,7 @@ numpydoc_class_members_toctree = False
 numpydoc_validation_checks = {
     "GL03", "GL05", "GL06", "GL07", "GL08",  # sections: known, in order, present
     "SS02", "SS03", "SS04", "SS05",  # a summary that is a sentence, an imperative
-    "PR01", "PR02", "PR03", "PR04", "PR06", "PR07",  # parameters: all, in order
-    "RT03", "YD01",  # what comes out is described
+    "PR01", "PR02", "PR07",  # parameters: all, described
 }  # fmt: skip
 numpydoc_validation_exclude = {
     # scikit-learn writes these into our classes
@@ -112,8 +111,11 @@ html_theme_options = {
 
 
 def skip_generated_members(app, what, name, obj, skip, options):
-    """Leave out what scikit-learn generates, which links to its own pages."""
-    return True if re.fullmatch(r"set_\w+_request", name) else None
+    """Leave out what scikit-learn and NamedTuple generate, with docstrings of theirs."""
+    generated = re.fullmatch(r"set_\w+_request", name) or (
+        (getattr(obj, "__doc__", None) or "").startswith("Alias for field number")
+    )
+    return True if generated else None
 
 
 def setup(app):
