@@ -52,6 +52,8 @@ if os.environ.get("MINIMALML_INTERSPHINX"):
         "torch": ("https://docs.pytorch.org/docs/stable", None),
     }
 
+myst_enable_extensions = ["tasklist"]
+
 autosummary_generate = True
 autodoc_default_options = {"members": True}
 autodoc_typehints = "none"

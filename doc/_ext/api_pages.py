@@ -1,6 +1,6 @@
-"""Write ``doc/api/index.rst``: every public name of every public sub-package.
+"""Write ``doc/api``: a page for each public sub-package, with all its public names.
 
-autosummary looks for its directives in files, so this is written before it looks.
+autosummary looks for its directives in files, so these are written before it looks.
 """
 
 import importlib
@@ -10,49 +10,63 @@ from pathlib import Path
 import minimalml
 
 FOLDER = Path(__file__).parents[1] / "api"
-HEAD = """\
-.. Written by doc/_ext/api_pages.py at each build.
-
+INDEX = """\
 API reference
 =============
+
+Each family of methods is a sub-package, imported when it is first used.
+
+.. toctree::
+   :maxdepth: 1
+
+{pages}
 
 .. currentmodule:: minimalml
 
 .. autosummary::
    :toctree: .
-   :template: function.rst
 
    show_versions
 """
 
 
-def section(family):
-    """The lines of one sub-package, classes before functions."""
+def index_page():
+    pages = [f"   {family}" for family in sorted(minimalml._SUBPACKAGES)]
+    return INDEX.format(pages="\n".join(pages))
+
+
+def family_page(family):
+    """Return the page of one sub-package, classes before functions."""
     package = importlib.import_module(f"minimalml.{family}")
-    lines = ["", f"minimalml.{family}", "-" * len(f"minimalml.{family}"), ""]
-    lines += [package.__doc__.strip(), "", f".. currentmodule:: minimalml.{family}"]
-    for kind, template in ((True, "class.rst"), (False, "function.rst")):
+    title = f"minimalml.{family}"
+    lines = [title, "=" * len(title), "", f".. module:: {title}", ""]
+    lines += [inspect.cleandoc(package.__doc__)]
+    for heading, is_class in (("Classes", True), ("Functions", False)):
         names = [
-            n for n in package.__all__ if inspect.isclass(getattr(package, n)) == kind
+            name
+            for name in sorted(package.__all__)
+            if inspect.isclass(getattr(package, name)) == is_class
         ]
         if names:
-            lines += ["", ".. autosummary::", "   :toctree: ."]
-            lines += [f"   :template: {template}", ""]
-            lines += [f"   {name}" for name in sorted(names)]
-    return lines
+            lines += ["", heading, "-" * len(heading), ""]
+            lines += [".. autosummary::", "   :toctree: .", ""]
+            lines += [f"   {name}" for name in names]
+    return "\n".join(lines) + "\n"
 
 
-def write_api_page(app, config):
+def write_if_changed(path, text):
+    """Keep the file's date where nothing changed, so that sphinx builds it once."""
+    if not path.exists() or path.read_text("utf-8") != text:
+        path.write_text(text, "utf-8")
+
+
+def write_api_pages(app, config):
     FOLDER.mkdir(exist_ok=True)
-    lines = HEAD.splitlines()
-    for family in sorted(minimalml._SUBPACKAGES):
-        lines += section(family)
-    text = "\n".join(lines) + "\n"
-    page = FOLDER / "index.rst"
-    if not page.exists() or page.read_text("utf-8") != text:
-        page.write_text(text, "utf-8")
+    write_if_changed(FOLDER / "index.rst", index_page())
+    for family in minimalml._SUBPACKAGES:
+        write_if_changed(FOLDER / f"{family}.rst", family_page(family))
 
 
 def setup(app):
-    app.connect("config-inited", write_api_page)
+    app.connect("config-inited", write_api_pages)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
