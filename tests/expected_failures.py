@@ -5,7 +5,18 @@ list can't rot.
 """
 
 # class name -> {check name: reason}
-EXPECTED_FAILED_CHECKS = {}
+EXPECTED_FAILED_CHECKS = {
+    "CMixupMLPRegressor": {
+        "check_sample_weight_equivalence_on_dense_data": (
+            "batches and partners are drawn at random: repeated rows draw others"
+        ),
+    },
+    "CMixupRegressor": {
+        "check_sample_weight_equivalence_on_dense_data": (
+            "partners are drawn at random: repeated rows draw others than weighted ones"
+        ),
+    },
+}
 
 
 def expected_failed_checks(estimator):

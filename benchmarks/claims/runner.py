@@ -53,7 +53,7 @@ def available():
     return sorted(
         path.stem
         for path in Path(__file__).parent.glob("*.py")
-        if path.stem not in ("__init__", "runner")
+        if not path.stem.startswith("_") and path.stem != "runner"
     )
 
 

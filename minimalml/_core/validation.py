@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import (
     InvalidParameterError,
     Options,
     StrOptions,
+    validate_parameter_constraints,
     validate_params,
 )
 from sklearn.utils.validation import (
@@ -35,5 +36,6 @@ __all__ = [
     "check_sample_weight",
     "has_fit_parameter",
     "validate_data",
+    "validate_parameter_constraints",
     "validate_params",
 ]

@@ -1,0 +1,181 @@
+"""Rows as batches on a device, without a call to Python code for each row.
+
+The rows of an epoch are gathered in its order a chunk at a time, and the chunk is cut
+into views: per-row collation is what makes the usual loader slow on small networks.
+"""
+
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+
+# Bytes of columns up to which they are copied to the device as a whole.
+IN_MEMORY_LIMIT = 2**32
+# Bytes gathered at once: larger chunks measured no faster, and they bound the memory.
+CHUNK_BYTES = 2**26
+
+
+class Batch(SimpleNamespace):
+    """The rows of one step.
+
+    Attributes
+    ----------
+    indices : tensor of shape (n_batch,)
+        Row numbers among the training rows, on the device.
+
+    weight : tensor of shape (n_batch,) or None
+        Sample weights, divided by their mean over the training rows.
+
+    n_rows : int
+        Rows of the batch, over all processes.
+
+    share : float
+        What this process's rows count for among those of all processes, 1 where it is
+        alone; the loop multiplies the loss by it.
+
+    **columns : tensors of shape (n_batch, ...)
+        The other columns, by name.
+    """
+
+    weight = None
+    share = 1.0
+
+
+class TrainingData:
+    """Named columns with the same rows.
+
+    Parameters
+    ----------
+    columns : dict of str to array of shape (n_rows, ...) or None
+        NumPy arrays (memory-mapped ones too) or tensors; floats are cast to ``dtype``.
+        The column ``weight`` is divided by its mean. Columns that are None are dropped.
+
+    device : torch.device
+        Where batches live.
+
+    dtype : torch.dtype
+        Of floating point columns.
+
+    rows : array of int, default=None
+        The training rows; None takes all.
+
+    in_memory_limit : int
+        Bytes above which the columns stay where they are, and only chunks of rows are
+        copied to the device.
+
+    Attributes
+    ----------
+    n_rows : int
+        Number of training rows.
+
+    columns : dict of str to array
+        Tensors of the training rows on the device if ``is_in_memory``, else all rows as
+        they were given.
+
+    training_rows : array of int or None
+        The parameter ``rows``.
+    """
+
+    def __init__(
+        self, columns, device, dtype, rows=None, in_memory_limit=IN_MEMORY_LIMIT
+    ):
+        self.device, self.dtype, self.training_rows = device, dtype, rows
+        columns = {name: c for name, c in columns.items() if c is not None}
+        n_all = len(next(iter(columns.values())))
+        self.n_rows = n_all if rows is None else len(rows)
+        n_bytes = sum(c.nbytes for c in columns.values()) * self.n_rows // n_all
+        self.row_bytes = max(1, n_bytes // self.n_rows)
+        self.is_in_memory = n_bytes <= in_memory_limit
+        if "weight" in columns:
+            weight = columns["weight"]
+            training_weight = weight if rows is None else weight[rows]
+            columns["weight"] = weight / training_weight.mean()
+        if self.is_in_memory:
+            self.rows = None
+            columns = {
+                name: self._to_device(c if rows is None else c[rows])
+                for name, c in columns.items()
+            }
+        else:
+            self.rows = np.arange(n_all) if rows is None else np.asarray(rows)
+        self.columns = columns
+
+    def _to_device(self, array):
+        return to_device(array, self.device, self.dtype)
+
+    def take(self, indices):
+        """Return the columns at some rows, a dictionary of tensors on the device."""
+        if self.is_in_memory:
+            indices = self._to_device(indices)
+            return {n: c.index_select(0, indices) for n, c in self.columns.items()}
+        rows = self.rows[indices.cpu().numpy()]
+        return {
+            name: self._to_device(_take_in_file_order(column, rows))
+            for name, column in self.columns.items()
+        }
+
+    def batches(self, order, batch_size, *, extend=None, rank=0, world_size=1):
+        """Yield batches of rows in a given order.
+
+        Parameters
+        ----------
+        order : tensor of int, shape (m,)
+            Row numbers on the CPU.
+
+        batch_size : int
+            Rows a batch; the last one has the rest.
+
+        extend : callable, default=None
+            ``extend(indices, columns) -> dict`` adds or replaces columns of a whole
+            chunk at once; the indices are on the CPU.
+
+        rank, world_size : int
+            Which share of each batch this process takes, of how many. A batch with
+            fewer rows than processes goes to all of them.
+        """
+        chunk_rows = max(1, CHUNK_BYTES // (self.row_bytes * batch_size)) * batch_size
+        for indices in order.split(chunk_rows):
+            columns = self.take(indices)
+            columns["indices"] = self._to_device(indices)
+            if extend is not None:
+                columns.update(extend(indices, columns))
+            parts = [column.split(batch_size) for column in columns.values()]
+            for values in zip(*parts, strict=True):
+                batch = Batch(**dict(zip(columns, values, strict=True)))
+                batch.n_rows = len(batch.indices)
+                yield batch if world_size == 1 else _shard(batch, rank, world_size)
+
+
+def _shard(batch, rank, world_size):
+    """Return one process's rows; a batch too small to share goes to all."""
+    if batch.n_rows < world_size:
+        return batch
+    shard = Batch(
+        **{
+            name: value[rank::world_size] if name != "n_rows" else value
+            for name, value in vars(batch).items()
+        }
+    )
+    shard.share = len(shard.indices) * world_size / shard.n_rows
+    return shard
+
+
+def to_device(array, device, dtype):
+    """Return a tensor on ``device``, floats cast to ``dtype``, without waiting."""
+    if isinstance(array, np.ndarray) and not array.flags.writeable:
+        array = array.copy()  # torch has no read-only tensors
+    tensor = torch.as_tensor(array)
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        tensor = tensor.pin_memory()
+    kept_dtype = dtype if tensor.is_floating_point() else tensor.dtype
+    return tensor.to(device, kept_dtype, non_blocking=True).contiguous()
+
+
+def _take_in_file_order(column, rows):
+    """Gather rows of a file front to back, and return them in the asked order."""
+    if isinstance(column, torch.Tensor):
+        return column[torch.as_tensor(rows, device=column.device)]
+    forward = np.argsort(rows, kind="stable")
+    taken = np.empty((len(rows), *column.shape[1:]), column.dtype)
+    taken[forward] = column[rows[forward]]
+    return taken

@@ -1,0 +1,237 @@
+"""Convex combinations of pairs of rows, and of rows within tasks.
+
+The mixing itself of mixup and C-Mixup (Yao et al. 2022), as plain functions on NumPy
+arrays, CSR matrices and torch tensors.
+"""
+# SPDX-License-Identifier: BSD-3-Clause
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import check_random_state
+
+from minimalml._core.arrays import is_torch_tensor
+from minimalml.mixup._kernel_inputs import check_indices
+from minimalml.mixup._partner_draws import namespace
+from minimalml.mixup._target_kernel import TargetKernelSampler
+
+
+def draw_mixing(n_pairs, alpha, lambda_per, random_state):
+    """Draw lambda ~ Beta(alpha, alpha): one a pair, or one for all of them.
+
+    Returns
+    -------
+    ndarray of shape (n_pairs,)
+    """
+    rng = check_random_state(random_state)
+    if lambda_per == "batch":
+        return np.full(n_pairs, rng.beta(alpha, alpha))
+    return rng.beta(alpha, alpha, size=n_pairs)
+
+
+def mix(X, y, partners, mixing, *, indices=None):
+    """Mix rows with their partners: lambda times the row, the rest its partner.
+
+    Parameters
+    ----------
+    X : ndarray, CSR matrix or tensor of shape (n_samples, ...)
+        Inputs: rows of features, images, activations.
+
+    y : ndarray or tensor of shape (n_samples, ...)
+        Labels.
+
+    partners : array or tensor of int of shape (n_pairs,)
+        Partner of each row, as `TargetKernelSampler.sample` draws them.
+
+    mixing : float, or array or tensor of shape (n_pairs,)
+        Lambda in [0, 1], the share of the row itself.
+
+    indices : array or tensor of int of shape (n_pairs,), default=None
+        Rows that are mixed; None stands for all rows in order.
+
+    Returns
+    -------
+    X_mixed : ndarray, CSR array or tensor of shape (n_pairs, ...)
+        A sparse X stays sparse. Integers become float64, float32 stays.
+
+    y_mixed : ndarray or tensor of shape (n_pairs, ...)
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ, or if a mixing is outside [0, 1].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minimalml.mixup import mix
+    >>> X, y = np.array([[0.0], [4.0]]), np.array([0.0, 8.0])
+    >>> X_mixed, y_mixed = mix(X, y, partners=[1, 0], mixing=0.75)
+    >>> X_mixed.ravel(), y_mixed
+    (array([1., 3.]), array([2., 6.]))
+    """
+    if not (is_torch_tensor(X) or sparse.issparse(X)):
+        X = np.asarray(X)
+    y = y if is_torch_tensor(y) else np.asarray(y)
+    n_samples = X.shape[0]
+    if len(y) != n_samples:
+        raise ValueError(f"y has {len(y)} rows but X has {n_samples}.")
+    partners = check_indices(partners, n_samples, like=y, name="partners")
+    indices = check_indices(indices, n_samples, like=y)
+    if len(partners) != len(indices):
+        raise ValueError(
+            f"partners has {len(partners)} rows but {len(indices)} rows are mixed."
+        )
+    mixing = _check_mixing(mixing, len(indices), like=y)
+    return _mix_rows(X, indices, partners, mixing), _mix_rows(
+        y, indices, partners, mixing
+    )
+
+
+def _check_mixing(mixing, n_pairs, like):
+    if is_torch_tensor(like):
+        import torch
+
+        mixing = torch.as_tensor(mixing, device=like.device)
+        outside = False  # asking would wait for the device
+    else:
+        mixing = np.asarray(mixing, dtype=np.float64)
+        outside = not ((mixing >= 0) & (mixing <= 1)).all()
+    if outside or mixing.ndim > 1 or (mixing.ndim == 1 and len(mixing) != n_pairs):
+        raise ValueError(
+            f"mixing must be a number in [0, 1] or {n_pairs} of them, got {mixing!r}."
+        )
+    return mixing.reshape(-1)
+
+
+def _mix_rows(values, indices, partners, mixing):
+    """Return lambda * values[indices] + (1 - lambda) * values[partners]."""
+    if sparse.issparse(values):
+        values = values.tocsr()
+        dtype = _floating(values.dtype)
+        mixing = np.broadcast_to(mixing, len(indices)).astype(dtype)
+        left, right = sparse.diags_array(mixing), sparse.diags_array(1 - mixing)
+        mixed = left @ values[indices] + right @ values[partners]
+        return type(values)(mixed)
+    if is_torch_tensor(values):
+        dtype = (
+            values.dtype if values.is_floating_point() else namespace(values).float64
+        )
+        values, mixing = values.to(dtype), mixing.to(dtype)
+    else:
+        mixing = mixing.astype(_floating(values.dtype))
+    mixing = mixing.reshape(-1, *[1] * (values.ndim - 1))
+    return mixing * values[indices] + (1 - mixing) * values[partners]
+
+
+def _floating(dtype):
+    return dtype if dtype.kind == "f" else np.dtype(np.float64)
+
+
+def mix_tasks(
+    X,
+    y,
+    tasks,
+    *,
+    indices=None,
+    alpha=2.0,
+    lambda_per="pair",
+    bandwidth=0.5,
+    kernel="gaussian",
+    standardize_target=True,
+    metric="target",
+    input_bandwidth=None,
+    exclude_self=False,
+    max_neighbors=None,
+    sample_weight=None,
+    random_state=None,
+):
+    """Mix rows with partners of their own task, for meta-regression.
+
+    Give the support and query rows of all tasks, and the query rows as ``indices``: each
+    is mixed with a row of the support or query of its task, before the outer loss.
+
+    Parameters
+    ----------
+    X : ndarray, CSR matrix or tensor of shape (n_samples, ...)
+        Inputs of all tasks.
+
+    y : ndarray or tensor of shape (n_samples,) or (n_samples, n_targets)
+        Labels of all tasks.
+
+    tasks : array-like or tensor of shape (n_samples,)
+        Task of each row.
+
+    indices : array or tensor of int of shape (n_pairs,), default=None
+        Rows that are mixed; None stands for all rows.
+
+    alpha : float, default=2.0
+        lambda ~ Beta(alpha, alpha).
+
+    lambda_per : {"pair", "batch"}, default="pair"
+        Whether each pair has its own lambda or all share one.
+
+    bandwidth : float, default=0.5
+        Width of the kernel of labels, as in `TargetKernelSampler`.
+
+    kernel : {"gaussian", "tophat", "uniform"}, default="gaussian"
+        How the probability of a partner falls with the distance.
+
+    standardize_target : bool, default=True
+        Whether ``bandwidth`` is in standard deviations of the target, over all tasks.
+
+    metric : {"target", "input", "target_and_input"}, default="target"
+        What the distance compares.
+
+    input_bandwidth : float, default=None
+        Width of the kernel of inputs; None takes ``bandwidth``.
+
+    exclude_self : bool, default=False
+        Whether a row can't be its own partner.
+
+    max_neighbors : int, default=None
+        Draw among this many nearest rows only: approximate.
+
+    sample_weight : array-like of shape (n_samples,), default=None
+        Partners are drawn in proportion to it.
+
+    random_state : int, RandomState instance or None, default=None
+        Makes the result repeatable.
+
+    Returns
+    -------
+    X_mixed : ndarray, CSR array or tensor of shape (n_pairs, ...)
+
+    y_mixed : ndarray or tensor of shape (n_pairs, ...)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minimalml.mixup import mix_tasks
+    >>> X, y, tasks = np.eye(4), np.arange(4.0), np.array([0, 0, 1, 1])
+    >>> X_mixed, y_mixed = mix_tasks(X, y, tasks, random_state=0)
+    >>> bool((y_mixed[:2] <= 1).all() and (y_mixed[2:] >= 2).all())
+    True
+    """
+    if not alpha > 0:
+        raise ValueError(f"alpha must be positive, got {alpha!r}.")
+    if lambda_per not in ("pair", "batch"):
+        raise ValueError(f"lambda_per must be 'pair' or 'batch', got {lambda_per!r}.")
+    sampler = TargetKernelSampler(
+        bandwidth,
+        kernel=kernel,
+        standardize_target=standardize_target,
+        metric=metric,
+        input_bandwidth=input_bandwidth,
+        exclude_self=exclude_self,
+        max_neighbors=max_neighbors,
+    )
+    sampler.fit(
+        y,
+        X=None if metric == "target" else X,
+        sample_weight=sample_weight,
+        groups=tasks,
+    )
+    rng = check_random_state(random_state)
+    partners = sampler.sample(indices, random_state=rng)
+    mixing = draw_mixing(len(partners), alpha, lambda_per, rng)
+    return mix(X, y, partners, mixing, indices=indices)

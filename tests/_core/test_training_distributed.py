@@ -1,0 +1,63 @@
+import socket
+
+import numpy as np
+import pytest
+import torch
+import torch.multiprocessing
+
+from tests._core.test_training_loop import make_module, make_rows, run
+
+
+class RecordingFabric:
+    """Stands for lightning.fabric.Fabric: the methods that the loop calls."""
+
+    global_rank, world_size, is_global_zero = 0, 1, True
+
+    def __init__(self):
+        self.calls = []
+
+    def setup(self, module, *optimizers):
+        self.calls.append("setup")
+        return module, *optimizers
+
+    def backward(self, loss):
+        self.calls.append("backward")
+        loss.backward()
+
+    def all_reduce(self, tensor, reduce_op):
+        self.calls.append(reduce_op)
+        return tensor
+
+
+def test_a_fabric_does_what_it_is_asked():
+    fabric = RecordingFabric()
+    ours, _ = run(make_rows(), strategy=fabric, max_epochs=1)
+    assert torch.equal(ours, run(make_rows(), max_epochs=1)[0])
+    assert fabric.calls == ["setup", "backward", "backward", "backward", "mean"]
+
+
+def train_in_process(rank, world_size, port, path):
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group(
+        "gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=world_size
+    )
+    module = make_module()
+    if rank > 0:
+        torch.nn.init.zeros_(module.head.weight)  # the first process's weights count
+    stop = {"on_epoch_end": lambda state: state.epoch == 4, "max_epochs": 9}
+    weights, state = run(make_rows(33), module, **stop)
+    np.savez(path / f"{rank}.npz", weights=weights.numpy(), loss=state.loss_curve)
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    torch.multiprocessing.spawn(train_in_process, (2, port, tmp_path), nprocs=2)
+    first, second = (np.load(tmp_path / f"{rank}.npz") for rank in range(2))
+    alone, state = run(make_rows(33), max_epochs=4)
+    np.testing.assert_array_equal(first["weights"], second["weights"])
+    np.testing.assert_allclose(first["weights"], alone.numpy(), atol=1e-10)
+    np.testing.assert_allclose(first["loss"], state.loss_curve, rtol=1e-10)
