@@ -3,3 +3,6 @@
 from minimalml.datasets._rotated_digits import make_rotated_digits
 
 __all__ = ["make_rotated_digits"]
+from minimalml.datasets._gaussian_classes import make_gaussian_classes
+
+__all__ = ["make_gaussian_classes"]
