@@ -109,6 +109,7 @@ cdef int solve_one(
     cdef Py_ssize_t[BLOCK] found
     cdef double scale = 1.0, worst, value
     cdef int state = OPTIMAL
+    cdef bint is_closed
     for c in range(n):
         scale = max(scale, 1.0 + fabs(logits[c]))
         work.above[c] = targets[n_targets - 1]
@@ -126,13 +127,16 @@ cdef int solve_one(
     refresh(work, logits, G, u)
     n_iter[0] = 0
     while state == OPTIMAL:
-        n_found = most_violated(
-            work, targets, n_targets, margin, 0.1 * tol * scale, block, found
-        )
-        worst = active_gaps(work, margin)
-        if n_found == 0 and (worst <= 1e-3 * tol * scale or n_refined == 3):
-            break
-        n_refined += n_found == 0
+        # a null vector proves something only where the active gaps are closed
+        is_closed = active_gaps(work, margin) <= 1e-3 * tol * scale or n_refined == 3
+        n_refined = 0 if is_closed else n_refined + 1
+        n_found = 0
+        if is_closed:
+            n_found = most_violated(
+                work, targets, n_targets, margin, 0.1 * tol * scale, block, found
+            )
+            if n_found == 0:
+                break
         if n_iter[0] == max_iter:
             state = STOPPED
             break

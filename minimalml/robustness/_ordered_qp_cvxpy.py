@@ -59,10 +59,8 @@ def solve_one(rows, logits, root, margin, max_iter):
             problem.solve(solver=cvxpy.CLARABEL, max_iter=max_iter, **options)
         except cvxpy.error.SolverError:  # it stalled before the tolerance
             continue
-        break
-    else:
-        return 2, 0, np.zeros(len(rows))
-    n_iter = problem.solver_stats.num_iters
-    if problem.status in ("infeasible", "infeasible_inaccurate"):
-        return 1, n_iter, None
-    return int(problem.status != "optimal") * 2, n_iter, demand.dual_value
+        if problem.status == "optimal":
+            return 0, problem.solver_stats.num_iters, demand.dual_value
+        if problem.status == "infeasible":
+            return 1, problem.solver_stats.num_iters, None
+    return 2, max_iter, np.zeros(len(rows))

@@ -143,6 +143,8 @@ def test_distance_grows_with_the_margin(problem, one, other):
 def test_distance_falls_when_a_class_is_dropped(problem):
     weight, logits, targets = problem
     droppable = [c for c in range(len(weight)) if c not in targets]
+    if targets.shape[1] == len(weight) - 1:
+        return
     whole = solve(problem).distance_squared
     for c in droppable:
         fewer = targets - (targets > c)
