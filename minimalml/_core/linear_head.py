@@ -192,6 +192,18 @@ class NumpyHead:
         """Whether the features are the input itself."""
         return len(self.layers) == 1
 
+    def prepare(self, values):
+        """Return numbers as the head takes them: a float64 array."""
+        return np.asarray(values, dtype=np.float64)
+
+    def prepare_classes(self, classes):
+        """Return class indices beside `prepare`'s arrays."""
+        return classes
+
+    def to_numpy(self, values):
+        """Return the head's numbers as an array."""
+        return values
+
     def features(self, X):
         """Map inputs (n, n_features) to what the head acts on."""
         return self._activations(X)[-1]

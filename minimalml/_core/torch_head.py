@@ -99,6 +99,22 @@ class TorchHead:
         """Floating type of the network."""
         return self.layer.weight.dtype
 
+    def prepare(self, values):
+        """Return numbers as the head takes them: a tensor on its device."""
+        import torch
+
+        return torch.as_tensor(values, dtype=self.dtype, device=self.device)
+
+    def prepare_classes(self, classes):
+        """Return class indices as a tensor on the head's device."""
+        import torch
+
+        return torch.as_tensor(classes, device=self.device)
+
+    def to_numpy(self, values):
+        """Return the head's numbers as an array."""
+        return values.detach().cpu().numpy()
+
     def features(self, X):
         """Map inputs (n, n_features) to what the head acts on."""
         return self._run(X)[1]

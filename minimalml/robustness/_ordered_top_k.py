@@ -14,7 +14,7 @@ from sklearn.utils import Bunch
 
 from minimalml._core.arrays import is_torch_tensor
 from minimalml._core.threads import effective_n_threads
-from minimalml._core.validation import Interval, validate_params
+from minimalml._core.validation import Interval, StrOptions, validate_params
 from minimalml.robustness._ordered_qp import ordered_qp
 from minimalml.robustness._targets import check_ordered_targets
 
@@ -35,6 +35,14 @@ class OrderedTopKSolution(Bunch):
         return STATUS_NAMES[code.cpu().numpy() if is_torch_tensor(code) else code]
 
 
+@validate_params(
+    {
+        "tol": [Interval(Real, 0, None, closed="neither")],
+        "max_iter": [Interval(Integral, 1, None, closed="left"), None],
+        "solver": [StrOptions({"active_set", "cvxpy"})],
+    },
+    prefer_skip_nested_validation=True,
+)
 def solve_ordered_top_k(
     logits,
     targets,
@@ -122,8 +130,7 @@ def solve_ordered_top_k(
     >>> str(solution.status)
     'optimal'
     """
-    _check_numbers(margin, tol, max_iter, solver)
-    logits, targets, gram, is_single = _check_problem(logits, targets, gram)
+    logits, targets, gram, is_single = check_problem(logits, targets, gram, margin)
     if isinstance(warm_start, Bunch):
         warm_start = warm_start.dual
     if is_single and warm_start is not None:
@@ -141,19 +148,6 @@ def solve_ordered_top_k(
     solution = OrderedTopKSolution(**dict(zip((*names, "n_iter"), result, strict=True)))
     solution.active_set = solution.dual > 0.0
     return solution
-
-
-@validate_params(
-    {
-        "margin": [Interval(Real, 0, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="neither")],
-        "max_iter": [Interval(Integral, 1, None, closed="left"), None],
-    },
-    prefer_skip_nested_validation=True,
-)
-def _check_numbers(margin, tol, max_iter, solver):
-    if solver not in ("active_set", "cvxpy"):
-        raise ValueError(f"solver must be 'active_set' or 'cvxpy', got {solver!r}.")
 
 
 def solve_checked(
@@ -180,6 +174,7 @@ def solve_checked(
         return torch_kernel(*problem, margin, warm_start, tol, rounds, 1)
     rounds = max_iter or 3 * logits.shape[1] + 50
     threads = effective_n_threads(len(logits), SECONDS_PER_SAMPLE, n_threads)
+    threads = min(threads, max(1, len(logits)))
     logits, gram = (np.ascontiguousarray(x, dtype=float) for x in (logits, gram))
     targets = np.ascontiguousarray(targets, dtype=np.intp)
     if warm_start is not None:
@@ -188,30 +183,35 @@ def solve_checked(
     return kernel(logits, targets, gram, margin, warm_start, tol, rounds, threads)
 
 
-def _check_problem(logits, targets, gram):
+def check_problem(logits, targets, gram=None, margin=0.0):
+    """Return logits, targets and gram checked, and whether it was a single sample."""
+    if not margin >= 0.0:
+        raise ValueError(f"margin must be at least 0, got {margin}.")
     is_tensor = is_torch_tensor(logits)
     if is_tensor:
         import torch
 
         targets = torch.as_tensor(targets, dtype=torch.int64, device=logits.device)
-        gram = torch.as_tensor(gram, device=logits.device)
+        if gram is not None:
+            gram = torch.as_tensor(gram, device=logits.device)
         is_finite = bool(torch.isfinite(logits).all())
     else:
-        logits, gram = np.asarray(logits, dtype=float), np.asarray(gram, dtype=float)
-        targets = np.asarray(targets)
+        logits, targets = np.asarray(logits, dtype=float), np.asarray(targets)
+        gram = None if gram is None else np.asarray(gram, dtype=float)
         is_finite = np.isfinite(logits).all()
     is_single = logits.ndim == 1
     if is_single:
         logits, targets = logits.reshape(1, -1), targets.reshape(1, -1)
     if not is_finite:
         raise ValueError("logits must be finite, got NaN or infinity.")
-    n_classes = logits.shape[1]
-    if tuple(gram.shape) != (n_classes, n_classes):
+    n = logits.shape[1]
+    if gram is not None and tuple(gram.shape) != (n, n):
         raise ValueError(
-            f"gram must have shape ({n_classes}, {n_classes}), got {tuple(gram.shape)}."
+            f"the matrix of classes must have shape ({n}, {n}), got "
+            f"{tuple(gram.shape)}."
         )
     plain = targets.cpu().numpy() if is_tensor else targets
-    checked = check_ordered_targets(plain, len(logits), n_classes)
+    checked = check_ordered_targets(plain, len(logits), n)
     return logits, targets if is_tensor else checked, gram, is_single
 
 

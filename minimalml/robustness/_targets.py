@@ -43,6 +43,12 @@ def ordered_top_k_success(logits, targets):
     return (order[:, : targets.shape[1]] == targets).all(1) & is_number
 
 
+def top_k_success(logits, targets):
+    """Tell for each row whether the top k classes are the targets, in any order."""
+    order = np.argsort(-logits, axis=1, kind="stable")[:, : targets.shape[1]]
+    return (np.sort(order, axis=1) == np.sort(targets, axis=1)).all(axis=1)
+
+
 def sample_ordered_targets(y, n_classes, k, random_state=None):
     """Draw for each row k classes in random order, never the row's own.
 

@@ -204,11 +204,14 @@ def test_cvxpy_agrees(problem):
 def test_cvxpy_agrees_on_more_classes(kind, n_features):
     problem = make_problem(1, 40, n_features, 5, kind, n_samples=3)
     ours, theirs = solve(problem), solve(problem, solver="cvxpy")
-    np.testing.assert_array_equal(ours.status, theirs.status)
+    decided = theirs.status != "max_iter"  # duplicated rows can stall CLARABEL
+    assert decided.sum() >= 2
+    np.testing.assert_array_equal(ours.status[decided], theirs.status[decided])
     gram = problem[0] @ problem[0].T
     apart = ours.direction - theirs.direction
     moved = np.sqrt(np.einsum("ij,jk,ik->i", apart, gram, apart).clip(0))
-    assert (moved <= ORACLE * (1 + np.linalg.norm(ours.direction @ problem[0]))).all()
+    room = ORACLE * (1 + np.linalg.norm(ours.direction @ problem[0]))
+    assert (moved <= room)[decided].all()
 
 
 def as_tensors(problem):
@@ -336,11 +339,14 @@ def test_drawn_targets_are_uniform_and_never_true():
         ({"targets": [[0, 1]]}, r"targets must have shape \(2, k\), got \(1, 2\)"),
         ({"targets": [[0, 1, 2]] * 2}, "k must be between 1 and 2"),
         ({"logits": [[0, 1, np.nan]] * 2}, "logits must be finite"),
-        ({"gram": np.eye(4)}, r"gram must have shape \(3, 3\), got \(4, 4\)"),
-        ({"margin": -0.1}, "margin.*must be a float in the range"),
+        (
+            {"gram": np.eye(4)},
+            r"matrix of classes must have shape \(3, 3\), got \(4, 4\)",
+        ),
+        ({"margin": -0.1}, "margin must be at least 0, got -0.1"),
         ({"tol": 0.0}, "tol.*must be a float in the range"),
         ({"max_iter": 0}, "max_iter.*must be an int in the range"),
-        ({"solver": "simplex"}, "solver must be 'active_set' or 'cvxpy'"),
+        ({"solver": "simplex"}, "solver.*must be a str among.*Got 'simplex'"),
     ],
 )
 @pytest.mark.parametrize("convert", [np.asarray, torch.as_tensor])
