@@ -133,6 +133,8 @@ def _read_mlp(model, before):
 def _numpy_head(model, layers, before, activation="identity"):
     n_outputs, classes = layers[-1].scale.shape[1], model.classes_
     n_classes = 2 if n_outputs == 1 else n_outputs
+    if len(classes) == 1:
+        raise ValueError(f"{type(model).__name__} was fitted on 1 class, needs 2.")
     binarizer = getattr(model, "_label_binarizer", None)
     is_multilabel = getattr(binarizer, "y_type_", "").startswith("multilabel")
     if is_multilabel or len(classes) != n_classes:

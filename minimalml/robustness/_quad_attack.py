@@ -183,6 +183,12 @@ class QuadAttack(
     learning_rate_ : float
         The step that is used.
 
+    n_iter_ : int
+        Gradient steps of an attack; 1 if exact.
+
+    last_attack_ : Bunch
+        All that is known of the last call of ``transform``, as from ``attack``.
+
     targets_ : ndarray of shape (n_samples, k)
         Labels aimed at in the last call of ``transform``.
 
@@ -364,6 +370,8 @@ class QuadAttack(
         check_within(X, self.bounds_)
         self._read_head(X)
         self.learning_rate_ = learning_rate_for(self.learning_rate, X, self.bounds_)
+        is_exact = self.method_ == "exact"
+        self.n_iter_ = 1 if is_exact else self.n_search_steps * self.max_iter
         self.last_attack_ = Bunch()
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
@@ -493,11 +501,11 @@ class QuadAttack(
         return self._describe(X, moved, goal, true, predicted, found[1:], shape)
 
     def _checked_rows(self, X):
-        shape = np.shape(X)
+        shape = X.shape if getattr(X, "ndim", 2) > 2 else None
         X, _ = self._flatten(X)
         X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
         check_within(X, self.bounds_)
-        return X, X.shape if len(shape) == 2 else shape
+        return X, shape or X.shape
 
     def _scores(self, X):
         batches = gen_batches(len(X), self.batch_size)
