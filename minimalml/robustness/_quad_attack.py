@@ -6,9 +6,7 @@ which a small quadratic programme gives (Paniagua, Grainger, Wu, "QuadAttacK", N
 2023); on linear models that point is the smallest perturbation itself.
 """
 
-import copy
 import warnings
-from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -17,19 +15,10 @@ from sklearn.base import (
     MetaEstimatorMixin,
     OneToOneFeatureMixin,
     TransformerMixin,
-    clone,
 )
-from sklearn.exceptions import NotFittedError
-from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression
 from sklearn.utils import Bunch, _safe_indexing, check_random_state, gen_batches
-from sklearn.utils.metadata_routing import (
-    MetadataRouter,
-    MethodMapping,
-    process_routing,
-)
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
-from minimalml._core.arrays import is_torch_module, resolve_device
 from minimalml._core.callbacks import CallbackSupportMixin, with_callbacks
 from minimalml._core.linear_head import linear_head
 from minimalml._core.validation import (
@@ -46,20 +35,19 @@ from minimalml.robustness._attack_inputs import (
     encode_labels,
     learning_rate_for,
 )
-from minimalml.robustness._attack_loop import AdamW, search_perturbation
-from minimalml.robustness._exact_attack import smallest_perturbation
-from minimalml.robustness._losses import (
-    QuadLoss,
-    check_teacher,
-    cosine_similarity_of_classes,
-    cw_loss_and_gradient,
-    distillation_loss_and_gradient,
-    log_teacher,
+from minimalml.robustness._attack_run import (
+    LastAttackMixin,
+    add_within_bounds,
+    attack_batch,
+    describe,
+    scores_of,
 )
-from minimalml.robustness._targets import ordered_top_k_success, top_k_success
+from minimalml.robustness._attacked_model import fitted_model, is_fitted
+from minimalml.robustness._losses import check_teacher, cosine_similarity_of_classes
 
 
 class QuadAttack(
+    LastAttackMixin,
     CallbackSupportMixin,
     OneToOneFeatureMixin,
     MetaEstimatorMixin,
@@ -80,89 +68,64 @@ class QuadAttack(
         What to attack: a linear classifier, MLPClassifier, torch module that returns
         logits, or one of these after affine steps in a Pipeline. None stands for
         LogisticRegression.
-
     k : int, default=1
         Length of the lists, from 1 to the number of classes less one.
-
     loss : {"quad", "cw", "distillation"}, default="quad"
         What gradient steps go down: the distance to the nearest solution, the
         Carlini-Wagner loss, or the divergence from an adversarial teacher.
-
     margin : float, default=0.2
         Lead in scores that "quad" asks for. With 0 the solution ties classes, and
         success is not assured.
-
     confidence : float, default=None
         Lead that "cw" asks for; None means ``margin``, which makes the comparison
         fair. 0 is the paper's baseline.
-
     class_similarity : array-like of shape (n_classes, n_classes), default=None
         For "distillation": how alike classes are, in [-1, 1]. None takes the cosines
         of the rows of the head.
-
     alpha : float, default=10.0
         For "distillation": teacher's score of the first target.
-
     beta : float, default=0.3
         For "distillation": fall of that score from target to target.
-
     max_iter : int, default=60
         Gradient steps in a binary search step.
-
     n_search_steps : int, default=1
         Binary search steps over the weight of the loss against the norm.
-
     coef_upper : float, default=20.0
         Upper end of that search; the first weight is half of it.
-
     learning_rate : float or "auto", default="auto"
         Step of AdamW. "auto" scales the paper's 2.2e-3 for 3 x 224 x 224 inputs with
         the inverse root of the input's size, from 2e-3 to 0.05 of the input's range.
-
     warmup_iterations : int, default=5
         After so many steps the optimiser's moments are reset.
-
     weight_decay : float, default=0.01
         Decay of the perturbation a step, times the learning rate.
-
     clip_values : tuple (low, high), "data" or None, default=(0, 1)
         Bounds of valid inputs; "data" takes each feature's range in ``fit``.
-
     targets : array-like, "random" or None, default=None
         Labels to put on top, best first, (n_samples, k) or (k,) for all rows. "random"
         draws them, the paper's protocol; None takes the k classes with the lowest
         scores, lowest first.
-
     method : {"auto", "exact", "gradient"}, default="auto"
         "exact" needs a linear model and finds the smallest perturbation; "auto" takes
         it where it can and ``loss="quad"``.
-
     on_failure : {"original", "last"}, default="original"
         What stands for a row that did not succeed.
-
     stop_on_success : bool, default=False
         Keep each row's first success and stop when all have one, rather than look for
         smaller perturbations.
-
     prefit : bool or "auto", default="auto"
         Whether ``estimator`` is fitted. "auto" fits a clone where it is not. Cloning,
         as in cross-validation, forgets a fit: wrap in FrozenEstimator to keep it.
-
     image_shape : tuple of int, default=None
         Shape of an input of a torch module; None takes it from X in ``fit``.
-
     head : str, default=None
         Name of a torch module's last ``nn.Linear``; None takes the last one called.
-
     batch_size : int, default=256
         Rows that are attacked together.
-
     device : str, default="auto"
         Where a torch module is run; "auto" leaves it where it is, else a copy is moved.
-
     random_state : int, RandomState instance or None, default=None
         Draws random targets and the first perturbations.
-
     verbose : int, default=0
         1 prints a line a batch.
 
@@ -170,40 +133,28 @@ class QuadAttack(
     ----------
     estimator_ : classifier or torch.nn.Module
         The fitted model under attack.
-
     classes_ : ndarray of shape (n_classes,)
         Labels in the order of the scores.
-
     method_ : {"exact", "gradient"}
         What ``method`` came to.
-
     bounds_ : tuple
         Lower and upper bound of inputs, numbers or arrays of shape (n_features,).
-
     learning_rate_ : float
         The step that is used.
-
     n_iter_ : int
         Gradient steps of an attack; 1 if exact.
-
     last_attack_ : Bunch
         All that is known of the last call of ``transform``, as from ``attack``.
-
     targets_ : ndarray of shape (n_samples, k)
         Labels aimed at in the last call of ``transform``.
-
     success_ : ndarray of bool, shape (n_samples,)
         Which rows of it succeeded.
-
     perturbation_norms_ : ndarray of shape (n_samples,)
         Euclidean lengths of what it added.
-
     coef_ : ndarray of shape (n_samples,)
         Weight of the loss at its end; NaN for the exact method.
-
     n_features_in_ : int
         Number of features seen in ``fit``.
-
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Their names, where X had names.
 
@@ -230,14 +181,15 @@ class QuadAttack(
     Examples
     --------
     >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import RidgeClassifier
     >>> from minimalml.robustness import QuadAttack
     >>> X, y = load_iris(return_X_y=True)
-    >>> attack = QuadAttack(k=2, clip_values="data").fit(X, y)
+    >>> attack = QuadAttack(RidgeClassifier(), k=2, clip_values=None).fit(X, y)
     >>> result = attack.attack(X[:1], y[:1], targets=[2, 1])
     >>> attack.estimator_.predict(result.X_adversarial)
     array([2])
-    >>> round(float(result.l2[0]), 2)
-    4.62
+    >>> bool(result.l2[0] <= result.distance_bound[0] + 1e-6)  # none is smaller
+    True
     """
 
     _parameter_constraints = {
@@ -359,7 +311,7 @@ class QuadAttack(
         context = self._init_callback_context(max_subtasks=1)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         X, self._image_shape = self._flatten(X)
-        self.estimator_ = self._fitted_estimator(X, y, fit_params, context)
+        self.estimator_ = fitted_model(self, X, y, fit_params, context)
         X = validate_data(self, X, dtype=[np.float64, np.float32])
         if self._image_shape and np.prod(self._image_shape) != X.shape[1]:
             raise ValueError(
@@ -383,32 +335,6 @@ class QuadAttack(
             shape = X.shape[1:]
             X = X.reshape(len(X), -1)
         return X, None if shape is None else tuple(shape)
-
-    def _fitted_estimator(self, X, y, fit_params, context):
-        estimator = self.estimator
-        if is_torch_module(estimator):
-            if self.device == "auto":
-                return estimator
-            device = resolve_device(self.device)
-            if next(estimator.parameters()).device == device:
-                return estimator
-            return copy.deepcopy(estimator).to(device)
-        if self.prefit is not False and _is_fitted(estimator):
-            return estimator
-        if self.prefit is True:
-            raise NotFittedError(
-                "prefit=True needs a fitted estimator, got one that was not fitted."
-            )
-        estimator = LogisticRegression() if estimator is None else clone(estimator)
-        X, y = validate_data(self, X, y, dtype=[np.float64, np.float32])
-        routed = process_routing(self, "fit", **fit_params) if fit_params else None
-        params = routed.estimator.fit if routed else {}
-        step = context.subcontext(task_name="fit the estimator")
-        step.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        with step.propagate_callback_context(estimator):
-            estimator.fit(X, y, **params)
-        step.call_on_fit_task_end(estimator=self, X=X, y=y)
-        return estimator
 
     def _read_head(self, X):
         head = linear_head(
@@ -476,7 +402,7 @@ class QuadAttack(
         check_is_fitted(self)
         X, shape = self._checked_rows(X)
         random_state = check_random_state(self.random_state)
-        logits = self._scores(X)
+        logits = scores_of(self, X)
         predicted = logits.argmax(axis=1)
         true = predicted if y is None else encode_labels(y, self.classes_, "y")
         if len(true) != len(X):
@@ -491,14 +417,14 @@ class QuadAttack(
         parts = []
         for batch in batches:
             parts.append(
-                self._attack_batch(X[batch], goal[batch], random_state, context)
+                attack_batch(self, X[batch], goal[batch], random_state, context)
             )
             if self.verbose:
                 print(f"[QuadAttack] {batch.stop} of {len(X)} rows")
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         found = [np.concatenate(values) for values in zip(*parts, strict=True)]
-        moved = self._apply(X, found[0])
-        return self._describe(X, moved, goal, true, predicted, found[1:], shape)
+        moved = add_within_bounds(self, X, found[0])
+        return describe(self, X, moved, goal, true, predicted, found[1:], shape)
 
     def _checked_rows(self, X):
         shape = X.shape if getattr(X, "ndim", 2) > 2 else None
@@ -506,93 +432,6 @@ class QuadAttack(
         X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
         check_within(X, self.bounds_)
         return X, shape or X.shape
-
-    def _scores(self, X):
-        batches = gen_batches(len(X), self.batch_size)
-        head = self._head
-        scores = [head.to_numpy(head.logits(head.prepare(X[b]))) for b in batches]
-        return np.concatenate(scores)
-
-    def _attack_batch(self, X, goal, random_state, context):
-        """Return perturbation, coefficient and distance bound of one batch."""
-        steps = self.n_search_steps * self.max_iter
-        is_exact = self.method_ == "exact"
-        part = context.subcontext("batch", max_subtasks=0 if is_exact else steps)
-        part.call_on_fit_task_begin(estimator=self, X=X)
-        head = self._head
-        bounds = tuple(map(head.prepare, self.bounds_))
-        unknown = np.full(len(X), np.nan)
-        if is_exact:
-            exact = smallest_perturbation(
-                head.weight, head.bias, head.prepare(X), goal, self.margin, bounds
-            )
-            found = exact.perturbation, unknown, exact.distance_bound
-        else:
-            best, last, coefficient = search_perturbation(
-                head,
-                head.prepare(X),
-                head.prepare_classes(goal),
-                partial(self._make_loss, head.prepare_classes(goal)),
-                bounds,
-                [
-                    head.prepare(random_state.standard_normal(X.shape))
-                    for _ in range(self.n_search_steps)
-                ],
-                optimizer=AdamW(self.learning_rate_, self.weight_decay),
-                max_iter=self.max_iter,
-                coef_upper=self.coef_upper,
-                warmup_iterations=self.warmup_iterations,
-                stop_on_success=self.stop_on_success,
-                on_iteration=partial(self._tick, part),
-            )
-            found = best.or_else(last), coefficient
-            found = (*map(head.to_numpy, found), unknown)
-        part.call_on_fit_task_end(estimator=self, X=X)
-        return found
-
-    def _tick(self, context):
-        step = context.subcontext("iteration")
-        step.call_on_fit_task_begin(estimator=self)
-        return step.call_on_fit_task_end(estimator=self)
-
-    def _make_loss(self, goal):
-        """Return the map from scores to losses and score gradients of one batch."""
-        if self.loss == "quad":
-            return QuadLoss(goal, self._gram, self.margin)
-        if self.loss == "cw":
-            confidence = self.margin if self.confidence is None else self.confidence
-            return partial(cw_loss_and_gradient, targets=goal, confidence=confidence)
-        teacher = log_teacher(goal, self._similarity, self.alpha, self.beta)
-        return partial(distillation_loss_and_gradient, teacher=teacher)
-
-    def _apply(self, X, perturbation):
-        """Add perturbations in the type of X, within the bounds."""
-        moved = (X + perturbation).astype(X.dtype, copy=False)
-        lower, upper = (np.asarray(b, dtype=X.dtype) for b in self.bounds_)
-        return np.clip(moved, lower, upper)
-
-    def _describe(self, X, moved, goal, true, predicted, found, shape):
-        logits = self._scores(moved)
-        success = ordered_top_k_success(logits, goal)
-        if self.on_failure == "original":
-            moved = np.where(success[:, None], moved, X)
-        added = moved.astype(np.float64) - X
-        return Bunch(
-            X_adversarial=moved.reshape(shape),
-            success=success,
-            unordered_success=top_k_success(logits, goal),
-            targets=self.classes_[goal],
-            true_labels=self.classes_[true],
-            predicted=self.classes_[predicted],
-            logits=logits,
-            target_indices=goal,
-            perturbation=added,
-            l1=np.abs(added).sum(axis=1),
-            l2=np.sqrt((added**2).sum(axis=1)),
-            linf=np.abs(added).max(axis=1),
-            coefficient=found[0],
-            distance_bound=found[1],
-        )
 
     def transform(self, X, y=None, targets=None):
         """Return X with successful perturbations added.
@@ -643,7 +482,7 @@ class QuadAttack(
         if y is not None:
             rows, _ = self._checked_rows(X)
             y = np.asarray(y)
-            predicted = self.classes_[self._scores(rows).argmax(axis=1)]
+            predicted = self.classes_[scores_of(self, rows).argmax(axis=1)]
             is_correct = predicted == y
             if not is_correct.any():
                 warnings.warn(
@@ -656,26 +495,6 @@ class QuadAttack(
             if np.ndim(targets) and len(targets) == len(is_correct):
                 targets = np.asarray(targets)[kept]
         return 1.0 - float(self.attack(X, y, targets).success.mean())
-
-    @property
-    def targets_(self):
-        """Labels aimed at in the last call of ``transform``."""
-        return self.last_attack_.targets
-
-    @property
-    def success_(self):
-        """Which rows succeeded in the last call of ``transform``."""
-        return self.last_attack_.success
-
-    @property
-    def perturbation_norms_(self):
-        """Euclidean length of what the last call of ``transform`` added."""
-        return self.last_attack_.l2
-
-    @property
-    def coef_(self):
-        """Weight of the loss at the end of the last call of ``transform``."""
-        return self.last_attack_.coefficient
 
     def get_metadata_routing(self):
         """Route what ``fit`` is given to the estimator."""
@@ -690,19 +509,7 @@ class QuadAttack(
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.target_tags.required = self.prefit is False or not _is_fitted(
+        tags.target_tags.required = self.prefit is False or not is_fitted(
             self.estimator
         )
         return tags
-
-
-def _is_fitted(estimator):
-    if is_torch_module(estimator) or isinstance(estimator, FrozenEstimator):
-        return True
-    if estimator is None:
-        return False
-    try:
-        check_is_fitted(estimator)
-    except NotFittedError:
-        return False
-    return True

@@ -9,7 +9,7 @@ INSTANCES = {
         QuadAttack(clip_values=None),
         QuadAttack(
             MLPClassifier((4,), solver="lbfgs", max_iter=5, random_state=0),
-            clip_values="data",
+            clip_values=None,
             max_iter=3,
             random_state=0,
         ),
