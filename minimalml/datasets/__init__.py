@@ -1,3 +1,5 @@
 """Generators of data on which a method's claim can be seen."""
 
-__all__ = []
+from minimalml.datasets._low_rank_tasks import make_low_rank_tasks
+
+__all__ = ["make_low_rank_tasks"]
