@@ -73,6 +73,12 @@ class ActiveMultiTaskRegressor(RegressorMixin, ActiveMultiTask):
     center : bool, default=True
         Whether every task has an intercept; the paper's model has none.
 
+    max_iter : int, default=100
+        Largest number of alternations of the representation in a round.
+
+    tol : float, default=1e-4
+        A round's alternations stop when one lowers the loss by less than this share.
+
     random_state : int, RandomState instance or None, default=None
         Decides which rows are bought, or the sampler's seeds, and the network's.
 
@@ -98,6 +104,8 @@ class ActiveMultiTaskRegressor(RegressorMixin, ActiveMultiTask):
         Weights of the target.
     intercept_ : float
         Intercept of the target.
+    n_iter_ : int
+        Alternations of the last round.
     n_samples_spent_ : int
         Number of source samples bought.
     cost_ : float
@@ -223,6 +231,12 @@ class ActiveMultiTaskClassifier(ClassifierMixin, ActiveMultiTask):
     center : bool, default=True
         Whether every task has an intercept; the paper's model has none.
 
+    max_iter : int, default=100
+        Largest number of alternations of the representation in a round.
+
+    tol : float, default=1e-4
+        A round's alternations stop when one lowers the loss by less than this share.
+
     random_state : int, RandomState instance or None, default=None
         Decides which rows are bought, or the sampler's seeds, and the network's.
 
@@ -249,6 +263,8 @@ class ActiveMultiTaskClassifier(ClassifierMixin, ActiveMultiTask):
         Weights of the target.
     intercept_ : ndarray of shape (1,) or (n_classes,)
         Intercept of the target.
+    n_iter_ : int
+        Alternations of the last round.
     n_samples_spent_ : int
         Number of source samples bought.
     cost_ : float

@@ -54,6 +54,8 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
         "task_cost": ["array-like", Interval(Real, 0, None, closed="left"), None],
         "max_tasks": [Interval(Integral, 1, None, closed="left"), None],
         "center": ["boolean"],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
         "random_state": ["random_state"],
         "n_jobs": [Integral, None],
         "verbose": ["verbose"],
@@ -76,6 +78,8 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
         task_cost=None,
         max_tasks=None,
         center=True,
+        max_iter=100,
+        tol=1e-4,
         random_state=None,
         n_jobs=None,
         verbose=0,
@@ -94,6 +98,8 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
         self.task_cost = task_cost
         self.max_tasks = max_tasks
         self.center = center
+        self.max_iter = max_iter
+        self.tol = tol
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.verbose = verbose
@@ -177,6 +183,10 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
         )
         return self._fit_rounds(source, X, y, rng)
 
+    def __sklearn_is_fitted__(self):
+        # The parameter lambda_ ends as fitted attributes do.
+        return hasattr(self, "representation_")
+
     def _fit_rounds(self, source, X_target, y_target, rng):
         n_tasks = len(source.tasks)
         self._n_rounds = self.n_rounds if n_tasks else 1
@@ -198,7 +208,7 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
                 counts, spent, money = np.zeros(0, dtype=np.int64), 0.0, None
                 rows = X_target, y_target, np.zeros(len(X_target), dtype=np.intp)
             if len(rows[0]):
-                learner.update(*rows)
+                learner.update(*rows, is_last=number == self._n_rounds - 1)
             self._finish_round(learner, X_target, y_target, counts, spent, money)
             if step.call_on_fit_task_end(
                 estimator=self, X=X_target, y=y_target, reconstruction_attributes={}
@@ -236,9 +246,13 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
                 "n_components must be at most the number of features, "
                 f"{self.n_features_in_}, got {n_components}."
             )
-        return LinearLearner(
-            n_components, max(n_tasks, 1), self.center, self.reuse_data, rng
-        )
+        settings = {
+            "center": self.center,
+            "max_iter": self.max_iter,
+            "tol": self.tol if n_tasks else 0.0,
+            "random_state": rng,
+        }
+        return LinearLearner(n_components, max(n_tasks, 1), self.reuse_data, settings)
 
     def _allocate(self, number, plan, source):
         """Decide how many samples of which task this round buys."""
@@ -285,6 +299,7 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
             error = head_error(features, targets, head)
             self.relevance_ = self._relevance(learner, head, error, money)
         self.cost_ += spent
+        self.n_iter_ = learner.n_iter
         self.history_.append(
             {
                 "allocation": counts,

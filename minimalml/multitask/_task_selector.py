@@ -208,6 +208,10 @@ class LassoTaskSelector(SelectorMixin, BaseEstimator):
         sizes = np.abs(self.relevance_)
         return sizes > self.threshold * sizes.max() if sizes.any() else sizes == 0
 
+    def __sklearn_is_fitted__(self):
+        # The parameter lambda_ ends as fitted attributes do.
+        return hasattr(self, "relevance_")
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
