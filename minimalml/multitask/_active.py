@@ -344,8 +344,7 @@ class ActiveMultiTaskClassifier(ClassifierMixin, ActiveMultiTask):
         self.classes_ = np.unique(y)
         if len(self.classes_) < 2:
             raise ValueError(
-                "y must hold at least two classes, got one class: "
-                f"{self.classes_[0]!r}."
+                f"y must hold at least two classes, got one class: {self.classes_[0]}."
             )
         return X, self._encode(y).astype(X.dtype, copy=False)
 
@@ -354,7 +353,7 @@ class ActiveMultiTaskClassifier(ClassifierMixin, ActiveMultiTask):
         unknown = np.setdiff1d(y, self.classes_)
         if len(unknown):
             raise ValueError(
-                f"The sampler gave the label {unknown[0]!r}, which the target lacks; "
+                f"The sampler gave the label {unknown[0]}, which the target lacks; "
                 f"its labels are {self.classes_}."
             )
         if len(self.classes_) == 2:

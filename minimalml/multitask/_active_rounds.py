@@ -140,7 +140,7 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
         if target_task not in names:
             raise ValueError(
                 f"target_task must be one of tasks, got {target_task!r}; tasks has "
-                f"{len(names)} ids from {names[0]!r} to {names[-1]!r}."
+                f"{len(names)} ids from {names[0]} to {names[-1]}."
             )
         is_target = tasks == target_task
         source = PoolSource(X, y, tasks, names[names != target_task], rng)
@@ -194,6 +194,7 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
         context.call_on_fit_task_begin(estimator=self, X=X_target, y=y_target)
         self.tasks_, self.history_, self.cost_ = source.tasks, [], 0.0
         n_outputs = 1 if y_target.ndim == 1 else y_target.shape[1]
+        self._check_outputs(n_outputs)
         learner = self._make_learner(n_tasks, n_outputs, rng)
         plan = self._plan(n_tasks) if n_tasks else None
         for number in range(self._n_rounds):
@@ -203,7 +204,7 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
                 counts = self._allocate(number, plan, source)
                 spent = plan.pay(counts)
                 rows = source.draw(counts)
-                money = plan.for_round(number + 1)
+                money = plan.worth_weighing(number + 1, self.budget)
             else:  # the target is all there is: it teaches the representation
                 counts, spent, money = np.zeros(0, dtype=np.int64), 0.0, None
                 rows = X_target, y_target, np.zeros(len(X_target), dtype=np.intp)
@@ -221,6 +222,13 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
         context.call_on_fit_task_end(estimator=self, X=X_target, y=y_target)
         return self
 
+    def _check_outputs(self, n_outputs):
+        if self._is_bounded() and n_outputs > 1:
+            raise ValueError(
+                f"max_tasks and task_cost need two classes, got {n_outputs}: fit one "
+                "class against the others."
+            )
+
     def _plan(self, n_tasks):
         is_money = self.sample_cost is not None or self.task_cost is not None
         if not is_money and self.budget != int(self.budget):
@@ -228,7 +236,7 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
                 "budget must be a whole number of samples unless sample_cost or "
                 f"task_cost is set, got {self.budget}."
             )
-        return BudgetPlan(
+        plan = BudgetPlan(
             self.budget if is_money else int(self.budget),
             self.exploration_fraction,
             self.n_rounds,
@@ -236,6 +244,17 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
             check_task_cost(self.task_cost, n_tasks),
             is_money,
         )
+        if not self._is_bounded():
+            plan.check_floor(self._floor())
+        return plan
+
+    def _is_bounded(self):
+        return self.max_tasks is not None or self.task_cost is not None
+
+    def _floor(self):
+        if self.min_samples is not None:
+            return self.min_samples
+        return 0 if self.reuse_data else self.n_components + 1
 
     def _make_learner(self, n_tasks, n_outputs, rng):
         n_components = self.n_components
@@ -268,12 +287,8 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
             total = int(min(wanted, pool.sum()))
             return allocate_samples(np.ones(len(pool)), total, max_samples=pool)
         nu, money = self.relevance_, plan.for_round(number)
-        is_bounded = self.max_tasks is not None or self.task_cost is not None
-        is_open = nu != 0 if is_bounded and nu.any() else np.ones(len(nu), dtype=bool)
-        least = self.min_samples
-        if least is None:
-            least = 0 if self.reuse_data else self.n_components + 1
-        floors = np.where(is_open, np.minimum(least, pool), 0)
+        is_open = (nu != 0) | (not self._is_bounded() or not nu.any())
+        floors = np.where(is_open, np.minimum(self._floor(), pool), 0)
         caps = np.where(is_open, pool, 0)
         if plan.is_money:
             total = money - plan.openings[is_open & (nu != 0)].sum()

@@ -69,7 +69,7 @@ class SamplerSource:
         if X.shape != (n_rows, self.n_features):
             raise ValueError(
                 f"sampler must give {n_rows} rows of {self.n_features} features for "
-                f"task {task!r}, got shape {X.shape}."
+                f"task {task}, got shape {X.shape}."
             )
         return X, self.encode(y)
 
@@ -97,11 +97,33 @@ class BudgetPlan:
                 f"tasks with one sample each, got {budget}."
             )
 
+    def check_floor(self, least):
+        """Check that each later round can pay for its floor of every task."""
+        if self.n_rounds == 1 or least == 0:
+            return
+        explored = self.each * self.prices.sum() + self.openings.sum()
+        second = (self.left - explored) / (2 ** (self.n_rounds - 1) - 1)
+        needed = least * self.prices.sum()
+        if second < needed:
+            raise ValueError(
+                f"budget leaves {second:g} for the second round, less than the "
+                f"{needed:g} that min_samples={least} of each task takes: raise budget "
+                "or lower n_rounds, exploration_fraction or min_samples."
+            )
+
     def for_round(self, number):
-        """Budget of a later round, numbered from 1; past the last, all that is left."""
-        rounds_left = max(self.n_rounds - number, 1)
+        """Budget of a later round, numbered from 1."""
+        rounds_left = self.n_rounds - number
         share = 1 / (2**rounds_left - 1)
         return self.left * share if self.is_money else int(self.left * share)
+
+    def worth_weighing(self, number, budget):
+        """Budget that the choice for a round is made with.
+
+        All of it where the round can't open a task anyway, or there is no such round.
+        """
+        money = self.for_round(number) if number < self.n_rounds else 0
+        return money if money > self.openings.min() else budget
 
     def pay(self, counts):
         """Take the price of ``counts`` from the budget and return it."""

@@ -14,6 +14,7 @@ from sklearn.base import (
     RegressorMixin,
     TransformerMixin,
 )
+from sklearn.metrics import r2_score
 from sklearn.utils import check_consistent_length
 
 from minimalml._core.callbacks import CallbackSupportMixin, with_callbacks
@@ -272,6 +273,30 @@ class SharedRepresentationRegressor(
         predictions = np.einsum("nd,nd->n", X, coefficients[codes])
         return (predictions + self.intercepts_[codes]).astype(X.dtype, copy=False)
 
+    def score(self, X, y, tasks=None, sample_weight=None):
+        """Return the coefficient of determination of the predictions.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs.
+
+        y : array-like of shape (n_samples,)
+            Targets.
+
+        tasks : array-like of shape (n_samples,), default=None
+            Task of each row; may be None after a fit without tasks.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row.
+
+        Returns
+        -------
+        float
+            At most 1; 0 is as good as the mean of ``y``.
+        """
+        return r2_score(y, self.predict(X, tasks), sample_weight=sample_weight)
+
     def _check_rows(self, X, y, tasks, reset):
         X, y = validate_data(self, X, y, dtype=FLOATS, y_numeric=True, reset=reset)
         if tasks is not None:
@@ -294,7 +319,7 @@ class SharedRepresentationRegressor(
         unknown = self.tasks_[codes] != tasks
         if unknown.any():
             raise ValueError(
-                f"tasks has the id {tasks[unknown][0]!r}, which fit did not see."
+                f"tasks has the id {tasks[unknown][0]}, which fit did not see."
             )
         return codes
 

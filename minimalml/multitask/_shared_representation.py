@@ -9,6 +9,7 @@ Vaswani (2021), arXiv 2102.10217.
 # SPDX-License-Identifier: BSD-3-Clause
 
 import warnings
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -247,11 +248,10 @@ def _alternate(systems, moments, basis, solver, ridge, max_iter, tol, callback):
     gram, cross, squares = moments
     heads, projected = systems.solve_heads(gram, cross, basis, ridge)
     losses = [float(systems.loss(projected, cross, squares, basis, heads))]
+    improve = _choose_step(systems, gram, basis, solver)
     exact = max(float(squares.sum()) * 1e-15, 0.0)
     for _ in range(max_iter):
-        basis = systems.orthonormalise(
-            _improve_basis(systems, gram, cross, heads, basis, solver)
-        )
+        basis = systems.orthonormalise(improve(gram, cross, heads, basis))
         heads, projected = systems.solve_heads(gram, cross, basis, ridge)
         losses.append(float(systems.loss(projected, cross, squares, basis, heads)))
         is_stopped = callback is not None and callback(basis, heads, losses[-1])
@@ -268,14 +268,15 @@ def _alternate(systems, moments, basis, solver, ridge, max_iter, tol, callback):
     return basis, heads, losses
 
 
-def _improve_basis(systems, gram, cross, heads, basis, solver):
+def _choose_step(systems, gram, basis, solver):
+    """Return what improves the basis on fixed heads."""
     if solver == "altgdmin":
-        return systems.descend_basis(gram, cross, heads, basis)
-    if basis.shape[0] * basis.shape[1] <= DIRECT_UNKNOWNS and not isinstance(
-        gram, RowGram
-    ):
-        return systems.solve_basis_direct(gram, cross, heads, basis)
-    return systems.solve_basis_cg(gram, cross, heads, basis, CG_STEPS)
+        largest = systems.largest_eigenvalue(gram)
+        return partial(systems.descend_basis, largest=largest)
+    n_unknowns = basis.shape[0] * basis.shape[1]
+    if n_unknowns <= DIRECT_UNKNOWNS and not isinstance(gram, RowGram):
+        return systems.solve_basis_direct
+    return partial(systems.solve_basis_cg, n_steps=CG_STEPS)
 
 
 def compute_intercepts(statistics, basis, heads, center):

@@ -213,6 +213,10 @@ class RowGram:
         """Trace of each task's Gram matrix."""
         return np.add.reduceat((self.X**2).sum(axis=1), self.starts[:-1])
 
+    def largest_eigenvalue(self):
+        """Largest eigenvalue of any task's Gram matrix."""
+        return max(np.linalg.norm(rows, 2) ** 2 for rows in self._blocks(self.X))
+
     def pooled(self):
         """Sum over tasks, (d, d)."""
         return self.X.T @ self.X

@@ -103,19 +103,20 @@ def solve_basis_cg(gram, cross, heads, basis, n_steps):
     return basis
 
 
-def descend_basis(gram, cross, heads, basis):
-    """Improve the basis on fixed heads by one gradient step."""
+def descend_basis(gram, cross, heads, basis, largest):
+    """Improve the basis by one gradient step; ``largest`` is `largest_eigenvalue`."""
     # COST O(T d^2 m)
     gradient = 2 * (apply_normal(gram, heads, basis) - _back(cross, heads))
     wide = heads.transpose(1, 0, 2).reshape(basis.shape[1], -1)  # (k, T m)
-    curvature = spectral_bound(gram) * np.linalg.norm(wide, 2) ** 2
+    curvature = largest * np.linalg.norm(wide, 2) ** 2
     return basis - (0.5 / curvature) * gradient if curvature > 0 else basis
 
 
-def spectral_bound(gram):
-    """Largest eigenvalue of any task's Gram matrix, or a bound of it."""
+def largest_eigenvalue(gram):
+    """Largest eigenvalue of any task's Gram matrix."""
+    # COST O(T d^3), once a fit
     if isinstance(gram, RowGram):
-        return gram.traces().max()
+        return gram.largest_eigenvalue()
     return np.linalg.eigvalsh(gram)[:, -1].max()
 
 

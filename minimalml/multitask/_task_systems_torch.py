@@ -95,18 +95,19 @@ def solve_basis_cg(gram, cross, heads, basis, n_steps):
     return basis
 
 
-def descend_basis(gram, cross, heads, basis):
-    """Improve the basis on fixed heads by one gradient step."""
+def descend_basis(gram, cross, heads, basis, largest):
+    """Improve the basis by one gradient step; ``largest`` is `largest_eigenvalue`."""
     # COST O(T d^2 m)
     gradient = 2 * (apply_normal(gram, heads, basis) - _back(cross, heads))
     wide = heads.permute(1, 0, 2).reshape(basis.shape[1], -1)  # (k, T m)
-    curvature = spectral_bound(gram) * torch.linalg.matrix_norm(wide, 2) ** 2
+    curvature = largest * torch.linalg.matrix_norm(wide, 2) ** 2
     rate = torch.where(curvature > 0, 0.5 / curvature, 0.0)
     return basis - rate * gradient
 
 
-def spectral_bound(gram):
+def largest_eigenvalue(gram):
     """Largest eigenvalue of any task's Gram matrix."""
+    # COST O(T d^3), once a fit
     return torch.linalg.eigvalsh(gram)[:, -1].max()
 
 
