@@ -35,7 +35,6 @@ from minimalml.multitask._task_statistics import (
     TaskRows,
     check_tasks,
     gather_tasks,
-    task_statistics,
 )
 
 FLOATS = [np.float64, np.float32]
@@ -182,7 +181,7 @@ class SharedRepresentationRegressor(
         """
         X, y, tasks = self._check_rows(X, y, tasks, reset=True)
         self._has_tasks = tasks is not None
-        self.statistics_ = gather_tasks(X, y, self._identifiers(tasks, len(X)))
+        self.statistics_ = self._gather(X, y, tasks)
         return self._fit_statistics(self.init, X, y)
 
     @with_callbacks
@@ -217,11 +216,10 @@ class SharedRepresentationRegressor(
             raise ValueError(
                 "tasks must be given at each call of partial_fit, or none."
             )
-        names = self._identifiers(tasks, len(X))
-        if first or isinstance(self.statistics_, TaskRows):
-            new = gather_tasks(X, y, names) if first else TaskRows(X, y, names)
+        if first or not isinstance(self.statistics_, TaskRows):
+            new = self._gather(X, y, tasks)
         else:
-            new = task_statistics(X, y, names)
+            new = TaskRows(X, y, _identifiers(tasks, len(X)))
         self.statistics_ = new if first else self.statistics_ + new
         init = self.init
         if not first and len(self.components_) == self._n_components():
@@ -304,8 +302,9 @@ class SharedRepresentationRegressor(
             check_consistent_length(X, tasks)
         return X, y.astype(X.dtype, copy=False), tasks
 
-    def _identifiers(self, tasks, n_rows):
-        return np.zeros(n_rows, dtype=np.intp) if tasks is None else tasks
+    def _gather(self, X, y, tasks):
+        tasks = _identifiers(tasks, len(X))
+        return gather_tasks(X, y, tasks, with_label_moment=self.init == "moments")
 
     def _codes(self, tasks, n_rows):
         if tasks is None:
@@ -376,3 +375,7 @@ class SharedRepresentationRegressor(
     @property
     def _n_features_out(self):
         return len(self.components_)
+
+
+def _identifiers(tasks, n_rows):
+    return np.zeros(n_rows, dtype=np.intp) if tasks is None else tasks

@@ -229,6 +229,10 @@ def _first_basis(systems, statistics, moments, k, init, whiten, rng):
     if init == "random":
         return systems.orthonormalise(random)
     if init == "moments":
+        if statistics.label_moment is None:
+            raise ValueError(
+                "init='moments' needs statistics gathered with_label_moment=True."
+            )
         found = systems.leading_directions(statistics.label_moment, k)
     else:
         gram, cross, _ = moments

@@ -41,8 +41,8 @@ class TaskStatistics:
         Centred sums of products of inputs and targets.
     target_scatter : array of shape (n_tasks, n_outputs)
         Centred sums of squares of the targets.
-    label_moment : array of shape (n_features, n_features)
-        ``sum of y**2 * outer(x, x)`` over all rows, uncentred.
+    label_moment : array of shape (n_features, n_features) or None
+        ``sum of y**2 * outer(x, x)`` over all rows, uncentred, where it was asked for.
     single_output : bool
         Whether the targets were one-dimensional.
     """
@@ -54,7 +54,7 @@ class TaskStatistics:
     scatter: np.ndarray
     cross: np.ndarray
     target_scatter: np.ndarray
-    label_moment: np.ndarray
+    label_moment: np.ndarray | None
     single_output: bool = True
 
     def __add__(self, other):
@@ -72,6 +72,7 @@ class TaskStatistics:
         share = right.counts / np.maximum(counts, 1)
         shift = right.means - left.means
         target_shift = right.target_means - left.target_means
+        moments = self.label_moment, other.label_moment
         # The rank-one term of the pairwise rule for merging centred moments.
         weight = (left.counts * share)[:, None]
         return replace(
@@ -88,7 +89,7 @@ class TaskStatistics:
             target_scatter=left.target_scatter
             + right.target_scatter
             + weight * target_shift**2,
-            label_moment=left.label_moment + right.label_moment,
+            label_moment=None if any(m is None for m in moments) else sum(moments),
         )
 
     def __radd__(self, other):
@@ -222,7 +223,7 @@ class RowGram:
         return self.X.T @ self.X
 
 
-def task_statistics(X, y, tasks):
+def task_statistics(X, y, tasks, *, with_label_moment=False):
     """Gather the additive second moments of each task.
 
     ``O(n d^2)`` time and ``O(n_tasks d^2)`` memory, whatever the number of rows.
@@ -239,6 +240,10 @@ def task_statistics(X, y, tasks):
 
     tasks : array-like of shape (n_rows,)
         Task of each row, any sortable identifiers.
+
+    with_label_moment : bool, default=False
+        Whether to gather what ``init="moments"`` of `fit_shared_representation` needs,
+        which takes as long as all the rest.
 
     Returns
     -------
@@ -266,7 +271,7 @@ def task_statistics(X, y, tasks):
     if is_torch_tensor(X):
         from minimalml.multitask._task_statistics_torch import tensor_statistics
 
-        return TaskStatistics(**tensor_statistics(X, y, tasks))
+        return TaskStatistics(**tensor_statistics(X, y, tasks, with_label_moment))
     X, y, tasks = check_rows(X, y, tasks)
     names, codes = np.unique(tasks, return_inverse=True)
     order = np.argsort(codes, kind="stable")
@@ -283,16 +288,17 @@ def task_statistics(X, y, tasks):
     )
     return TaskStatistics(
         names, counts.astype(np.float64), means, target_means, scatter, cross,
-        target_scatter, label_moment(X, columns), y.ndim == 1,
+        target_scatter, label_moment(X, columns) if with_label_moment else None,
+        y.ndim == 1,
     )  # fmt: skip
 
 
-def gather_tasks(X, y, tasks):
+def gather_tasks(X, y, tasks, with_label_moment=False):
     """Return `TaskStatistics`, or `TaskRows` where those would pass 1 GB."""
     n_tasks = len(np.unique(tasks))
     if n_tasks * X.shape[1] ** 2 * X.itemsize > MAX_MOMENT_BYTES:
         return TaskRows(X, y, tasks)
-    return task_statistics(X, y, tasks)
+    return task_statistics(X, y, tasks, with_label_moment=with_label_moment)
 
 
 def label_moment(X, y):

@@ -8,7 +8,7 @@ import torch
 from minimalml._core.arrays import is_torch_tensor
 
 
-def tensor_statistics(X, y, tasks):
+def tensor_statistics(X, y, tasks, with_label_moment):
     """Return the fields of ``TaskStatistics`` for tensors.
 
     O(n d^2) time; one product over the rows of each task.
@@ -39,7 +39,7 @@ def tensor_statistics(X, y, tasks):
         "scatter": scatter,
         "cross": cross,
         "target_scatter": target_scatter,
-        "label_moment": weighted.T @ X,
+        "label_moment": weighted.T @ X if with_label_moment else None,
         "single_output": y.ndim == 1,
     }
 

@@ -65,7 +65,7 @@ def test_full_rank_is_least_squares_of_each_task():
 @pytest.mark.parametrize("center", [False, True])
 def test_loss_never_rises_and_is_the_loss(solver, init, center, recwarn):
     X, y, tasks, _ = tasks_of(noise=0.5)
-    statistics = task_statistics(X, y + 3.0 * tasks, tasks)
+    statistics = task_statistics(X, y + 3.0 * tasks, tasks, with_label_moment=True)
     shared = fit_shared_representation(
         statistics, 3, solver=solver, init=init, center=center, random_state=0
     )
@@ -117,8 +117,9 @@ def test_statistics_of_shards_add_up_in_any_order(seed, cut):
     X = X + 100.0  # far from zero: centred moments must not cancel
     order = np.random.default_rng(seed).permutation(len(X))
     first, second = order[:cut], order[cut:]
-    whole = task_statistics(X, y, tasks)
-    parts = task_statistics(X[first], y[first], tasks[first]) + task_statistics(
+    gather = partial(task_statistics, with_label_moment=True)
+    whole = gather(X, y, tasks)
+    parts = gather(X[first], y[first], tasks[first]) + gather(
         X[second], y[second], tasks[second]
     )
     for name in FIELDS:
@@ -261,8 +262,9 @@ def test_tensors_are_fitted_as_arrays_are(solver, init, recwarn):
         fit_shared_representation, k=3, solver=solver, init=init, center=True,
         random_state=0, max_iter=300,
     )  # fmt: skip
-    statistics = task_statistics(torch.tensor(X), torch.tensor(y), torch.tensor(tasks))
-    tensors, arrays = fit(statistics), fit(task_statistics(X, y, tasks))
+    gather = partial(task_statistics, with_label_moment=True)
+    tensors = fit(gather(torch.tensor(X), torch.tensor(y), torch.tensor(tasks)))
+    arrays = fit(gather(X, y, tasks))
     assert isinstance(tensors.basis, torch.Tensor)
     assert tensors.losses[-1] == pytest.approx(arrays.losses[-1], rel=1e-5)
     np.testing.assert_allclose(
@@ -327,6 +329,7 @@ def test_a_basis_can_be_given():
         ({"k": 2, "solver": "x"}, "solver must be one of"),
         ({"k": 2, "init": "x"}, "init must be one of"),
         ({"k": 2, "init": np.eye(3)}, r"init must have shape \(8, 2\)"),
+        ({"k": 2, "init": "moments"}, "gathered with_label_moment=True"),
         ({"k": 2, "ridge": -1.0}, "ridge is out of range, got -1"),
         ({"k": 2, "tol": -1.0}, "tol is out of range"),
         ({"k": 2, "max_iter": 0}, "max_iter is out of range"),
