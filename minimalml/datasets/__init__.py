@@ -6,3 +6,6 @@ __all__ = ["make_rotated_digits"]
 from minimalml.datasets._gaussian_classes import make_gaussian_classes
 
 __all__ = ["make_gaussian_classes"]
+from minimalml.datasets._low_rank_tasks import make_low_rank_tasks
+
+__all__ = ["make_low_rank_tasks"]
