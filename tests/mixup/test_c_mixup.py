@@ -373,9 +373,12 @@ def test_float32_stays_and_several_targets_work(affine):
     assert model.predict(X).shape == (60, 2)
 
 
-def test_callbacks_see_the_fit(affine, capsys):
+def test_callbacks_see_the_fit(affine):
     monitor = ScoringMonitor(scoring="r2")
     CMixupRegressor(Ridge()).set_callbacks(monitor).fit(*affine)
+    (entry,) = monitor.get_logs().data
+    assert entry["task_name"] == "fit-estimator"
+    assert entry["r2"] > 0.9
 
 
 def test_the_display_shows_the_probabilities():
