@@ -148,7 +148,9 @@ def friedman_error(seed, n_rows, noise):
     return {name: rmse(y_test, p) for name, p in found.items()}
 
 
-@claim("C-Mixup helps where rows are few or labels noisy (RMSE against the truth)")
+@claim(
+    "C-Mixup beats mixup and plain training on few or noisy rows (RMSE to the truth)"
+)
 def few_and_noisy_rows():
     cells = {
         f"n={n} noise={noise:g}": compare(over_seeds(friedman_error, n, noise))
