@@ -19,8 +19,17 @@ from sklearn.utils.parallel import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
 from benchmarks import _data
+from benchmarks.claims._c_mixup_network import rotated_digits, tables_by_networks
 from benchmarks.claims.runner import Outcome, claim
 from minimalml.mixup import CMixupRegressor
+
+__all__ = [
+    "few_and_noisy_rows",
+    "rotated_digits",
+    "shifted_months",
+    "small_clean_tables",
+    "tables_by_networks",
+]
 
 N_SEEDS = 10
 BANDWIDTHS = (0.1, 0.3, 1.0)
