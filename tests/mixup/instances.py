@@ -1,6 +1,6 @@
 """Instances for scikit-learn's checks."""
 
-from minimalml.mixup import CMixup, CMixupMLPRegressor, CMixupRegressor
+from minimalml.mixup import CMixup, CMixupMLPRegressor
 
 INSTANCES = {
     "CMixup": [CMixup(), CMixup(ratio=0.5, metric="input", kernel="tophat")],
