@@ -19,8 +19,17 @@ from sklearn.utils.parallel import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
 from benchmarks import _data
+from benchmarks.claims._c_mixup_network import rotated_digits, tables_by_networks
 from benchmarks.claims.runner import Outcome, claim
 from minimalml.mixup import CMixupRegressor
+
+__all__ = [
+    "few_and_noisy_rows",
+    "rotated_digits",
+    "shifted_months",
+    "small_clean_tables",
+    "tables_by_networks",
+]
 
 N_SEEDS = 10
 BANDWIDTHS = (0.1, 0.3, 1.0)
@@ -148,7 +157,9 @@ def friedman_error(seed, n_rows, noise):
     return {name: rmse(y_test, p) for name, p in found.items()}
 
 
-@claim("C-Mixup helps where rows are few or labels noisy (RMSE against the truth)")
+@claim(
+    "C-Mixup beats mixup and plain training on few or noisy rows (RMSE to the truth)"
+)
 def few_and_noisy_rows():
     cells = {
         f"n={n} noise={noise:g}": compare(over_seeds(friedman_error, n, noise))

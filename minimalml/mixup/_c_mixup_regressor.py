@@ -349,7 +349,9 @@ class CMixupRegressor(
     def __sklearn_tags__(self):
         tags, inner = super().__sklearn_tags__(), get_tags(self._template())
         tags.input_tags.sparse = inner.input_tags.sparse
-        tags.input_tags.allow_nan = inner.input_tags.allow_nan
+        tags.input_tags.allow_nan = (
+            inner.input_tags.allow_nan and self.metric == "target"
+        )
         tags.input_tags.positive_only = inner.input_tags.positive_only
         tags.target_tags.multi_output = inner.target_tags.multi_output
         tags.target_tags.positive_only = inner.target_tags.positive_only
