@@ -25,12 +25,10 @@ def class_moments_dense(X, y, w, origin, means, scatter, counts, n_threads):
         deviations = X[rows].to(means.dtype) - origin
         codes, weights = y[rows], w[rows].to(means.dtype)
         chunk_counts = torch.zeros_like(counts).index_add_(0, codes, weights)
-        chunk_means = torch.zeros_like(means)
-        chunk_means.index_add_(0, codes, deviations * weights[:, None])
+        chunk_means = class_sums(deviations, codes, weights, len(counts))
         chunk_means /= torch.where(chunk_counts > 0, chunk_counts, 1)[:, None]
         deviations -= chunk_means[codes]
-        deviations.square_().mul_(weights[:, None])
-        add_to_groups(scatter, groups[codes], deviations)
+        add_squares(scatter, deviations, groups[codes], weights)
         # Chan's update joins the chunk to what came before
         total = counts + chunk_counts
         rate = (chunk_counts / torch.where(total > 0, total, 1))[:, None]
@@ -40,9 +38,23 @@ def class_moments_dense(X, y, w, origin, means, scatter, counts, n_threads):
         counts.copy_(total)
 
 
-def add_to_groups(scatter, groups, squares):
-    """Add each row of ``squares`` to its group's row of ``scatter``."""
+def class_sums(rows, codes, weights, n_classes):
+    """Return the weighted sum of the rows of each class."""
+    if rows.device.type == "cpu":
+        # 4 times as fast as index_add_ there; elsewhere it would wait for the host
+        places = torch.stack([codes, torch.arange(len(codes))])
+        one_hot = torch.sparse_coo_tensor(
+            places, weights, (n_classes, len(codes)), check_invariants=False
+        )
+        return torch.sparse.mm(one_hot, rows)
+    sums = rows.new_zeros((n_classes, rows.shape[1]))
+    return sums.index_add_(0, codes, rows * weights[:, None])
+
+
+def add_squares(scatter, deviations, groups, weights):
+    """Add the weighted squares of each row to its group's row of ``scatter``."""
+    squares = deviations.square_()
     if len(scatter) == 1:
-        scatter += squares.sum(axis=0)
+        scatter += weights @ squares
     else:
-        scatter.index_add_(0, groups, squares)
+        scatter += class_sums(squares, groups, weights, len(scatter))

@@ -108,12 +108,16 @@ def _checked_codes(y_codes, n_classes, X):
             f"X of shape {X.shape} needs y_codes of one dimension and the same "
             f"length, got shape {codes.shape}."
         )
-    if codes.size and not (0 <= codes.min() and codes.max() < n_classes):
+    _check_range(codes, n_classes)
+    return codes
+
+
+def _check_range(codes, n_classes):
+    if len(codes) and not (0 <= codes.min() and codes.max() < n_classes):
         raise ValueError(
             f"y_codes must be in range({n_classes}), got values from {codes.min()} "
             f"to {codes.max()}."
         )
-    return codes
 
 
 def _checked_weights(sample_weight, X):
@@ -186,6 +190,8 @@ def _tensor_moments(X, y_codes, n_classes, sample_weight, per_class):
             f"dimension and the same length, got shapes {tuple(codes.shape)} and "
             f"{tuple(weights.shape)}."
         )
+    if X.device.type == "cpu":  # elsewhere torch checks without the host waiting
+        _check_range(codes, n_classes)
     n_features = X.shape[1]
     origin = X[0].to(options["dtype"]) if len(X) else torch.zeros(n_features, **options)
     means = torch.zeros((n_classes, n_features), **options)
