@@ -43,16 +43,19 @@ def check_rows(estimator, X):
 
 
 def check_weights(sample_weight, X):
-    """Return non-negative weights with a positive sum, or None."""
+    """Return non-negative weights, or None."""
     if sample_weight is None:
         return None
     if is_torch_tensor(sample_weight):
         sample_weight = sample_weight.cpu().numpy()
     rows = X if not is_torch_tensor(X) else np.empty((len(X), 0))
-    weights = check_sample_weight(
-        sample_weight, rows, dtype=np.float64, ensure_non_negative=True
+    return check_sample_weight(
+        sample_weight,
+        rows,
+        dtype=np.float64,
+        ensure_non_negative=True,
+        allow_all_zero_weights=True,
     )
-    return weights
 
 
 def check_tensor(estimator, X, *, reset):

@@ -104,6 +104,8 @@ class ClassMoments:
         if not isinstance(other, ClassMoments):
             return NotImplemented
         one, two = self._aligned_with(other)
+        if not one.n_samples:  # the origin of no rows is far from all others
+            one, two = two, one
         total = one.counts + two.counts
         rate = (two.counts / _ones_for_zeros(total))[:, None]
         difference = two.offsets + (two.origin - one.origin) - one.offsets

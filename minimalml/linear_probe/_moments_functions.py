@@ -81,6 +81,7 @@ def class_moments(
     counts = np.zeros(n_classes)
     if sparse.issparse(X):
         origin = np.zeros(n_features)
+        assert_all_finite(X.data, input_name="X")
         _add_sparse(X, codes, weights, means, scatter, counts)
     else:
         X = X if X.dtype in (np.float32, np.float64) else X.astype(np.float64)
