@@ -8,8 +8,9 @@ cross on *your* data.
 """
 
 # %%
-# Both are fitted to the same subsets of growing size, 10 for each size. Logistic
-# regression needs scaled features; naive Bayes doesn't mind.
+# Both are fitted to the same subsets of growing size, 10 for each size, and scaled on
+# them: logistic regression needs it, and the smoothing of naive Bayes is relative to the
+# largest variance, so features in very different units need it too.
 from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -19,7 +20,7 @@ from minimalml.linear_probe import NaiveBayesProbe, RegimeCurveDisplay
 
 X, y = load_breast_cancer(return_X_y=True)
 display = RegimeCurveDisplay.from_estimators(
-    NaiveBayesProbe(),
+    make_pipeline(MinMaxScaler(), NaiveBayesProbe()),
     make_pipeline(MinMaxScaler(), LogisticRegression()),
     X,
     y,
