@@ -423,7 +423,7 @@ class NaiveBayesProbe(ClassifierMixin, BaseEstimator):
                 f"{moments.classes}."
             )
         if not moments.counts.sum() > 0:
-            raise ValueError("sample_weight sums to 0: no sample counts.")
+            raise ValueError("sample_weight is zero for every sample.")
         self._moments = moments
         self.classes_ = moments.classes
         self.class_count_ = moments.counts

@@ -82,7 +82,7 @@ def test_classes_are_needed_first_and_may_not_change():
 
 def test_bad_weights_are_refused():
     refuse("Negative values in data passed to `sample_weight`", X, Y, -np.ones(150))
-    refuse("sample_weight sums to 0: no sample counts", X, Y, np.zeros(150))
+    refuse("sample_weight is zero for every sample", X, Y, np.zeros(150))
 
 
 @pytest.mark.parametrize(
