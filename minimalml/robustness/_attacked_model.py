@@ -4,6 +4,7 @@
 import copy
 
 import numpy as np
+from sklearn import get_config
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -45,11 +46,11 @@ def fitted_model(attacker, X, y, fit_params, context):
         )
     estimator = LogisticRegression() if estimator is None else clone(estimator)
     X, y = validate_data(attacker, X, y, dtype=[np.float64, np.float32])
-    routed = process_routing(attacker, "fit", **fit_params) if fit_params else None
-    params = routed.estimator.fit if routed else {}
+    if get_config()["enable_metadata_routing"]:
+        fit_params = process_routing(attacker, "fit", **fit_params).estimator.fit
     step = context.subcontext(task_name="fit the estimator")
     step.call_on_fit_task_begin(estimator=attacker, X=X, y=y)
     with step.propagate_callback_context(estimator):
-        estimator.fit(X, y, **params)
+        estimator.fit(X, y, **fit_params)
     step.call_on_fit_task_end(estimator=attacker, X=X, y=y)
     return estimator

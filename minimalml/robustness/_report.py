@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Figures and pictures of ordered top-k attacks, comparable between attacks."""
 
+import itertools
+
 import numpy as np
 from sklearn.base import clone
 from sklearn.utils import Bunch
@@ -199,10 +201,11 @@ class OrderedAttackDisplay:
             )
         by_k, by_length = axes
         self.lines_ = {}
-        for name, reports in self.reports_.items():
+        styles = itertools.cycle(("o-", "s--", "^:"))  # curves often coincide at 1
+        for (name, reports), style in zip(self.reports_.items(), styles, strict=False):
             ks = [r.target_indices.shape[1] for r in self.results[name]]
             rates = [report.success_rate for report in reports]
-            (line,) = by_k.plot(ks, rates, marker="o", label=name)
+            (line,) = by_k.plot(ks, rates, style, label=name)
             curve = reports[-1].energy_curve
             (steps,) = by_length.step(
                 np.append(0.0, curve.energy),
