@@ -16,6 +16,16 @@ def _quad_attack(estimator):
     }
 
 
+def _c_mixup_regressor(estimator):
+    kinds = ["dense", "sparse"] if estimator.estimator is not None else ["dense"]
+    return {
+        f"check_sample_weight_equivalence_on_{kind}_data": (
+            "partners are drawn at random: repeated rows draw others than weighted ones"
+        )
+        for kind in kinds
+    }
+
+
 # class name -> {check name: reason}, or a function from estimator to that
 EXPECTED_FAILED_CHECKS = {
     "CMixupMLPRegressor": {
@@ -23,11 +33,7 @@ EXPECTED_FAILED_CHECKS = {
             "batches and partners are drawn at random: repeated rows draw others"
         ),
     },
-    "CMixupRegressor": {
-        "check_sample_weight_equivalence_on_dense_data": (
-            "partners are drawn at random: repeated rows draw others than weighted ones"
-        ),
-    },
+    "CMixupRegressor": _c_mixup_regressor,
     "QuadAttack": _quad_attack,
 }
 
