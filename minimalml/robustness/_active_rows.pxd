@@ -4,7 +4,7 @@
 
 from libc.math cimport fabs, hypot, sqrt
 from libc.stdlib cimport free, malloc, realloc
-from scipy.linalg.cython_blas cimport daxpy, ddot
+from scipy.linalg.cython_blas cimport daxpy
 
 cdef enum:
     OPTIMAL = 0
@@ -42,8 +42,17 @@ cdef struct Work:
 
 
 cdef inline double dot(Py_ssize_t n, double *a, double *b) noexcept nogil:
-    cdef int n_ = <int> n, one = 1
-    return ddot(&n_, a, &one, b, &one)
+    """Sum products; a call of BLAS costs more than these short sums."""
+    cdef double first = 0.0, second = 0.0, third = 0.0, fourth = 0.0
+    cdef Py_ssize_t i, whole = n - n % 4
+    for i in range(0, whole, 4):
+        first += a[i] * b[i]
+        second += a[i + 1] * b[i + 1]
+        third += a[i + 2] * b[i + 2]
+        fourth += a[i + 3] * b[i + 3]
+    for i in range(whole, n):
+        first += a[i] * b[i]
+    return (first + second) + (third + fourth)
 
 
 cdef inline void add(Py_ssize_t n, double scale, const double *a, double *b) noexcept nogil:

@@ -28,7 +28,7 @@ def _namespace(array):
 def _value(loss_and_gradient, logits):
     """Return the loss a row, with its gradient attached where torch tracks one."""
     if is_torch_tensor(logits):
-        from minimalml.robustness._losses_torch import WithGradient
+        from minimalml.robustness._autograd import WithGradient
 
         return WithGradient.apply(logits, loss_and_gradient)
     return loss_and_gradient(logits)[0]
