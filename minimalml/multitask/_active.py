@@ -79,6 +79,28 @@ class ActiveMultiTaskRegressor(RegressorMixin, ActiveMultiTask):
     tol : float, default=1e-4
         A round's alternations stop when one lowers the loss by less than this share.
 
+    representation : torch.nn.Module, default=None
+        Network from inputs to ``n_components`` features, copied and trained at each
+        round; None is the linear representation.
+
+    loss : {"squared", "logistic"}, default="squared"
+        What the network is trained on; "logistic" takes targets of -1 and 1.
+
+    max_epochs : int, default=50
+        Epochs of the network a round.
+
+    batch_size : int, default=128
+        Rows a step of the network.
+
+    learning_rate : float, default=1e-3
+        Step size of the network's Adam.
+
+    weight_decay : float, default=0.0
+        L2 penalty of the network.
+
+    device : str, default="auto"
+        Where the network is trained; "auto" takes an accelerator where there is one.
+
     random_state : int, RandomState instance or None, default=None
         Decides which rows are bought, or the sampler's seeds, and the network's.
 
@@ -99,9 +121,11 @@ class ActiveMultiTaskRegressor(RegressorMixin, ActiveMultiTask):
     history_ : list of dict
         Of each round ``allocation``, ``relevance``, ``cost`` and ``source_loss``.
     representation_ : ndarray of shape (n_features, n_components)
-        Orthonormal basis.
+        Orthonormal basis; the trained network, where one was given.
+    target_head_ : ndarray of shape (n_components, n_outputs)
+        Head of the target, one output, or one a class beyond two.
     coef_ : ndarray of shape (n_features,)
-        Weights of the target.
+        Weights of the target; not with a network.
     intercept_ : float
         Intercept of the target.
     n_iter_ : int
@@ -168,8 +192,11 @@ class ActiveMultiTaskRegressor(RegressorMixin, ActiveMultiTask):
     def _encode(self, y):
         return y
 
-    def _set_coefficients(self, coefficients, intercept):
-        self.coef_, self.intercept_ = coefficients[0], float(intercept[0])
+    def _set_coefficients(self, coefficients):
+        self.coef_ = coefficients[0]
+
+    def _set_intercept(self, intercept):
+        self.intercept_ = float(intercept[0])
 
 
 class ActiveMultiTaskClassifier(ClassifierMixin, ActiveMultiTask):
@@ -237,6 +264,28 @@ class ActiveMultiTaskClassifier(ClassifierMixin, ActiveMultiTask):
     tol : float, default=1e-4
         A round's alternations stop when one lowers the loss by less than this share.
 
+    representation : torch.nn.Module, default=None
+        Network from inputs to ``n_components`` features, copied and trained at each
+        round; None is the linear representation.
+
+    loss : {"squared", "logistic"}, default="squared"
+        What the network is trained on; "logistic" takes targets of -1 and 1.
+
+    max_epochs : int, default=50
+        Epochs of the network a round.
+
+    batch_size : int, default=128
+        Rows a step of the network.
+
+    learning_rate : float, default=1e-3
+        Step size of the network's Adam.
+
+    weight_decay : float, default=0.0
+        L2 penalty of the network.
+
+    device : str, default="auto"
+        Where the network is trained; "auto" takes an accelerator where there is one.
+
     random_state : int, RandomState instance or None, default=None
         Decides which rows are bought, or the sampler's seeds, and the network's.
 
@@ -258,9 +307,11 @@ class ActiveMultiTaskClassifier(ClassifierMixin, ActiveMultiTask):
     history_ : list of dict
         Of each round ``allocation``, ``relevance``, ``cost`` and ``source_loss``.
     representation_ : ndarray of shape (n_features, n_components)
-        Orthonormal basis.
+        Orthonormal basis; the trained network, where one was given.
+    target_head_ : ndarray of shape (n_components, n_outputs)
+        Head of the target, one output, or one a class beyond two.
     coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
-        Weights of the target.
+        Weights of the target; not with a network.
     intercept_ : ndarray of shape (1,) or (n_classes,)
         Intercept of the target.
     n_iter_ : int
@@ -360,5 +411,8 @@ class ActiveMultiTaskClassifier(ClassifierMixin, ActiveMultiTask):
             return np.where(y == self.classes_[1], 1.0, -1.0)
         return np.where(y[:, None] == self.classes_, 1.0, -1.0)
 
-    def _set_coefficients(self, coefficients, intercept):
-        self.coef_, self.intercept_ = coefficients, intercept
+    def _set_coefficients(self, coefficients):
+        self.coef_ = coefficients
+
+    def _set_intercept(self, intercept):
+        self.intercept_ = intercept

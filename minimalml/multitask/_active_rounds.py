@@ -14,8 +14,10 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_consistent_length, check_random_state
 
+from minimalml._core.arrays import import_torch
 from minimalml._core.callbacks import CallbackSupportMixin, with_callbacks
 from minimalml._core.validation import (
+    HasMethods,
     Interval,
     StrOptions,
     _fit_context,
@@ -56,6 +58,13 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
         "center": ["boolean"],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
+        "representation": [HasMethods(["forward", "parameters"]), None],
+        "loss": [StrOptions({"squared", "logistic"})],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "device": [str],
         "random_state": ["random_state"],
         "n_jobs": [Integral, None],
         "verbose": ["verbose"],
@@ -80,6 +89,13 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
         center=True,
         max_iter=100,
         tol=1e-4,
+        representation=None,
+        loss="squared",
+        max_epochs=50,
+        batch_size=128,
+        learning_rate=1e-3,
+        weight_decay=0.0,
+        device="auto",
         random_state=None,
         n_jobs=None,
         verbose=0,
@@ -100,6 +116,13 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
         self.center = center
         self.max_iter = max_iter
         self.tol = tol
+        self.representation = representation
+        self.loss = loss
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.device = device
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.verbose = verbose
@@ -257,6 +280,8 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
         return 0 if self.reuse_data else self.n_components + 1
 
     def _make_learner(self, n_tasks, n_outputs, rng):
+        if self.representation is not None:
+            return self._make_network_learner(max(n_tasks, 1), rng)
         n_components = self.n_components
         if not n_tasks:
             n_components = min(n_outputs, self.n_features_in_)
@@ -272,6 +297,25 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
             "random_state": rng,
         }
         return LinearLearner(n_components, max(n_tasks, 1), self.reuse_data, settings)
+
+    def _make_network_learner(self, n_tasks, rng):
+        import_torch(type(self).__name__)
+        from minimalml.multitask._active_network import NetworkLearner
+
+        settings = {
+            name: getattr(self, name)
+            for name in (
+                "center", "loss", "max_epochs", "batch_size", "learning_rate",
+                "weight_decay", "device",
+            )
+        }  # fmt: skip
+        return NetworkLearner(
+            self.representation,
+            self.n_components,
+            n_tasks,
+            self.reuse_data,
+            settings | {"random_state": rng},
+        )
 
     def _allocate(self, number, plan, source):
         """Decide how many samples of which task this round buys."""
@@ -367,15 +411,27 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
         return nu[:, 0, 0] if nu[0].size == 1 else np.linalg.norm(nu, axis=(1, 2))
 
     def _set_predictor(self, learner, head, intercept):
-        self.representation_, self._head = learner.basis, head
-        coefficients = (learner.basis @ head).T  # (n_outputs, n_features)
-        self._set_coefficients(coefficients, intercept)
+        self.representation_, self.target_head_ = learner.basis, head
+        self._set_intercept(intercept)
+        if self.representation is None:
+            coefficients = (learner.basis @ head).T  # (n_outputs, n_features)
+            self._set_coefficients(coefficients)
 
     def _decision(self, X):
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=FLOATS)
-        scores = X @ self.coef_.T + self.intercept_
+        if self.representation is None:
+            scores = X @ self.coef_.T + self.intercept_
+        else:
+            scores = self._score_by_network(X)
         return scores.astype(X.dtype, copy=False)
+
+    def _score_by_network(self, X):
+        from minimalml.multitask._active_network import network_features
+
+        features = network_features(self.representation_, X, self.device)
+        scores = features @ self.target_head_ + self.intercept_
+        return scores[:, 0] if np.isscalar(self.intercept_) else scores
 
 
 def head_error(features, targets, head):
