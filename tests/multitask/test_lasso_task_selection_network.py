@@ -40,7 +40,9 @@ def model_for(cls=ActiveMultiTaskRegressor, representation=None, **parameters):
 def test_a_linear_layer_learns_what_the_linear_representation_does(pool):
     X, y, tasks, truth = pool
     layer = torch.nn.Linear(8, 3, bias=False)
-    model = model_for(representation=layer, learning_rate=0.02).fit(X, y, tasks=tasks)
+    model = model_for(representation=layer, learning_rate=0.05, max_epochs=20).fit(
+        X, y, tasks=tasks
+    )
     weights = model.representation_.weight.detach().numpy().T @ model.target_head_[:, 0]
     np.testing.assert_allclose(weights, truth.basis @ truth.target_head, atol=0.15)
 
@@ -51,7 +53,7 @@ def test_a_network_sees_what_is_not_linear(pool):
     heads = np.column_stack([truth.heads, truth.target_head])
     y = np.einsum("nk,kn->n", curved, heads[:, tasks])
     target = tasks == 12
-    model = model_for(max_epochs=100, learning_rate=0.01).fit(X, y, tasks=tasks)
+    model = model_for(max_epochs=40, learning_rate=0.02).fit(X, y, tasks=tasks)
     linear = ActiveMultiTaskRegressor(3, budget=900, random_state=0).fit(X, y, tasks)
     assert model.score(X[target], y[target]) > 0.7 > linear.score(X[target], y[target])
 
