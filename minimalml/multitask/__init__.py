@@ -6,10 +6,8 @@ learns one representation for tasks at hand; `ActiveMultiTaskRegressor` and
 """
 
 from minimalml.datasets import make_low_rank_tasks
-from minimalml.multitask._active import (
-    ActiveMultiTaskClassifier,
-    ActiveMultiTaskRegressor,
-)
+from minimalml.multitask._active_classifier import ActiveMultiTaskClassifier
+from minimalml.multitask._active_regressor import ActiveMultiTaskRegressor
 from minimalml.multitask._allocation import allocate_samples, excess_risk_bound
 from minimalml.multitask._relevance import (
     relevance_l1,

@@ -11,8 +11,46 @@ import warnings
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from minimalml._core.arrays import import_torch
 from minimalml.multitask._shared_representation import fit_shared_representation
 from minimalml.multitask._task_statistics import gather_tasks
+
+NETWORK_PARAMETERS = (
+    "center", "loss", "max_epochs", "batch_size", "learning_rate", "weight_decay",
+    "device",
+)  # fmt: skip
+
+
+def make_learner(estimator, n_tasks, n_outputs, rng):
+    """Make what an estimator's parameters ask for."""
+    k, n_features = estimator.n_components, estimator.n_features_in_
+    reuse_data = estimator.reuse_data
+    if estimator.representation is not None:
+        import_torch(type(estimator).__name__)
+        from minimalml.multitask._active_network import NetworkLearner
+
+        settings = {name: getattr(estimator, name) for name in NETWORK_PARAMETERS}
+        return NetworkLearner(
+            estimator.representation,
+            k,
+            max(n_tasks, 1),
+            reuse_data,
+            settings | {"random_state": rng},
+        )
+    if not n_tasks:  # the target alone is least squares
+        k = min(n_outputs, n_features)
+    if k > n_features:
+        raise ValueError(
+            "n_components must be at most the number of features, "
+            f"{n_features}, got {k}."
+        )
+    settings = {
+        "center": estimator.center,
+        "max_iter": estimator.max_iter,
+        "tol": estimator.tol if n_tasks else 0.0,
+        "random_state": rng,
+    }
+    return LinearLearner(k, max(n_tasks, 1), reuse_data, settings)
 
 
 class LinearLearner:

@@ -16,18 +16,19 @@ from sklearn.utils import check_consistent_length, check_random_state
 
 from minimalml._core.callbacks import CallbackSupportMixin, with_callbacks
 from minimalml._core.validation import (
+    HasMethods,
     Interval,
     StrOptions,
     _fit_context,
     check_is_fitted,
     validate_data,
 )
-from minimalml.multitask._active_learners import LinearLearner
+from minimalml.multitask._active_learners import make_learner
+from minimalml.multitask._active_relevance import head_error, task_relevance
 from minimalml.multitask._active_sources import BudgetPlan, PoolSource, SamplerSource
 from minimalml.multitask._allocation import allocate_samples
 from minimalml.multitask._relevance import check_weights
 from minimalml.multitask._task_choice import check_task_cost
-from minimalml.multitask._task_selector import relevance_by_strategy
 from minimalml.multitask._task_statistics import check_tasks
 
 FLOATS = [np.float64, np.float32]
@@ -56,6 +57,13 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
         "center": ["boolean"],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
+        "representation": [HasMethods(["forward", "parameters"]), None],
+        "loss": [StrOptions({"squared", "logistic"})],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "device": [str],
         "random_state": ["random_state"],
         "n_jobs": [Integral, None],
         "verbose": ["verbose"],
@@ -80,6 +88,13 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
         center=True,
         max_iter=100,
         tol=1e-4,
+        representation=None,
+        loss="squared",
+        max_epochs=50,
+        batch_size=128,
+        learning_rate=1e-3,
+        weight_decay=0.0,
+        device="auto",
         random_state=None,
         n_jobs=None,
         verbose=0,
@@ -100,6 +115,13 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
         self.center = center
         self.max_iter = max_iter
         self.tol = tol
+        self.representation = representation
+        self.loss = loss
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.device = device
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.verbose = verbose
@@ -195,7 +217,7 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
         self.tasks_, self.history_, self.cost_ = source.tasks, [], 0.0
         n_outputs = 1 if y_target.ndim == 1 else y_target.shape[1]
         self._check_outputs(n_outputs)
-        learner = self._make_learner(n_tasks, n_outputs, rng)
+        learner = make_learner(self, n_tasks, n_outputs, rng)
         plan = self._plan(n_tasks) if n_tasks else None
         for number in range(self._n_rounds):
             step = context.subcontext(task_name="round")
@@ -256,23 +278,6 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
             return self.min_samples
         return 0 if self.reuse_data else self.n_components + 1
 
-    def _make_learner(self, n_tasks, n_outputs, rng):
-        n_components = self.n_components
-        if not n_tasks:
-            n_components = min(n_outputs, self.n_features_in_)
-        if n_components > self.n_features_in_:
-            raise ValueError(
-                "n_components must be at most the number of features, "
-                f"{self.n_features_in_}, got {n_components}."
-            )
-        settings = {
-            "center": self.center,
-            "max_iter": self.max_iter,
-            "tol": self.tol if n_tasks else 0.0,
-            "random_state": rng,
-        }
-        return LinearLearner(n_components, max(n_tasks, 1), self.reuse_data, settings)
-
     def _allocate(self, number, plan, source):
         """Decide how many samples of which task this round buys."""
         pool = source.available
@@ -311,8 +316,7 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
         self._set_predictor(learner, head, means[1] - means[0] @ head)
         self.relevance_ = np.zeros(0)
         if len(self.tasks_):
-            error = head_error(features, targets, head)
-            self.relevance_ = self._relevance(learner, head, error, money)
+            self.relevance_ = self._relevance(learner, features, targets, head, money)
         self.cost_ += spent
         self.n_iter_ = learner.n_iter
         self.history_.append(
@@ -330,56 +334,49 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
                 f"{np.count_nonzero(counts)} tasks, source loss {learner.loss:.6g}"
             )
 
-    def _relevance(self, learner, head, error, money):
-        """Relevance of each task; with several outputs, the norm over its heads."""
-        usable = learner.is_usable  # (n_tasks, n_outputs)
+    def _relevance(self, learner, features, targets, head, money):
+        """Relevance of each task, as the parameters say."""
         if self.strategy == "uniform":
-            return np.ones(len(usable))
-        if not usable.any():
+            return np.ones(len(learner.is_usable))
+        if not learner.is_usable.any():
             warnings.warn(
                 f"No source has the {self.n_components} rows that its head needs: "
                 "samples are shared equally. Raise budget or exploration_fraction.",
                 stacklevel=6,
             )
-            return np.zeros(len(usable))
-        owners = np.nonzero(usable)[0]
-        prices, openings = (
-            None if cost is None else np.broadcast_to(cost, len(usable))[owners]
-            for cost in (self.sample_cost, self.task_cost)
+        return task_relevance(
+            learner.heads,
+            learner.is_usable,
+            head,
+            head_error(features, targets, head),
+            strategy=self.strategy,
+            lambda_=self.lambda_,
+            refit=self.refit,
+            max_tasks=self.max_tasks,
+            sample_cost=self.sample_cost,
+            task_cost=self.task_cost,
+            budget=money,
         )
-        columns = [
-            relevance_by_strategy(
-                learner.heads[:, usable],
-                column,
-                self.strategy,
-                self.lambda_,
-                refit=self.refit,
-                max_tasks=self.max_tasks,
-                sample_cost=prices,
-                task_cost=openings,
-                budget=money,
-                head_error=length,
-            )
-            for column, length in zip(head.T, error, strict=True)
-        ]
-        nu = np.zeros((*usable.shape, len(columns)))
-        nu[usable] = np.array(columns).T
-        return nu[:, 0, 0] if nu[0].size == 1 else np.linalg.norm(nu, axis=(1, 2))
 
     def _set_predictor(self, learner, head, intercept):
-        self.representation_, self._head = learner.basis, head
-        coefficients = (learner.basis @ head).T  # (n_outputs, n_features)
-        self._set_coefficients(coefficients, intercept)
+        self.representation_, self.target_head_ = learner.basis, head
+        self._set_intercept(intercept)
+        if self.representation is None:
+            coefficients = (learner.basis @ head).T  # (n_outputs, n_features)
+            self._set_coefficients(coefficients)
 
     def _decision(self, X):
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=FLOATS)
-        scores = X @ self.coef_.T + self.intercept_
+        if self.representation is None:
+            scores = X @ self.coef_.T + self.intercept_
+        else:
+            scores = self._score_by_network(X)
         return scores.astype(X.dtype, copy=False)
 
+    def _score_by_network(self, X):
+        from minimalml.multitask._active_network import network_features
 
-def head_error(features, targets, head):
-    """Estimate the length of the error of each column of a least-squares head."""
-    n_free = max(len(features) - len(head), 1)
-    variance = ((targets - features @ head) ** 2).sum(axis=0) / n_free
-    return np.sqrt(variance * np.trace(np.linalg.pinv(features.T @ features)))
+        features = network_features(self.representation_, X, self.device)
+        scores = features @ self.target_head_ + self.intercept_
+        return scores[:, 0] if np.isscalar(self.intercept_) else scores

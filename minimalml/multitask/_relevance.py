@@ -161,9 +161,9 @@ def relevance_lasso(
         independent, which takes back the penalty's shrinkage.
 
     solver : {"auto", "lars", "coordinate_descent", "skglm"}, default="auto"
-        "auto" takes LARS, which is exact, and coordinate descent (that of skglm, if it
-        is installed) for more than 200 rows, more than 20,000 sources, or where
-        sources nearly coincide.
+        "auto" takes LARS, which is exact; scikit-learn's coordinate descent where
+        sources nearly coincide; and skglm, if it is installed, for more than 200 rows
+        or 20,000 sources.
 
     n_jobs : int, default=None
         Threads over targets, as in joblib.
@@ -178,6 +178,9 @@ def relevance_lasso(
     ValueError
         If shapes disagree, or something is not finite or negative.
 
+    ImportError
+        If skglm is asked for and not installed.
+
     Examples
     --------
     >>> from minimalml.multitask import relevance_lasso
@@ -189,6 +192,10 @@ def relevance_lasso(
     weights = check_weights(weights, W.shape[1])
     if solver not in SOLVERS:
         raise ValueError(f"solver must be one of {SOLVERS}, got {solver!r}.")
+    if solver == "skglm" and importlib.util.find_spec("skglm") is None:
+        raise ImportError(
+            "solver='skglm' needs skglm, which is not installed: run pip install skglm."
+        )
     if not (np.isscalar(lambda_) and 0 <= lambda_ < np.inf):
         raise ValueError(f"lambda_ must be a number at least 0, got {lambda_!r}.")
     scaled = W / weights
@@ -318,12 +325,14 @@ def _lasso(sources, target, product, penalty, gram, solver):
         violation = np.abs(sources.T @ (target - sources @ coefficients)).max()
         if violation <= penalty + OPTIMALITY_TOLERANCE * largest or solver == "lars":
             return coefficients
+    if solver == "auto" and not small and importlib.util.find_spec("skglm"):
+        solver = "skglm"
     return _coordinate_descent(sources, target, penalty, gram, solver)
 
 
 def _coordinate_descent(sources, target, penalty, gram, solver):
     settings = {"alpha": penalty / len(target), "fit_intercept": False}
-    if solver == "skglm" or (solver == "auto" and importlib.util.find_spec("skglm")):
+    if solver == "skglm":
         import skglm
 
         model = skglm.Lasso(**settings, tol=1e-10 * np.abs(target).max())

@@ -295,6 +295,12 @@ def test_bad_parameters_are_named():
         relevance_lasso(np.eye(2), np.ones(2), solver="magic")
 
 
+def test_a_missing_skglm_is_named(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match="run pip install skglm"):
+        relevance_lasso(np.eye(2), np.ones(2), solver="skglm")
+
+
 def test_float32_stays_and_read_only_input_works():
     rng = np.random.default_rng(0)
     W, w0 = rng.standard_normal((4, 9)), rng.standard_normal(4)
