@@ -192,7 +192,18 @@ class ClassMoments:
         return dict(vars(self))
 
     def with_classes(self, classes):
-        """Return the same moments with other labels, of shape (n_classes,)."""
+        """Return the same moments with other labels.
+
+        Parameters
+        ----------
+        classes : array of shape (n_classes,)
+            Labels, sorted.
+
+        Returns
+        -------
+        ClassMoments
+            With the same arrays.
+        """
         return ClassMoments(**{**self.to_dict(), "classes": classes})
 
     def _aligned_with(self, other):
