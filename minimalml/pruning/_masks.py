@@ -10,20 +10,15 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils import check_random_state
 
-from minimalml.pruning._floors import (
-    absolute_floors,
-    proportional_counts,
-    rescaled_counts,
-)
+from minimalml.pruning._floors import absolute_floors
 from minimalml.pruning._named_tensors import (
     copy_of,
     like_container,
-    mask_like,
     name_tensors,
     name_weights,
     size_of,
 )
-from minimalml.pruning._ranking import masks_of_all, masks_of_counts, n_to_prune
+from minimalml.pruning._ranking import masks_in_scope, n_to_prune
 from minimalml.pruning._selection import (
     common_format,
     find_threshold,
@@ -125,7 +120,7 @@ def global_magnitude_mask(
     named, n_prune, floors = check_masking(
         weights, sparsity, n_keep, min_weights, min_fraction, ties, floor_rule
     )
-    masks = masks_of_all(named, n_prune, floors, ties, floor_rule)
+    masks = masks_in_scope("global", named, n_prune, floors, ties, floor_rule)
     return like_container(weights, masks)
 
 
@@ -182,8 +177,8 @@ def layerwise_magnitude_mask(
     named, n_prune, floors = check_masking(
         weights, sparsity, n_keep, min_weights, min_fraction, ties, floor_rule
     )
-    counts = _even_counts(named, n_prune, floors, floor_rule)
-    return like_container(weights, masks_of_counts(named, counts, ties))
+    masks = masks_in_scope("layer", named, n_prune, floors, ties, floor_rule)
+    return like_container(weights, masks)
 
 
 def random_mask(
@@ -242,23 +237,13 @@ def random_mask(
     named, n_prune, floors = check_masking(
         weights, sparsity, n_keep, min_weights, min_fraction, ties, floor_rule
     )
-    if name_of_nan(named) is not None:
-        raise ValueError(f"{name_of_nan(named)} contains NaN.")
-    seed = check_random_state(random_state).randint(2**31, size=4)
-    generator = np.random.default_rng(seed)
-    if floor_rule == "rescale":
-        counts = _even_counts(named, n_prune, floors, floor_rule)
-    else:
-        prunable = [size_of(w) - floors[name] for name, w in named.items()]
-        drawn = generator.multivariate_hypergeometric(
-            prunable, n_prune, method="marginals"
-        )
-        counts = dict(zip(named, drawn.tolist(), strict=True))
-    masks = {}
-    for name, tensor in named.items():
-        flat = np.arange(size_of(tensor)) >= counts[name]
-        generator.shuffle(flat)
-        masks[name] = mask_like(tensor, flat.reshape(tuple(tensor.shape)))
+    bad_name = name_of_nan(named)
+    if bad_name is not None:
+        raise ValueError(f"{bad_name} contains NaN.")
+    generator = make_generator(random_state)
+    masks = masks_in_scope(
+        "random", named, n_prune, floors, ties, floor_rule, generator
+    )
     return like_container(weights, masks)
 
 
@@ -393,9 +378,7 @@ def _n_pruned(sparsity, n_keep, n):
     return n_to_prune(sparsity, n)
 
 
-def _even_counts(named, n_prune, floors, floor_rule):
-    sizes = {name: size_of(tensor) for name, tensor in named.items()}
-    if floor_rule == "exact":
-        return proportional_counts(sizes, n_prune, floors)
-    even = proportional_counts(sizes, n_prune, dict.fromkeys(sizes, 0))
-    return rescaled_counts(sizes, n_prune, floors, even)
+def make_generator(random_state):
+    """Return a NumPy generator seeded by what scikit-learn calls a random state."""
+    seed = check_random_state(random_state).randint(2**31, size=4)
+    return np.random.default_rng(seed)

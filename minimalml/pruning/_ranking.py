@@ -3,8 +3,8 @@
 
 import numpy as np
 
-from minimalml.pruning._floors import rescaled_counts
-from minimalml.pruning._named_tensors import empty_mask, size_of
+from minimalml.pruning._floors import proportional_counts, rescaled_counts
+from minimalml.pruning._named_tensors import empty_mask, mask_like, size_of
 from minimalml.pruning._selection import (
     can_be_zeroed,
     common_format,
@@ -14,6 +14,19 @@ from minimalml.pruning._selection import (
 )
 
 ALL_TIES = -1
+
+
+def masks_in_scope(scope, named, n_prune, floors, ties, floor_rule, generator=None):
+    """Prune ``n_prune`` weights; return the masks.
+
+    ``scope`` is "global", "layer" or "random", which draws from ``generator``.
+    """
+    if scope == "global":
+        return masks_of_all(named, n_prune, floors, ties, floor_rule)
+    if scope == "layer":
+        counts = _even_counts(named, n_prune, floors, floor_rule)
+        return masks_of_counts(named, counts, ties)
+    return _random_masks(named, n_prune, floors, floor_rule, generator)
 
 
 def masks_of_all(named, n_prune, floors, ties, floor_rule, zero=False, n_threads=None):
@@ -85,6 +98,31 @@ def n_to_prune(sparsity, n):
     """Return floor(sparsity * n), for sparsity below 1 fewer than all."""
     # 0.29 * 100 is 28.999999999999996
     return min(int(np.floor(sparsity * n + 1e-9)), n - 1)
+
+
+def _even_counts(named, n_prune, floors, floor_rule):
+    sizes = {name: size_of(tensor) for name, tensor in named.items()}
+    if floor_rule == "exact":
+        return proportional_counts(sizes, n_prune, floors)
+    even = proportional_counts(sizes, n_prune, dict.fromkeys(sizes, 0))
+    return rescaled_counts(sizes, n_prune, floors, even)
+
+
+def _random_masks(named, n_prune, floors, floor_rule, generator):
+    if floor_rule == "rescale":
+        counts = _even_counts(named, n_prune, floors, floor_rule)
+    else:
+        prunable = [size_of(w) - floors[name] for name, w in named.items()]
+        drawn = generator.multivariate_hypergeometric(
+            prunable, n_prune, method="marginals"
+        )
+        counts = dict(zip(named, drawn.tolist(), strict=True))
+    masks = {}
+    for name, tensor in named.items():
+        flat = np.arange(size_of(tensor)) >= counts[name]
+        generator.shuffle(flat)
+        masks[name] = mask_like(tensor, flat.reshape(tuple(tensor.shape)))
+    return masks
 
 
 def _thresholds_at_floors(named, floors, number_format, n_threads):
