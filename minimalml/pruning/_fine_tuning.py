@@ -7,7 +7,7 @@ weights are, or momentum would move them within a step.
 """
 
 import numpy as np
-from sklearn.utils import _safe_indexing, gen_batches
+from sklearn.utils import _safe_indexing, check_array, gen_batches
 from sklearn.utils.multiclass import type_of_target
 
 from minimalml._core.validation import has_fit_parameter
@@ -22,6 +22,12 @@ def zero_weights(model, masks):
     weights = model_weights(model)
     for name, mask in masks.items():
         zero_masked(weights[name], mask)
+
+
+def as_targets(y):
+    """Return targets as an array, a single column of them flat."""
+    y = np.asarray(y)
+    return y.ravel() if y.ndim == 2 and y.shape[1] == 1 else y
 
 
 class PartialFitTrainer:
@@ -51,7 +57,9 @@ class PartialFitTrainer:
             raise ValueError(
                 f"{type(estimator).__name__}.partial_fit takes no sample_weight."
             )
-        self.estimator, self.X, self.y = estimator, X, np.asarray(y)
+        if not hasattr(X, "iloc"):  # data frames keep their feature names
+            X = check_array(X, accept_sparse="csr", dtype=None)
+        self.estimator, self.X, self.y = estimator, X, as_targets(y)
         self.sample_weight, self.generator = sample_weight, generator
         if batch_size == "auto":
             batch_size = getattr(estimator, "batch_size", "auto")

@@ -336,8 +336,14 @@ class GlobalMagnitudePruner(
             return True
         if self.prefit is False:
             return False
+        parts = [estimator]
+        if isinstance(estimator, Pipeline):  # it asks its last step alone
+            parts = [
+                part for _, part in estimator.steps if isinstance(part, BaseEstimator)
+            ]
         try:
-            check_is_fitted(estimator)
+            for part in parts:
+                check_is_fitted(part)
         except NotFittedError:
             if self.prefit is True:
                 raise

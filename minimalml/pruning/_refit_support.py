@@ -13,6 +13,8 @@ from sklearn.utils import check_array
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.extmath import safe_sparse_dot
 
+from minimalml.pruning._fine_tuning import as_targets
+
 
 def refit_on_support(estimator, mask, X, y, **fit_params):
     """Refit a pruned linear model on the features that each output kept, in place.
@@ -42,6 +44,7 @@ def refit_on_support(estimator, mask, X, y, **fit_params):
             f"LogisticRegression, got {type(estimator).__name__}."
         )
     X = check_array(X, accept_sparse="csr", dtype=[np.float64, np.float32])
+    y = as_targets(y)
     if isinstance(estimator, LogisticRegression) and len(estimator.classes_) > 2:
         coefficients, intercepts = _multinomial(estimator, mask, X, y, **fit_params)
     else:
@@ -57,7 +60,7 @@ def refit_on_support(estimator, mask, X, y, **fit_params):
 def _separate(estimator, mask, X, y, **fit_params):
     """Fit each output on its own features."""
     rows = np.atleast_2d(mask)
-    targets = np.asarray(y).reshape(len(y), -1)
+    targets = y.reshape(len(y), -1)
     coefficients = np.zeros(rows.shape)
     intercepts = np.zeros(len(rows))
     for index, kept in enumerate(rows):
@@ -88,7 +91,7 @@ def _multinomial(estimator, mask, X, y, sample_weight=None):
     decay = 0.0 if estimator.penalty is None else 1 / estimator.C
     weight = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight)
     weight = weight * compute_sample_weight(estimator.class_weight, y)
-    is_class = np.asarray(y)[:, None] == estimator.classes_[None, :]
+    is_class = y[:, None] == estimator.classes_[None, :]
     n_coefficients = int(mask.sum())
 
     def unpack(vector):
