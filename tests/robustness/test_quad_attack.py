@@ -164,7 +164,9 @@ def test_stopping_on_success_stops_early_with_larger_perturbations(network, digi
         RidgeClassifier(),
         LinearDiscriminantAnalysis(),
         make_pipeline(StandardScaler(), PCA(20, random_state=0), RidgeClassifier()),
-        make_pipeline(MinMaxScaler(), MLPClassifier((16,), max_iter=20)),
+        make_pipeline(
+            MinMaxScaler(), MLPClassifier((16,), max_iter=60, random_state=0)
+        ),
     ],
     ids=lambda model: type(model[-1] if hasattr(model, "steps") else model).__name__,
 )
