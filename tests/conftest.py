@@ -1,5 +1,6 @@
 """Settings of the whole suite."""
 
+import importlib.util
 import os
 
 # Without it scikit-learn skips check_array_api_input; scipy reads it at import.
@@ -26,13 +27,17 @@ def rng():
     return np.random.default_rng(0)
 
 
+def has_accelerator():
+    if importlib.util.find_spec("torch") is None:
+        return False
+    import torch
+
+    return torch.cuda.is_available() or torch.backends.mps.is_available()
+
+
 def pytest_collection_modifyitems(items):
     """Skip what needs an accelerator where there is none."""
     gpu_items = [item for item in items if item.get_closest_marker("gpu")]
-    if not gpu_items:
-        return
-    torch = pytest.importorskip("torch")
-    if torch.cuda.is_available() or torch.backends.mps.is_available():
-        return
-    for item in gpu_items:
-        item.add_marker(pytest.mark.skip(reason="no accelerator on this machine"))
+    if gpu_items and not has_accelerator():
+        for item in gpu_items:
+            item.add_marker(pytest.mark.skip(reason="no accelerator on this machine"))

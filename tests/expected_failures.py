@@ -22,3 +22,12 @@ EXPECTED_FAILED_CHECKS = {
 def expected_failed_checks(estimator):
     """Return the checks that ``estimator`` may fail, with reasons."""
     return EXPECTED_FAILED_CHECKS.get(type(estimator).__name__, {})
+
+
+# class name -> {property check name: reason}, for tests/test_properties.py
+EXPECTED_FAILED_PROPERTIES = {}
+
+
+def expected_failed_properties(estimator):
+    """Return the properties that ``estimator`` may break, with reasons."""
+    return EXPECTED_FAILED_PROPERTIES.get(type(estimator).__name__, {})

@@ -4,6 +4,9 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from pathlib import Path
+
+import minimalml
 
 
 @dataclass(frozen=True)
@@ -45,3 +48,53 @@ def load_methods():
         Method(**{**row, "classes": tuple(row["classes"])})
         for row in tomllib.loads(text).get("method", ())
     )
+
+
+def source_checkout():
+    """Return the repository's root, or None where only the package is installed."""
+    root = Path(minimalml.__file__).parents[1]
+    return root if (root / "benchmarks" / "claims" / "runner.py").exists() else None
+
+
+def files_of(method, root):
+    """Return the files that tell a method's whole story, by what each is for.
+
+    Parameters
+    ----------
+    method : Method
+        Row of the table of methods.
+
+    root : path-like
+        The repository's root.
+
+    Returns
+    -------
+    dict of str to str
+        Glob patterns relative to ``root``. A kernel is asked for only where its other
+        half exists, since not every method has a loop worth one.
+    """
+    package = Path("minimalml") / method.family
+    files = {}
+    for kernel in sorted(Path(root, package).glob("*.pyx")):
+        files[f"torch half of {kernel.name}"] = str(package / f"{kernel.stem}_torch.py")
+    for half in sorted(Path(root, package).glob("*_torch.py")):
+        stem = half.stem.removesuffix("_torch")
+        files[f"Cython half of {half.name}"] = str(package / f"{stem}.pyx")
+    return files | {
+        "tests": f"tests/{method.family}/test_{method.stem}*.py",
+        "speed benchmark": f"benchmarks/speed/{method.family}.py",
+        "peer comparison": f"benchmarks/peers/{method.stem}.py",
+        "claim script": f"benchmarks/claims/{method.stem}.py",
+        "claim results": f"benchmarks/claims/results/{method.stem}.json",
+        "page": f"doc/{method.family}/{method.stem}.rst",
+        "gallery example": f"doc/examples/{method.family}/plot_{method.stem}*.py",
+    }
+
+
+def missing_files(method, root):
+    """Return those of `files_of` that do not exist, in the same form."""
+    return {
+        purpose: pattern
+        for purpose, pattern in files_of(method, root).items()
+        if not any(Path(root).glob(pattern))
+    }

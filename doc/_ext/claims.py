@@ -1,0 +1,97 @@
+"""The directive ``.. claims:: STEM``: what the paper says, what we measured, verdict.
+
+It reads ``benchmarks/claims/results/STEM.json``, which ``python -m minimalml claims
+STEM`` writes. Without an argument it shows every method. A result that is not there is
+a warning, so a page can't promise what was never run.
+"""
+
+import json
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective
+
+from minimalml._core.methods import load_methods
+
+logger = logging.getLogger(__name__)
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "claims" / "results"
+HEADINGS = ("Claim", "Measured here", "Verdict")
+WIDTHS = (34, 52, 14)
+
+
+def read_results(stem):
+    """Return the record of one method, or None."""
+    path = RESULTS / f"{stem}.json"
+    return json.loads(path.read_text("utf-8")) if path.exists() else None
+
+
+def cell(*children):
+    return nodes.entry("", *children)
+
+
+def verdict_badge(verdict):
+    slug = verdict.replace(" ", "-")
+    return nodes.inline("", verdict, classes=["verdict", f"verdict-{slug}"])
+
+
+def claims_table(record):
+    """One row a claim."""
+    group = nodes.tgroup("", cols=len(HEADINGS))
+    group += [nodes.colspec(colwidth=width) for width in WIDTHS]
+    heading = nodes.row("", *(cell(nodes.paragraph("", h)) for h in HEADINGS))
+    group += nodes.thead("", heading)
+    body = nodes.tbody()
+    for result in record["claims"].values():
+        body += nodes.row(
+            "",
+            cell(nodes.paragraph("", result["claim"])),
+            cell(nodes.paragraph("", result["summary"])),
+            cell(nodes.paragraph("", "", verdict_badge(result["verdict"]))),
+        )
+    group += body
+    return nodes.table("", group, classes=["claims"])
+
+
+def how_to_repeat(record):
+    command = f"python -m minimalml claims {record['method']}"
+    text = (
+        f" prints these figures again; they were measured with scikit-learn "
+        f"{record['scikit-learn']} and Python {record['python']}."
+    )
+    return nodes.paragraph(
+        "", "", nodes.literal("", command), nodes.Text(text), classes=["claims-note"]
+    )
+
+
+class Claims(SphinxDirective):
+    optional_arguments = 1
+
+    def run(self):
+        if self.arguments:
+            return self.one(self.arguments[0])
+        found = []
+        for method in sorted(load_methods(), key=lambda m: (m.family, m.name)):
+            if read_results(method.stem) is None:
+                logger.warning("no claim of %s was run", method.stem)
+                continue
+            section = nodes.section(ids=[f"claims-{method.stem}"])
+            section += nodes.title("", method.name)
+            section += nodes.paragraph("", "", nodes.emphasis("", method.paper))
+            section += self.one(method.stem)
+            found.append(section)
+        return found or [nodes.paragraph("", "No claim was run yet.")]
+
+    def one(self, stem):
+        record = read_results(stem)
+        if record is None:
+            message = f"The claims of {stem} have not been run."
+            logger.warning(message, location=self.get_location())
+            return [nodes.warning("", nodes.paragraph("", message))]
+        self.env.note_dependency(str(RESULTS / f"{stem}.json"))
+        return [claims_table(record), how_to_repeat(record)]
+
+
+def setup(app):
+    app.add_directive("claims", Claims)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,124 @@
+"""Build the documentation: ``make docs``. No network is used."""
+
+import os
+import re
+import sys
+import warnings
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE.parent), str(HERE / "_ext")]
+
+import minimalml
+
+project = "minimalml"
+author = "The minimalml developers"
+copyright = "The minimalml developers, BSD-3-Clause"
+version = release = minimalml.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
+    "numpydoc",
+    "sphinx_gallery.gen_gallery",
+    "sphinx_design",
+    "myst_parser",
+    "api_pages",
+    "claims",
+    "families",
+    "mathml",
+]
+exclude_patterns = ["_build", "examples", "gallery/**/README*", "gallery/README*"]
+# Markdown comes in through include directives only
+source_suffix = {".rst": "restructuredtext"}
+default_role = "obj"
+templates_path = ["_templates"]
+suppress_warnings = [
+    # Copied configuration functions can't be pickled; only a cache is lost
+    "config.cache",
+    # README, CHANGELOG and CONTRIBUTING link within the repository
+    "myst.xref_missing",
+    "myst.header",
+]
+
+# Inventories are fetched from the network, which a build machine may not have
+intersphinx_mapping = {}
+if os.environ.get("MINIMALML_INTERSPHINX"):
+    intersphinx_mapping = {
+        "numpy": ("https://numpy.org/doc/stable", None),
+        "scipy": ("https://docs.scipy.org/doc/scipy", None),
+        "sklearn": ("https://scikit-learn.org/stable", None),
+        "torch": ("https://docs.pytorch.org/docs/stable", None),
+    }
+
+myst_enable_extensions = ["tasklist"]
+
+autosummary_generate = True
+autodoc_default_options = {"members": True}
+autodoc_typehints = "none"
+
+numpydoc_show_class_members = False
+numpydoc_class_members_toctree = False
+numpydoc_validation_checks = {
+    "GL03", "GL05", "GL06", "GL07", "GL08",  # sections: known, in order, present
+    "SS02", "SS03", "SS04", "SS05",  # a summary that is a sentence, an imperative
+    "PR01", "PR02", "PR07",  # parameters: all, described
+}  # fmt: skip
+numpydoc_validation_exclude = {
+    # scikit-learn writes these into our classes
+    r"\.set_\w+_request$",
+    r"\.(get|set)_params$",
+}
+
+sphinx_gallery_conf = {
+    "examples_dirs": "examples",
+    "gallery_dirs": "gallery",
+    "backreferences_dir": "api/backreferences",
+    "doc_module": ("minimalml",),
+    "reference_url": {"minimalml": None},
+    "filename_pattern": r"plot_",
+    "only_warn_on_example_error": False,
+    "abort_on_example_error": False,
+    "remove_config_comments": True,
+    "download_all_examples": False,
+    "show_memory": False,
+}
+warnings.filterwarnings("ignore", message=".*non-interactive.*cannot be shown.*")
+
+html_theme = "pydata_sphinx_theme"
+html_title = "minimalml"
+html_static_path = ["_static"]
+html_css_files = ["minimalml.css"]
+html_favicon = "_static/logo.svg"
+html_show_sourcelink = False
+html_copy_source = False
+html_sidebars = {"index": [], "install": [], "changelog": [], "contributing": []}
+html_theme_options = {
+    "logo": {
+        "text": "minimalml",
+        "image_light": "_static/logo.svg",
+        "image_dark": "_static/logo.svg",
+    },
+    "navbar_align": "left",
+    "navbar_end": ["theme-switcher"],
+    "header_links_before_dropdown": 8,
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "show_prev_next": False,
+    "secondary_sidebar_items": ["page-toc"],
+    "pygments_light_style": "friendly",
+    "back_to_top_button": False,
+}
+
+
+def skip_generated_members(app, what, name, obj, skip, options):
+    """Leave out what scikit-learn and NamedTuple generate, with docstrings of theirs."""
+    generated = re.fullmatch(r"set_\w+_request", name) or (
+        (getattr(obj, "__doc__", None) or "").startswith("Alias for field number")
+    )
+    return True if generated else None
+
+
+def setup(app):
+    app.connect("autodoc-skip-member", skip_generated_members)

@@ -1,0 +1,291 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a fitted estimator says, compared before and after a change.
+
+A difference becomes an AssertionError in plain words: which output changed, by how
+much, where, and after which change.
+"""
+
+import warnings
+from numbers import Integral
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import BaseEstimator, clone, is_clusterer
+
+METHODS = (
+    "predict",
+    "predict_proba",
+    "decision_function",
+    "score_samples",
+    "transform",
+)
+# Learnt from the training rows: for estimators that cannot be asked about others.
+ROW_ATTRIBUTES = ("labels_", "embedding_", "negative_outlier_factor_")
+
+FLOAT64_RTOL = 1e-6  # room for sums in another order, amplified by a solve
+FLOAT32_RTOL = 1e-3
+DEFAULT_ATOL = 1e-7
+
+# What an estimator may raise on data that it cannot handle.
+ESTIMATOR_ERRORS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
+class Fitted(NamedTuple):
+    """A fitted estimator and what it says: name -> array."""
+
+    model: BaseEstimator
+    outputs: dict
+
+
+def with_fixed_random_state(estimator):
+    """Clone ``estimator``, with 0 for each ``random_state`` that is no number."""
+    estimator = clone(estimator)
+    states = {
+        name: 0
+        for name, value in estimator.get_params(deep=True).items()
+        if name.rpartition("__")[2] == "random_state"
+        and not isinstance(value, Integral)
+    }
+    return estimator.set_params(**states)
+
+
+def fit_quietly(estimator, X, y, sample_weight=None):
+    """Fit ``estimator`` in place; the properties are about results, not warnings."""
+    weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return estimator.fit(X, y, **weights)
+
+
+def fitted_clone(estimator, X, y, sample_weight=None):
+    """Fit a clone whose random state is fixed."""
+    return fit_quietly(with_fixed_random_state(estimator), X, y, sample_weight)
+
+
+def outputs_of(model, X, y, X_asked=None):
+    """Return all that ``model``, fitted to X and y, says: name -> array.
+
+    It is asked about ``X_asked``, where that is not the training data.
+    """
+    asked = X if X_asked is None else X_asked
+    outputs = said_about(model, asked) | learnt_from(model, X, y)
+    if not outputs:
+        raise TypeError(
+            f"{type(model).__name__} has nothing to compare: it needs one of "
+            f"{', '.join((*METHODS, *ROW_ATTRIBUTES))}, sample_indices_, get_support, "
+            "fit_resample."
+        )
+    return outputs
+
+
+def said_about(model, X):
+    """Call each output method of ``model``: name -> array."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return {
+            method: _as_array(getattr(model, method)(X))
+            for method in METHODS
+            if hasattr(model, method)
+        }
+
+
+def learnt_from(model, X, y):
+    """Collect what ``model`` learnt about rows and columns, or made of them."""
+    names = (*ROW_ATTRIBUTES, "sample_indices_")
+    learnt = {
+        name: _as_array(getattr(model, name)) for name in names if hasattr(model, name)
+    }
+    if hasattr(model, "get_support"):
+        learnt["get_support"] = _as_array(model.get_support())
+    if hasattr(model, "fit_resample"):
+        new_X, new_y, *_ = clone(model).fit_resample(X, y)
+        learnt["fit_resample(X)"] = _as_array(new_X)
+        learnt["fit_resample(y)"] = _as_array(new_y)
+    return learnt
+
+
+def _as_array(output):
+    if sparse.issparse(output):
+        return output.toarray()
+    if isinstance(output, list) and np.ndim(output) == 3:
+        return np.hstack(output)  # predict_proba of several targets
+    return np.array(output)
+
+
+def fit_after(change, estimator, X, y, X_asked, sample_weight=None):
+    """Fit a clone on changed data and ask it about ``X_asked``.
+
+    Raises an AssertionError where the estimator refuses what it accepted unchanged.
+    """
+    try:
+        model = fitted_clone(estimator, X, y, sample_weight)
+        return Fitted(model, outputs_of(model, X, y, X_asked))
+    except ESTIMATOR_ERRORS as error:
+        raise AssertionError(refusal(estimator, error, change)) from error
+
+
+def refusal(estimator, error, change):
+    """Say that an estimator that worked raised ``error`` after ``change``."""
+    return (
+        f"{type(estimator).__name__} raised {type(error).__name__} when {change}: "
+        f"{error}"
+    )
+
+
+def assert_unchanged(estimator, before, after, change, *, X=None, rtol=0.0, atol=0.0):
+    """Raise an AssertionError where ``after`` differs from ``before``.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Named in the message.
+
+    before, after : dict of str to ndarray
+        What :func:`outputs_of` returned.
+
+    change : str
+        What was done in between, as the end of a sentence that begins with "when".
+
+    X : array-like, default=None
+        Data of the fit; float32 data loosen an ``rtol`` of None.
+
+    rtol : float or None, default=0.0
+        Allowed change in units of the output's largest absolute value; None means
+        1e-6, and 1e-3 where the data or the output are float32.
+
+    atol : float, default=0.0
+        Allowed change on top of it.
+    """
+    name = type(estimator).__name__
+    if before.keys() != after.keys():
+        raise AssertionError(
+            f"{name} had the outputs {sorted(before)} and has {sorted(after)} when "
+            f"{change}."
+        )
+    rows = _rows_that_are_not_ties(before, after, X, rtol, atol)
+    for output, old in before.items():
+        new = after[output]
+        where = f"{name}.{output}"
+        if old.shape != new.shape:
+            raise AssertionError(
+                f"{where} changed shape from {old.shape} to {new.shape} when {change}."
+            )
+        if is_clusterer(estimator) and output in ("predict", "labels_"):
+            old, new = _numbered_by_appearance(old), _numbered_by_appearance(new)
+        if old.dtype.kind == "f" and new.dtype.kind == "f":
+            tolerance = _tolerance(old, X, rtol, atol)
+            _assert_numbers_unchanged(where, old, new, change, tolerance)
+        else:
+            checked = rows if output == "predict" else slice(None)
+            _assert_labels_unchanged(where, old, new, change, checked)
+
+
+def assert_same_values(where, old, new, change):
+    """Raise an AssertionError unless two inputs are equal bit for bit."""
+    if old is None:
+        return
+    if hasattr(old, "index") and not (
+        old.index.equals(new.index)
+        and list(getattr(old, "columns", ())) == list(getattr(new, "columns", ()))
+    ):
+        raise AssertionError(f"{where} got another index or columns when {change}.")
+    old, new = _as_array(old), _as_array(new)
+    if old.shape != new.shape:
+        raise AssertionError(
+            f"{where} changed shape from {old.shape} to {new.shape} when {change}."
+        )
+    compare = _assert_labels_unchanged
+    if old.dtype.kind == new.dtype.kind == "f":
+        compare = _assert_numbers_unchanged
+    compare(where, old, new, change)
+
+
+def _tolerance(old, X, rtol, atol):
+    if rtol is None:
+        single = np.float32 in (old.dtype, _dtype_of(X))
+        rtol = FLOAT32_RTOL if single else FLOAT64_RTOL
+    finite = np.abs(old[np.isfinite(old)])
+    return atol + rtol * finite.max(initial=0.0)
+
+
+def _dtype_of(X):
+    dtypes = getattr(X, "dtypes", None)  # of a DataFrame
+    return getattr(X, "dtype", None) if dtypes is None else np.result_type(*dtypes)
+
+
+def _assert_numbers_unchanged(where, old, new, change, tolerance=0.0):
+    same = (old == new) | (np.isnan(old) & np.isnan(new))
+    with np.errstate(invalid="ignore"):
+        difference = np.where(same, 0.0, np.abs(old.astype(float) - new))
+    difference[np.isnan(difference)] = np.inf
+    if difference.max(initial=0.0) <= tolerance:
+        return
+    worst = np.unravel_index(np.argmax(difference), difference.shape)
+    position = list(map(int, worst))
+    raise AssertionError(
+        f"{where} changed by up to {difference[worst]:.3g} (tolerance "
+        f"{tolerance:.2g}) when {change}: at {position} it was {old[worst]:.6g} and "
+        f"is {new[worst]:.6g}."
+    )
+
+
+def _assert_labels_unchanged(where, old, new, change, rows=slice(None)):
+    differ = old[rows] != new[rows]
+    if not np.any(differ):
+        return
+    first = tuple(np.argwhere(differ)[0])
+    position = [int(np.arange(len(old))[rows][first[0]]), *map(int, first[1:])]
+    raise AssertionError(
+        f"{where} changed in {np.count_nonzero(differ)} of {differ.size} places when "
+        f"{change}: at {position} it was {plain(old[rows][first])!r} and "
+        f"is {plain(new[rows][first])!r}."
+    )
+
+
+def plain(value):
+    """Return a NumPy scalar as Python's, which prints as the user wrote it."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _rows_that_are_not_ties(before, after, X, rtol, atol):
+    """Rows where a classifier's best class leads by more than the tolerance.
+
+    On the others rounding alone may turn the predicted class; that the scores agree
+    is asserted on all rows.
+    """
+    if rtol == atol == 0:
+        return slice(None)
+    for output in ("predict_proba", "decision_function"):
+        scores = before.get(output)
+        if scores is None or after[output].shape != scores.shape:
+            continue
+        if scores.ndim == 1:
+            lead = np.abs(scores)
+        elif scores.shape[1] == 1:
+            return slice(None)
+        else:
+            ordered = np.sort(scores, axis=1)
+            lead = ordered[:, -1] - ordered[:, -2]
+        return lead > 2 * _tolerance(scores, X, rtol, atol)
+    return slice(None)
+
+
+def _numbered_by_appearance(labels):
+    """Renumber clusters in the order of their first rows; noise (-1) stays."""
+    clusters, first, codes = np.unique(labels, return_index=True, return_inverse=True)
+    rank = np.argsort(np.argsort(first))[codes]
+    return np.where(labels < 0, labels, rank) if clusters.size else labels
+
+
+def shorten(numbers, most=8):
+    """Write the first few of ``numbers`` as a list."""
+    shown = ", ".join(map(str, numbers[:most]))
+    return f"[{shown}{', ...' if len(numbers) > most else ''}]"

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Run the body of a check on the user's data, or on default and generated data."""
+
+import copy
+from unittest import SkipTest
+
+import numpy as np
+from sklearn.base import is_regressor
+from sklearn.utils import _safe_indexing, get_tags
+
+from minimalml._core.optional import import_optional
+from minimalml.testing._comparison import (
+    ESTIMATOR_ERRORS,
+    Fitted,
+    fitted_clone,
+    outputs_of,
+)
+from minimalml.testing._strategies import classification_data, regression_data
+
+DEFAULT_EXAMPLES = 10
+
+# Corners on which an estimator that has a symmetry still shows it to rounding: ties,
+# equal columns and scales of 1e10 leave the answer to the order of summation.
+BENIGN_CORNERS = (
+    "constant_column",
+    "read_only",
+    "fortran",
+    "strided",
+    "data_frame",
+)
+
+
+def run_on_data(body, estimator, X, y, *, data, examples, default=None):
+    """Call ``body(X, y, reference)`` on each data set that the user asked for.
+
+    Parameters
+    ----------
+    body : callable
+        Raises an AssertionError where the property does not hold.
+
+    estimator : estimator
+        Fitted on a copy of each data set for ``reference``.
+
+    X, y : array-like or None
+        The user's data; where X is given, nothing else is run.
+
+    data : hypothesis strategy or None
+        Draws (X, y); None takes the package's, made to suit the estimator's tags.
+
+    examples : int or hypothesis.settings
+        Number of generated data sets, the same in each run, or full settings.
+
+    default : callable, default=None
+        Makes the fixed data set from the estimator; None takes 40 rows.
+    """
+    if X is not None:
+        body(X, y, _reference(estimator, X, y))
+        return
+    if isinstance(examples, int) and examples < (data is not None):
+        raise ValueError(
+            f"examples must be at least {int(data is not None)}"
+            f"{' where data is given' if data is not None else ''}, got {examples}."
+        )
+    if data is None:
+        X, y = (default or default_data)(estimator)
+        body(X, y, _reference(estimator, X, y))
+    if examples != 0:
+        _run_on_generated_data(body, estimator, data, examples)
+
+
+def _reference(estimator, X, y):
+    # On copies: an estimator that writes into its input must not spoil the check.
+    X, y = copy.deepcopy(X), copy.deepcopy(y)
+    model = fitted_clone(estimator, X, y)
+    return Fitted(model, outputs_of(model, X, y))
+
+
+def _run_on_generated_data(body, estimator, data, examples):
+    hypothesis = import_optional(
+        "hypothesis", who="Generated data (examples > 0)", extra="test"
+    )
+    refusals, accepted = [], []
+
+    @_settings(hypothesis, examples)
+    @hypothesis.given(_strategy(estimator) if data is None else data)
+    def holds(drawn):
+        X, y = drawn
+        try:
+            reference = _reference(estimator, X, y)
+        except ESTIMATOR_ERRORS as error:
+            refusals.append(error)
+            return
+        accepted.append(True)
+        try:
+            body(X, y, reference)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{_describe(X, y)}") from None
+
+    holds()
+    if not accepted:
+        raise AssertionError(
+            f"{type(estimator).__name__} refused each generated data set, the last "
+            f"with: {refusals[-1]} Pass a strategy of data that it accepts as data=."
+        ) from refusals[-1]
+
+
+def _settings(hypothesis, examples):
+    if isinstance(examples, hypothesis.settings):
+        return examples
+    return hypothesis.settings(
+        max_examples=examples,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        report_multiple_bugs=False,
+        phases=(hypothesis.Phase.generate, hypothesis.Phase.shrink),
+        verbosity=hypothesis.Verbosity.quiet,
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+
+
+def _strategy(estimator):
+    sizes = dict(n_samples=(5, 25), n_features=(1, 4), corners=BENIGN_CORNERS)
+    if is_regressor(estimator):
+        drawn = regression_data(**sizes)
+    else:
+        most = 3 if _takes_three_classes(estimator) else 2
+        drawn = classification_data(n_classes=(2, most), labels=["int"], **sizes)
+    return drawn.map(lambda data: suit_to_tags(estimator, *data))
+
+
+def default_data(estimator, *, n_samples=40, n_features=4):
+    """Make the fixed data set of ``estimator``: three blobs, or a linear target."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n_samples, n_features))
+    if is_regressor(estimator):
+        y = X @ np.arange(1.0, n_features + 1) + 3 + rng.normal(size=n_samples)
+    else:
+        y = np.arange(n_samples) % (3 if _takes_three_classes(estimator) else 2)
+        X[:, 0] += 2 * y
+    return suit_to_tags(estimator, X, y)
+
+
+def _takes_three_classes(estimator):
+    tags = get_tags(estimator).classifier_tags
+    return tags is None or tags.multi_class
+
+
+def suit_to_tags(estimator, X, y):
+    """Change data to what the estimator's tags say that it accepts."""
+    tags = get_tags(estimator)
+    inputs, targets = tags.input_tags, tags.target_tags
+    if not inputs.two_d_array or inputs.pairwise:
+        raise SkipTest(
+            f"{type(estimator).__name__} does not take a matrix of features: pass X "
+            "and y."
+        )
+    if inputs.categorical:
+        X = np.abs(X).astype(np.int64)
+    elif inputs.positive_only:
+        X = np.abs(X)
+    if targets.positive_only:
+        y = np.abs(y) + 1
+    if targets.multi_output and not targets.single_output:
+        y = np.column_stack([y, y[::-1]])
+    return X, y
+
+
+def _describe(X, y):
+    """Write a data set as the code that makes it."""
+    lines = ["The smallest data set found that shows it:"]
+    for name, values in (("X", X), ("y", y)):
+        array = np.asarray(values)
+        layout = _layout(values)
+        code = np.array2string(array, separator=", ", prefix=f"{name} = np.array(")
+        dtype = f", dtype=np.{array.dtype.name}" if array.dtype == np.float32 else ""
+        comment = f"  # {layout}" if layout else ""
+        lines.append(f"{name} = np.array({code}{dtype}){comment}")
+    return "\n".join(lines)
+
+
+def _layout(values):
+    if not isinstance(values, np.ndarray):
+        return f"as a pandas {type(values).__name__}"
+    if not values.flags.writeable:
+        return "read-only"
+    if values.flags.c_contiguous:
+        return ""
+    return "Fortran-ordered" if values.flags.f_contiguous else "strided"
+
+
+def permutation_of(n):
+    """Return a fixed permutation that moves something where n is at least 2."""
+    order = np.random.default_rng(0).permutation(n)
+    return order[::-1] if np.array_equal(order, np.arange(n)) else order
+
+
+def take_rows(values, index):
+    """Return the given rows of an array or data frame; None stays None."""
+    return None if values is None else _safe_indexing(values, index)

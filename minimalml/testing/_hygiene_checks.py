@@ -1,0 +1,344 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Checks of what is true of every estimator, whatever it computes.
+
+It leaves its input alone, repeats itself, survives pickling, does not depend on the
+number of threads, and works inside a pipeline and a search.
+"""
+
+import copy
+import pickle
+import tempfile
+import warnings
+from pathlib import Path
+
+import joblib
+import numpy as np
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import _num_samples
+from threadpoolctl import threadpool_limits
+
+from minimalml._core.validation import has_fit_parameter
+from minimalml.testing._applicability import applies_to, deterministic
+from minimalml.testing._comparison import (
+    DEFAULT_ATOL,
+    ESTIMATOR_ERRORS,
+    METHODS,
+    assert_same_values,
+    assert_unchanged,
+    fit_after,
+    fit_quietly,
+    fitted_clone,
+    learnt_from,
+    outputs_of,
+    refusal,
+    said_about,
+    with_fixed_random_state,
+)
+from minimalml.testing._data_sets import (
+    DEFAULT_EXAMPLES,
+    default_data,
+    permutation_of,
+    run_on_data,
+    take_rows,
+)
+from minimalml.testing._strategies import as_layout
+
+# Large enough that kernels share the work: below about 0.1 ms of it they do not.
+THREADED_SHAPE = dict(n_samples=1000, n_features=20)
+
+
+@applies_to()
+def check_input_not_modified(
+    estimator, X=None, y=None, *, data=None, examples=DEFAULT_EXAMPLES
+):
+    """Check that fit and every output method leave their input as it was.
+
+    X, y and ``sample_weight`` are compared bit for bit after each call; arrays are
+    passed a second time as read-only, which is how joblib hands them to its workers.
+    True of every estimator but those asked to work in place (``copy=False``).
+
+    Parameters
+    ----------
+    estimator, X, y, data, examples
+        As in :func:`check_row_permutation`.
+
+    Raises
+    ------
+    AssertionError
+        If an input changed, or if read-only input is refused.
+
+    Examples
+    --------
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from minimalml.testing import check_input_not_modified
+    >>> check_input_not_modified(StandardScaler())
+    """
+
+    def body(X, y, reference):
+        _assert_input_kept(estimator, X, y, "as it came")
+        if isinstance(X, np.ndarray) and X.flags.writeable:
+            y = None if y is None else as_layout(np.asarray(y), "read_only")
+            _assert_input_kept(estimator, as_layout(X, "read_only"), y, "read-only")
+
+    run_on_data(body, estimator, X, y, data=data, examples=examples)
+
+
+@applies_to(deterministic)
+def check_fit_is_repeatable(
+    estimator, X=None, y=None, *, rtol=0.0, atol=0.0, data=None, examples=3
+):
+    """Check that two fits on the same data, random state fixed, are the same.
+
+    Bit for bit by default, for a second clone and for the same object fitted to other
+    data in between (unless ``warm_start``). True of every estimator that takes a
+    ``random_state`` or needs none.
+
+    Parameters
+    ----------
+    estimator, X, y, data, examples
+        As in :func:`check_row_permutation`.
+
+    rtol, atol : float, default=0.0
+        Allowed change: relative to an output's largest value, and absolute.
+
+    Raises
+    ------
+    AssertionError
+        If an output differs.
+    unittest.SkipTest
+        If the estimator's tags say that it is random.
+
+    Examples
+    --------
+    >>> from sklearn.tree import DecisionTreeClassifier
+    >>> from minimalml.testing import check_fit_is_repeatable
+    >>> check_fit_is_repeatable(DecisionTreeClassifier(max_features=1))
+    """
+    change = "a clone was fitted again to the same data"
+    forgets = "it had been fitted to other data before"
+
+    def body(X, y, reference):
+        again = fit_after(change, estimator, X, y, X)
+        before = reference.outputs
+        assert_unchanged(estimator, before, again.outputs, change, rtol=rtol, atol=atol)
+        if getattr(estimator, "warm_start", False):
+            return
+        model = fitted_clone(estimator, *_other_data(X, y))
+        after = outputs_of(fit_quietly(model, X, y), X, y)
+        assert_unchanged(estimator, before, after, forgets, rtol=rtol, atol=atol)
+
+    run_on_data(body, estimator, X, y, data=data, examples=examples)
+
+
+@applies_to(deterministic)
+def check_pickle_round_trip(
+    estimator, X=None, y=None, *, rtol=0.0, atol=0.0, data=None, examples=0
+):
+    """Check that a fitted estimator says the same after pickling and reloading.
+
+    Through :mod:`pickle`, and through joblib with the arrays memory-mapped read-only,
+    which is how several processes share a large model. True of every estimator.
+
+    Parameters
+    ----------
+    estimator, X, y, data
+        As in :func:`check_row_permutation`.
+
+    rtol, atol : float, default=0.0
+        Allowed change: relative to an output's largest value, and absolute.
+
+    examples : int or hypothesis.settings, default=0
+        Number of generated data sets, or full settings; ``data`` needs at least 1.
+
+    Raises
+    ------
+    AssertionError
+        If it cannot be pickled, or an output differs afterwards.
+    unittest.SkipTest
+        If the estimator's tags say that it is random.
+
+    Examples
+    --------
+    >>> from sklearn.svm import SVC
+    >>> from minimalml.testing import check_pickle_round_trip
+    >>> check_pickle_round_trip(SVC())
+    """
+    routes = {"pickled and loaded": _pickled, "memory-mapped by joblib": _memory_mapped}
+
+    def body(X, y, reference):
+        for what, route in routes.items():
+            change = f"the fitted estimator was {what}"
+            try:
+                outputs = outputs_of(route(reference.model), X, y)
+            except (pickle.PickleError, *ESTIMATOR_ERRORS) as error:
+                raise AssertionError(refusal(estimator, error, change)) from error
+            assert_unchanged(
+                estimator, reference.outputs, outputs, change, rtol=rtol, atol=atol
+            )
+
+    run_on_data(body, estimator, X, y, data=data, examples=examples)
+
+
+@applies_to(deterministic)
+def check_thread_count_invariance(
+    estimator, X=None, y=None, *, rtol=None, atol=DEFAULT_ATOL, data=None, examples=0
+):
+    """Check that one thread and two threads give the same result.
+
+    Equal to rounding by default, which is what BLAS promises; ``rtol=0, atol=0`` asks
+    for equality bit for bit, for kernels that promise more. The default data are 1000
+    rows by 20 columns: a kernel may well keep less to one thread. On a machine with
+    one core the check can only pass.
+
+    Parameters
+    ----------
+    estimator, X, y, rtol, atol, data
+        As in :func:`check_row_permutation`.
+
+    examples : int or hypothesis.settings, default=0
+        Number of generated data sets, or full settings; ``data`` needs at least 1.
+
+    Raises
+    ------
+    AssertionError
+        If an output differs.
+    unittest.SkipTest
+        If the estimator's tags say that it is random.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import Ridge
+    >>> from minimalml.testing import check_thread_count_invariance
+    >>> check_thread_count_invariance(Ridge())
+    """
+    change = "two threads worked instead of one"
+
+    def body(X, y, reference):
+        with threadpool_limits(limits=1):
+            one = outputs_of(fitted_clone(estimator, X, y), X, y)
+        with threadpool_limits(limits=2):
+            two = fit_after(change, estimator, X, y, X)
+        assert_unchanged(estimator, one, two.outputs, change, X=X, rtol=rtol, atol=atol)
+
+    run_on_data(
+        body,
+        estimator,
+        X,
+        y,
+        data=data,
+        examples=examples,
+        default=lambda estimator: default_data(estimator, **THREADED_SHAPE),
+    )
+
+
+@applies_to(deterministic)
+def check_pipeline_grid_search(
+    estimator, X=None, y=None, *, rtol=0.0, atol=0.0, data=None, examples=0
+):
+    """Check that a search over a pipeline finds the same model as a plain fit.
+
+    The estimator is the last step of a pipeline in a two-fold ``GridSearchCV`` whose
+    grid holds the value that one of its parameters has already; the refitted best
+    pipeline must say what a plain fit says. True of every estimator: a failure points
+    at ``get_params``, ``set_params``, clone, or work done in the constructor.
+
+    Parameters
+    ----------
+    estimator, X, y, data
+        As in :func:`check_row_permutation`; each fold must hold rows enough.
+
+    rtol, atol : float, default=0.0
+        Allowed change: relative to an output's largest value, and absolute.
+
+    examples : int or hypothesis.settings, default=0
+        Number of generated data sets, or full settings; ``data`` needs at least 1.
+
+    Raises
+    ------
+    AssertionError
+        If the search fails or an output differs.
+    unittest.SkipTest
+        If the estimator's tags say that it is random.
+
+    Examples
+    --------
+    >>> from sklearn.cluster import KMeans
+    >>> from minimalml.testing import check_pipeline_grid_search
+    >>> check_pipeline_grid_search(KMeans(3))
+    """
+    change = "it was the last step of a pipeline in a grid search"
+
+    def body(X, y, reference):
+        try:
+            search = fit_quietly(_search(with_fixed_random_state(estimator)), X, y)
+            outputs = said_about(search, X) | learnt_from(
+                search.best_estimator_[-1], X, y
+            )
+        except ESTIMATOR_ERRORS as error:
+            raise AssertionError(refusal(estimator, error, change)) from error
+        assert_unchanged(
+            estimator, reference.outputs, outputs, change, rtol=rtol, atol=atol
+        )
+
+    run_on_data(body, estimator, X, y, data=data, examples=examples)
+
+
+def _assert_input_kept(estimator, X, y, kind):
+    name = type(estimator).__name__
+    given = {"X": X, "y": y}
+    if has_fit_parameter(estimator, "sample_weight"):
+        given["sample_weight"] = np.ones(_num_samples(X))
+    kept = copy.deepcopy(given)
+    model = with_fixed_random_state(estimator)
+
+    def call(method, *arguments, **keywords):
+        change = f"{method} was called with input {kind}"
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                getattr(model, method)(*arguments, **keywords)
+        except ESTIMATOR_ERRORS as error:
+            raise AssertionError(refusal(estimator, error, change)) from error
+        for argument, values in given.items():
+            where = f"The input {argument} of {name}.{method}"
+            assert_same_values(where, kept[argument], values, change)
+
+    call("fit", **given)
+    for method in METHODS:
+        if hasattr(model, method):
+            call(method, X)
+    for method in ("fit_transform", "fit_predict", "fit_resample", "score"):
+        if hasattr(model, method):
+            call(method, X, y)
+
+
+def _other_data(X, y):
+    """Shuffle the rows so that they go with other targets."""
+    n_samples = _num_samples(X)
+    backwards = np.arange(n_samples)[::-1]
+    return take_rows(X, permutation_of(n_samples)), take_rows(y, backwards)
+
+
+def _pickled(model):
+    return pickle.loads(pickle.dumps(model))
+
+
+def _memory_mapped(model):
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        path = Path(folder, "model.joblib")
+        joblib.dump(model, path)
+        return joblib.load(path, mmap_mode="r")
+
+
+def _search(estimator):
+    own = sorted(estimator.get_params(deep=False))
+    grid = {f"last__{own[0]}": [getattr(estimator, own[0])]} if own else {}
+    steps = [("first", "passthrough"), ("last", estimator)]
+    return GridSearchCV(
+        Pipeline(steps), grid, cv=2, scoring=_score, error_score="raise"
+    )
+
+
+def _score(model, X, y=None):
+    return model.score(X, y) if hasattr(model, "score") else 0.0

@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Checks of symmetries: what should leave a method's answers as they are.
+
+A symmetry is true of some methods and not of others, so these checks are opt-in. Each
+docstring says for whom the property holds.
+"""
+
+import numpy as np
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import _num_features, _num_samples
+
+from minimalml.testing._applicability import (
+    applies_to,
+    classifier,
+    deterministic,
+    regressor,
+)
+from minimalml.testing._comparison import (
+    DEFAULT_ATOL,
+    ROW_ATTRIBUTES,
+    assert_unchanged,
+    fit_after,
+    plain,
+    shorten,
+)
+from minimalml.testing._data_sets import (
+    DEFAULT_EXAMPLES,
+    permutation_of,
+    run_on_data,
+    take_rows,
+)
+
+
+@applies_to(deterministic)
+def check_row_permutation(
+    estimator,
+    X=None,
+    y=None,
+    *,
+    rtol=None,
+    atol=DEFAULT_ATOL,
+    data=None,
+    examples=DEFAULT_EXAMPLES,
+):
+    """Check that the order of the training rows does not matter.
+
+    True of methods that reach the optimum of a sum over rows: linear models,
+    neighbours without tied distances, trees without tied splits, naive Bayes,
+    scalers, PCA. Not true of stochastic gradients, bootstraps, shuffled splits, or
+    random starts taken from the rows. Clusters may be renumbered.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Instance to check; clones of it are fitted, with a fixed random state.
+
+    X : array-like of shape (n_samples, n_features), default=None
+        Data to check on. None takes a fixed data set and then generated ones.
+
+    y : array-like of shape (n_samples,), default=None
+        Target that goes with ``X``.
+
+    rtol : float, default=None
+        Allowed change in units of an output's largest absolute value. None means
+        1e-6, and 1e-3 for float32; an iterative solver needs its own tolerance here.
+
+    atol : float, default=1e-7
+        Allowed change on top of it. Both 0 ask for equality bit for bit.
+
+    data : hypothesis strategy, default=None
+        Draws tuples (X, y), in place of all built-in data. Those that the estimator
+        refuses before any change are passed over.
+
+    examples : int or hypothesis.settings, default=10
+        Number of generated data sets, the same ones in each run, refused ones
+        included; 0 needs no hypothesis. Settings are used as they are.
+
+    Raises
+    ------
+    AssertionError
+        If the property does not hold: which output changed, by how much and where.
+    unittest.SkipTest
+        If the property has no meaning for the estimator.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import Ridge
+    >>> from minimalml.testing import check_row_permutation
+    >>> check_row_permutation(Ridge())
+    """
+    change = "the rows of X were permuted"
+
+    def body(X, y, reference):
+        order = permutation_of(_num_samples(X))
+        after = fit_after(
+            change, estimator, take_rows(X, order), take_rows(y, order), X
+        )
+        before = reference.outputs.copy()
+        for name in ROW_ATTRIBUTES:
+            if name in after.outputs:
+                after.outputs[name] = _put_back(after.outputs[name], order)
+        if "sample_indices_" in before:
+            before["sample_indices_"] = np.sort(before["sample_indices_"])
+            chosen = order[after.outputs["sample_indices_"]]
+            after.outputs["sample_indices_"] = np.sort(chosen)
+        assert_unchanged(
+            estimator, before, after.outputs, change, X=X, rtol=rtol, atol=atol
+        )
+
+    run_on_data(body, estimator, X, y, data=data, examples=examples)
+
+
+@applies_to(deterministic)
+def check_feature_permutation(
+    estimator,
+    X=None,
+    y=None,
+    *,
+    rtol=None,
+    atol=DEFAULT_ATOL,
+    data=None,
+    examples=DEFAULT_EXAMPLES,
+):
+    """Check that the order of the columns does not matter.
+
+    Columns are permuted in fit and in predict. True of methods that treat all
+    features alike: linear models, distances, kernels, naive Bayes; the columns of a
+    transformer follow their names from ``get_feature_names_out``. Not true of what
+    breaks ties between equal columns by position (trees, selectors), draws a number a
+    feature, or reads columns as time or pixels.
+
+    Parameters
+    ----------
+    estimator, X, y, rtol, atol, data, examples
+        As in :func:`check_row_permutation`.
+
+    Raises
+    ------
+    AssertionError
+        If the property does not hold: which output changed, by how much and where.
+    unittest.SkipTest
+        If the property has no meaning for the estimator.
+
+    Examples
+    --------
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from minimalml.testing import check_feature_permutation
+    >>> check_feature_permutation(StandardScaler())
+    """
+    change = "the columns of X were permuted"
+
+    def body(X, y, reference):
+        order = permutation_of(_num_features(X))
+        permuted = _safe_indexing(X, order, axis=1)
+        after = fit_after(change, estimator, permuted, y, permuted)
+        outputs = after.outputs
+        if "get_support" in outputs:
+            outputs["get_support"] = _put_back(outputs["get_support"], order)
+        if "transform" in outputs:
+            places = _places_by_name(reference.model, after.model, X, order)
+            outputs["transform"] = outputs["transform"][:, places]
+        assert_unchanged(
+            estimator, reference.outputs, outputs, change, X=X, rtol=rtol, atol=atol
+        )
+
+    run_on_data(body, estimator, X, y, data=data, examples=examples)
+
+
+@applies_to(deterministic, regressor)
+def check_target_affine_equivariance(
+    estimator,
+    X=None,
+    y=None,
+    *,
+    scale=2.5,
+    shift=-3.0,
+    rtol=None,
+    atol=DEFAULT_ATOL,
+    data=None,
+    examples=DEFAULT_EXAMPLES,
+):
+    """Check that predictions follow a change of the target's unit and origin.
+
+    Fitted on ``scale * y + shift``, the model must predict ``scale * p + shift``
+    where it predicted ``p``. True of least squares and ridge with an intercept,
+    neighbours, trees. A penalised intercept or none keeps only ``shift=0``; a penalty
+    or an insensitive zone with an absolute size (lasso, support vectors, Huber) keeps
+    only ``scale=1``.
+
+    Parameters
+    ----------
+    estimator, X, y, rtol, atol, data, examples
+        As in :func:`check_row_permutation`.
+
+    scale : float, default=2.5
+        Factor of the target; not 0.
+
+    shift : float, default=-3.0
+        Number added to the target.
+
+    Raises
+    ------
+    AssertionError
+        If the property does not hold: which output changed, by how much and where.
+    unittest.SkipTest
+        If the estimator is not a regressor.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import Ridge
+    >>> from minimalml.testing import check_target_affine_equivariance
+    >>> check_target_affine_equivariance(Ridge())
+    >>> check_target_affine_equivariance(Ridge(fit_intercept=False), shift=0)
+    """
+    change = f"y became {scale:g} * y {shift:+g} and predictions were turned back"
+
+    def body(X, y, reference):
+        after = fit_after(change, estimator, X, scale * np.asarray(y) + shift, X)
+        before = {"predict": reference.outputs["predict"]}
+        back = {"predict": (after.outputs["predict"] - shift) / scale}
+        assert_unchanged(estimator, before, back, change, X=X, rtol=rtol, atol=atol)
+
+    run_on_data(body, estimator, X, y, data=data, examples=examples)
+
+
+@applies_to(deterministic, classifier)
+def check_label_renaming(
+    estimator,
+    X=None,
+    y=None,
+    *,
+    keep_order=True,
+    rtol=None,
+    atol=DEFAULT_ATOL,
+    data=None,
+    examples=DEFAULT_EXAMPLES,
+):
+    """Check that what the classes are called does not matter.
+
+    The classes get new names, which are strings. With the sorted order kept this is
+    true of every classifier that follows scikit-learn's conventions; with the order
+    reversed it is true of methods that treat classes alike, and not of what breaks
+    ties between classes by position or draws numbers class by class.
+
+    Parameters
+    ----------
+    estimator, X, y, rtol, atol, data, examples
+        As in :func:`check_row_permutation`.
+
+    keep_order : bool, default=True
+        Whether the new names sort as the old ones; False reverses them.
+
+    Raises
+    ------
+    AssertionError
+        If the property does not hold: which output changed, by how much and where.
+    unittest.SkipTest
+        If the estimator is not a classifier.
+
+    Examples
+    --------
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> from minimalml.testing import check_label_renaming
+    >>> check_label_renaming(GaussianNB())
+    """
+    order = "the same" if keep_order else "the reversed"
+    change = f"the classes were renamed in {order} order"
+    compared = ("predict", "predict_proba", "decision_function")
+
+    def body(X, y, reference):
+        classes, codes = np.unique(np.asarray(y), return_inverse=True)
+        names = np.array([f"class {code:04d}" for code in range(len(classes))])
+        if not keep_order:
+            names = names[::-1]
+        after = fit_after(change, estimator, X, names[codes], X)
+        outputs = {k: v for k, v in after.outputs.items() if k in compared}
+        before = {k: v for k, v in reference.outputs.items() if k in compared}
+        outputs["predict"] = _named_back(estimator, outputs["predict"], names, classes)
+        if not keep_order:
+            outputs = {k: _in_reversed_order(k, v) for k, v in outputs.items()}
+        assert_unchanged(estimator, before, outputs, change, X=X, rtol=rtol, atol=atol)
+
+    run_on_data(body, estimator, X, y, data=data, examples=examples)
+
+
+def _put_back(permuted, order):
+    restored = np.empty_like(permuted)
+    restored[order] = permuted
+    return restored
+
+
+def _places_by_name(model, permuted_model, X, order):
+    """Where each column of a transformer's output went, as far as names tell."""
+    names = np.asarray(getattr(X, "columns", [f"x{j}" for j in range(len(order))]))
+    if not hasattr(model, "get_feature_names_out"):
+        return slice(None)
+    before = list(model.get_feature_names_out(names))
+    after = list(permuted_model.get_feature_names_out(names[order]))
+    if set(before) != set(after):
+        return slice(None)
+    return [after.index(name) for name in before]
+
+
+def _named_back(estimator, predicted, names, classes):
+    unknown = set(np.ravel(predicted)) - set(names)
+    if unknown:
+        raise AssertionError(
+            f"{type(estimator).__name__}.predict returned {plain(unknown.pop())!r}, which is "
+            f"not a class: y held {shorten(names)}."
+        )
+    sorter = np.argsort(names)
+    return classes[sorter[np.searchsorted(names, predicted, sorter=sorter)]]
+
+
+def _in_reversed_order(output, values):
+    if output == "predict":
+        return values
+    return -values if values.ndim == 1 else values[:, ::-1]
