@@ -1,3 +1,5 @@
 """Generators of data on which a method's claim can be seen."""
 
-__all__ = []
+from minimalml.datasets._compositions import make_compositions
+
+__all__ = ["make_compositions"]
