@@ -12,12 +12,30 @@ from minimalml.compositional._czsl_curve import (
     czsl_curve,
     czsl_gaps,
 )
+from minimalml.compositional._czsl_display import CZSLCurveDisplay
+from minimalml.compositional._independent_primitives import IndependentPrimitives
+from minimalml.compositional._over_sampler import ObjectSimilarityOverSampler
+from minimalml.compositional._pair_classifier import make_czsl_scorer
+from minimalml.compositional._pair_holdout import PairHoldoutSplit
+from minimalml.compositional._primitive_attack import (
+    primitive_attack,
+    smoothed_pair_targets,
+)
+from minimalml.datasets import make_compositions
 
 __all__ = [
     "BiasGaps",
+    "CZSLCurveDisplay",
+    "IndependentPrimitives",
+    "ObjectSimilarityOverSampler",
+    "PairHoldoutSplit",
     "TopPairs",
     "curve_from_gaps",
     "czsl_auc_score",
     "czsl_curve",
     "czsl_gaps",
+    "make_compositions",
+    "make_czsl_scorer",
+    "primitive_attack",
+    "smoothed_pair_targets",
 ]

@@ -71,8 +71,7 @@ def split_columns(y, name="y"):
     if hasattr(y, "iloc") and np.ndim(y) == 2:  # a data frame: a dtype each column
         columns = [y.iloc[:, j].to_numpy() for j in range(y.shape[1])]
     else:
-        y = y if hasattr(y, "dtype") else _as_labels(y)
-        y = np.asarray(y)
+        y = _as_labels(y) if isinstance(y, list | tuple) else np.asarray(y)
         if y.ndim <= 1 or y.shape[1:] == (1,):
             y = column_or_1d(y, warn=True)
             columns = [np.zeros(len(y), dtype=np.intp), y]
@@ -172,12 +171,9 @@ def is_among(pairs, others):
 
 def _as_labels(y):
     """Make rows of mixed label types an object array, so that 1 stays 1."""
-    rows = list(y)
-    if rows and np.ndim(rows[0]) == 1 and not hasattr(rows[0], "dtype"):
-        kinds = {type(value) for row in rows for value in row}
-        if len(kinds) > 1:
-            return np.array([list(row) for row in rows], dtype=object)
-    return np.asarray(rows)
+    is_nested = len(y) and isinstance(y[0], list | tuple)
+    kinds = {type(value) for row in y for value in row} if is_nested else ()
+    return np.array([list(row) for row in y], object) if len(kinds) > 1 else np.array(y)
 
 
 def _check_labels(column, name):
