@@ -5,21 +5,13 @@ cumulative sums over rows that are grouped by pair.
 """
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.preprocessing import normalize
 from sklearn.utils import Bunch, check_array, check_random_state
 
-from minimalml._core.validation import (
-    Interval,
-    Real,
-    StrOptions,
-    _fit_context,
-    check_is_fitted,
-)
 from minimalml.compositional._pairs import PairLabels
 
 
-class ObjectSimilarityOverSampler(BaseEstimator):
+class ObjectSimilarityOverSampler:
     """Compose new training samples from the features of two different rows.
 
     For a seen pair (a, o) it names a row with object o and a row with attribute a on a
@@ -62,16 +54,18 @@ class ObjectSimilarityOverSampler(BaseEstimator):
     ((4,), (4,), (4,))
     """
 
-    _parameter_constraints = {
-        "strategy": [StrOptions({"similarity", "random"})],
-        "similarity_temperature": [Interval(Real, 0, None, closed="neither")],
-    }
-
     def __init__(self, strategy="similarity", *, similarity_temperature=1.0):
+        if strategy not in ("similarity", "random"):
+            raise ValueError(
+                f'strategy must be "similarity" or "random", got {strategy!r}.'
+            )
+        if not similarity_temperature > 0:
+            raise ValueError(
+                f"similarity_temperature must be > 0, got {similarity_temperature}."
+            )
         self.strategy = strategy
         self.similarity_temperature = similarity_temperature
 
-    @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, y, object_embeddings=None):
         """Group the rows by pair.
 
@@ -158,7 +152,6 @@ class ObjectSimilarityOverSampler(BaseEstimator):
         ValueError
             If the probabilities have another length, a negative entry or no positive.
         """
-        check_is_fitted(self)
         rng = check_random_state(random_state)
         mass = np.cumsum(self._check_probabilities(pair_probabilities))
         pair = _search(mass, rng.uniform(0, mass[-1], n_samples))
