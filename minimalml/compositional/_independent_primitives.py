@@ -128,11 +128,17 @@ class IndependentPrimitives(PairClassifierMixin, BaseEstimator):
         ]
         return self
 
-    def _score_codes(self, X, codes):
-        Z = self._scaler.transform(X)
-        scores = np.zeros((len(X), len(codes)))
-        for primitive, column in zip(self._primitives, codes.T, strict=True):
-            if primitive is not None:  # None: a single label, certain everywhere
-                probability = primitive.predict_proba(Z)[:, column]
-                scores += np.log(np.maximum(probability, np.finfo(float).tiny))
-        return scores
+    def _represent(self, X):
+        """Return log-probabilities of attributes (n, A) and of objects (n, O)."""
+        Z, tiny = self._scaler.transform(X), np.finfo(np.float64).tiny
+        return [
+            # None: a single label, certain everywhere
+            np.zeros((len(Z), 1))
+            if primitive is None
+            else np.log(np.maximum(primitive.predict_proba(Z), tiny))
+            for primitive in self._primitives
+        ]
+
+    def _score_codes(self, rows, codes):
+        log_attribute, log_object = rows
+        return log_attribute[:, codes[:, 0]] + log_object[:, codes[:, 1]]

@@ -6,7 +6,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils import check_consistent_length
 
 from minimalml._core.validation import check_is_fitted, validate_data
-from minimalml.compositional._czsl_curve import czsl_curve
+from minimalml.compositional._czsl_curve import TopPairs, curve_from_gaps
 from minimalml.compositional._pairs import (
     PairLabels,
     candidate_codes,
@@ -14,6 +14,9 @@ from minimalml.compositional._pairs import (
     is_among,
     pair_positions,
 )
+
+# Open-world candidates are scored so many at a time, to bound the memory.
+PAIR_BLOCK = 4096
 
 CZSL_METRICS = {
     "auc": "auc",
@@ -24,10 +27,11 @@ CZSL_METRICS = {
 
 
 class PairClassifierMixin(ClassifierMixin):
-    """Predictions over candidate pairs, from ``_score_codes(X, codes)``.
+    """Predictions over candidate pairs.
 
-    A class that mixes it in calls ``_set_pairs`` in fit and writes ``_score_codes``,
-    which maps validated X (n, d) and coded pairs (P, 2) to scores (n, P).
+    A class that mixes it in calls ``_set_pairs`` in fit and writes two methods:
+    ``_represent``, which maps validated X (n, d) to whatever it needs of the rows, and
+    ``_score_codes``, which maps that and coded pairs (P, 2) to scores (n, P).
     """
 
     def _set_pairs(self, labels):
@@ -68,12 +72,16 @@ class PairClassifierMixin(ClassifierMixin):
         ndarray of shape (n, P)
             Scores, higher for likelier pairs.
         """
-        check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
+        rows = self._represent_checked(X)
         codes = self._pair_codes
         if pairs is not None:
             codes = encode_pairs(self._labels, pairs, "pairs")
-        return self._score_codes(X, codes)
+        return self._score_codes(rows, codes)
+
+    def _represent_checked(self, X):
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
+        return self._represent(X)
 
     def decision_function(self, X):
         """Score the candidate pairs ``pairs_``, without the bias of unseen pairs.
@@ -216,17 +224,20 @@ class PairClassifierMixin(ClassifierMixin):
         Bunch
             As `minimalml.compositional.czsl_curve` returns it.
         """
-        check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
-        true_codes = encode_pairs(self._labels, y, "y")
+        rows = self._represent_checked(X)
+        return self._curve(rows, encode_pairs(self._labels, y, "y"), n_biases, top_k)
+
+    def _curve(self, rows, true_codes, n_biases=None, top_k=1):
+        """Sweep the bias over rows that `_represent` returned, by blocks of pairs."""
         codes = np.unique(np.concatenate([self._pair_codes, true_codes]), axis=0)
-        return czsl_curve(
-            self._score_codes(X, codes),
-            pair_positions(true_codes, codes),
-            is_among(codes, self._labels.seen_pairs),
-            n_biases=n_biases,
-            top_k=top_k,
-        )
+        seen_mask = is_among(codes, self._labels.seen_pairs)
+        tops = TopPairs(len(true_codes), top_k)
+        for start in range(0, len(codes), PAIR_BLOCK):
+            block = slice(start, start + PAIR_BLOCK)
+            scores = np.ascontiguousarray(self._score_codes(rows, codes[block]))
+            tops.update(scores, seen_mask[block].astype(np.uint8))
+        gaps = tops.gaps(pair_positions(true_codes, codes), seen_mask)
+        return curve_from_gaps(gaps, n_biases)
 
 
 def make_czsl_scorer(metric="auc", *, n_biases=None, top_k=1):
