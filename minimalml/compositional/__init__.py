@@ -4,6 +4,9 @@ Rows carry an (attribute, object) pair, such as ("sliced", "apple"). Some pairs 
 training; others, of the same attributes and objects, appear only later.
 """
 
+from minimalml.compositional._compositional_zero_shot import (
+    CompositionalZeroShotClassifier,
+)
 from minimalml.compositional._czsl_curve import (
     BiasGaps,
     TopPairs,
@@ -26,6 +29,7 @@ from minimalml.datasets import make_compositions
 __all__ = [
     "BiasGaps",
     "CZSLCurveDisplay",
+    "CompositionalZeroShotClassifier",
     "IndependentPrimitives",
     "ObjectSimilarityOverSampler",
     "PairHoldoutSplit",

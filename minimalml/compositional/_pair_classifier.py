@@ -34,10 +34,10 @@ class PairClassifierMixin(ClassifierMixin):
     ``_score_codes``, which maps that and coded pairs (P, 2) to scores (n, P).
     """
 
-    def _set_pairs(self, labels):
-        """Store the labels and the candidate pairs; bias as the user gave it."""
+    def _set_pairs(self, labels, more_codes=None):
+        """Store the labels and the candidate pairs, with coded ones added if any."""
         codes, seen_mask = candidate_codes(
-            labels, self.candidate_pairs, self.unseen_pairs
+            labels, self.candidate_pairs, self.unseen_pairs, more_codes
         )
         self.attributes_, self.objects_ = labels.attributes, labels.objects
         self._labels, self._pair_codes, self.seen_mask_ = labels, codes, seen_mask
@@ -308,11 +308,17 @@ class CZSLScorer:
         return f"make_czsl_scorer({self.metric!r})"
 
 
-def validate_pairs(estimator, X, y):
+def validate_pairs(estimator, X, y, reset=True):
     """Validate training features and code their labels, of any type."""
     if y is None:
         validate_data(estimator, X, y)  # raises scikit-learn's own error
-    X = validate_data(estimator, X, dtype=[np.float64, np.float32])
+    X = validate_data(
+        estimator,
+        X,
+        dtype=[np.float64, np.float32],
+        ensure_min_samples=2,
+        reset=reset,
+    )
     labels = PairLabels.read(y)
     check_consistent_length(X, labels.codes)
     return X, labels

@@ -40,9 +40,41 @@ class PairLabels:
         attributes, attribute_codes = np.unique(attribute, return_inverse=True)
         objects, object_codes = np.unique(objects, return_inverse=True)
         codes = np.column_stack([attribute_codes, object_codes])
+        return cls._of_codes(attributes, objects, codes, is_single)
+
+    @classmethod
+    def _of_codes(cls, attributes, objects, codes, is_single):
         seen_pairs, pair_index = np.unique(codes, axis=0, return_inverse=True)
         return cls(
             attributes, objects, codes, seen_pairs, pair_index.ravel(), is_single
+        )
+
+    def take(self, rows):
+        """Return the labels of some rows, under the same codes."""
+        return self._of_codes(
+            self.attributes, self.objects, self.codes[rows], self.is_single
+        )
+
+    def extend(self, attributes, objects):
+        """Return the same rows among more labels of either kind."""
+        columns = []
+        for old, new, code in zip(
+            (self.attributes, self.objects),
+            (attributes, objects),
+            self.codes.T,
+            strict=True,
+        ):
+            joined = np.unique(np.concatenate([old, np.array(sorted(new), old.dtype)]))
+            columns.append((joined, np.searchsorted(joined, old[code])))
+        (attributes, attribute_codes), (objects, object_codes) = columns
+        codes = np.column_stack([attribute_codes, object_codes])
+        return self._of_codes(attributes, objects, codes, self.is_single)
+
+    def has_same_labels(self, other):
+        """Whether the other rows have the same labels and pairs, under the same codes."""
+        return all(
+            np.array_equal(getattr(self, name), getattr(other, name))
+            for name in ("attributes", "objects", "seen_pairs")
         )
 
     def describe(self, pair):
@@ -88,7 +120,7 @@ def split_columns(y, name="y"):
     return (*(_check_labels(column, name) for column in columns), np.ndim(y) != 2)
 
 
-def candidate_codes(labels, candidate_pairs, unseen_pairs):
+def candidate_codes(labels, candidate_pairs, unseen_pairs, more_codes=None):
     """List the pairs that may be answered, seen ones first.
 
     Parameters
@@ -102,6 +134,9 @@ def candidate_codes(labels, candidate_pairs, unseen_pairs):
 
     unseen_pairs : None or array-like of shape (P_unseen, 2)
         Pairs of known labels that training does not show.
+
+    more_codes : None or ndarray of int of shape (P_more, 2)
+        Coded pairs that are candidates in any case.
 
     Returns
     -------
@@ -130,7 +165,9 @@ def candidate_codes(labels, candidate_pairs, unseen_pairs):
                 UserWarning,
                 stacklevel=3,
             )
-        pairs = np.concatenate([pairs, extra[~is_among(extra, pairs)]])
+        pairs = np.concatenate([pairs, extra])
+    if more_codes is not None:
+        pairs = np.concatenate([pairs, more_codes])
     pairs = np.unique(pairs, axis=0)
     seen_mask = is_among(pairs, seen)
     order = np.argsort(~seen_mask, kind="stable")
