@@ -54,7 +54,7 @@ class CompositionLosses:
         self.pair_accuracy = np.zeros(len(seen_pairs))
         self.epoch = None
 
-    def extend(self, indices, state):
+    def extend(self, indices, columns, state):
         """Draw re-composed rows for a whole epoch (or chunk of it) at once."""
         if state.epoch != self.epoch:
             self.epoch = state.epoch
@@ -63,8 +63,9 @@ class CompositionLosses:
             return {}
         weights = np.exp(1.0 - self.pair_accuracy)
         drawn = self.sampler.sample(len(indices), weights, self.rng)
+        device = self.pair_targets.device
         return {
-            f"composed_{name}": torch.as_tensor(drawn[name], device=indices.device)
+            f"composed_{name}": torch.as_tensor(drawn[name], device=device)
             for name in ("pair", "attribute_rows", "object_rows")
         }
 
@@ -131,7 +132,7 @@ class CompositionLosses:
         )
 
     def _adversarial_loss(self, network, batch, clean_scores, pairs):
-        """Loss on moved primitives; no gradient of it reaches the encoders."""
+        """Loss on moved primitives, and how far they change the composition."""
         features = self._moved_features(network, batch)
         primitive_losses = self._primitive_losses(network, *features, batch)
         scores = cosines(network.compose(*features), pairs)
@@ -148,16 +149,21 @@ class CompositionLosses:
         )
 
     def _moved_features(self, network, batch):
-        """Return attribute and object features after one signed gradient step each."""
+        """Return attribute and object features after one signed gradient step each.
+
+        They are leaves, so that nothing is passed back to the encoders, unless
+        ``attack_backbone_gradient`` is set.
+        """
         parameters = self.parameters
-        with evaluation_mode(network), torch.no_grad():
+        keeps_graph = parameters.attack_backbone_gradient
+        with evaluation_mode(network), torch.set_grad_enabled(keeps_graph):
             encoded = network.encode(batch.X)
         leaves = [features.detach().requires_grad_() for features in encoded]
         losses = self._primitive_losses(network, *leaves, batch)
         # The loss of one branch does not depend on the other's features, so that the
         # gradient of the sum holds both.
         gradients = torch.autograd.grad(sum(losses), leaves)
-        return [
+        moved = [
             primitive_attack(
                 leaf,
                 gradient,
@@ -168,6 +174,9 @@ class CompositionLosses:
             )
             for leaf, gradient in zip(leaves, gradients, strict=True)
         ]
+        if keeps_graph:  # adds zeros whose gradient is that of the features
+            moved = [m + (f - f.detach()) for m, f in zip(moved, encoded, strict=True)]
+        return moved
 
     def _unseen_loss(self, network, composed, pairs, pair):
         """Pull a row mildly to the unseen pair whose vector is nearest to its own."""

@@ -14,12 +14,10 @@ from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
 )
-from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
 
-from minimalml._core.arrays import import_torch, resolve_device
+from minimalml._core.arrays import import_torch
 from minimalml._core.callbacks import with_callbacks
-from minimalml._core.training import TRAINING_CONSTRAINTS, TorchEstimatorMixin
+from minimalml._core.training import TRAINING_CONSTRAINTS
 from minimalml._core.validation import (
     Interval,
     StrOptions,
@@ -27,17 +25,11 @@ from minimalml._core.validation import (
     check_is_fitted,
     validate_data,
 )
-from minimalml.compositional._label_embeddings import (
-    object_means,
-    read_label_embeddings,
-)
-from minimalml.compositional._over_sampler import ObjectSimilarityOverSampler
-from minimalml.compositional._pair_classifier import PairClassifierMixin, validate_pairs
-from minimalml.compositional._pair_holdout import PairHoldoutSplit
+from minimalml.compositional._composition_training import CompositionTrainingMixin
+from minimalml.compositional._label_embeddings import read_label_embeddings
+from minimalml.compositional._pair_classifier import validate_pairs
 from minimalml.compositional._pairs import pair_positions
 
-# Length of learned label embeddings where none are given.
-LEARNED_EMBEDDING_LENGTH = 64
 # From this many features on the features are taken for a large backbone's, which the
 # paper trains on with a small rate.
 MANY_FEATURES, RATE_FOR_MANY, RATE_FOR_FEW = 512, 2e-5, 1e-3
@@ -50,8 +42,7 @@ _size = Interval(Integral, 1, None, closed="left")
 class CompositionalZeroShotClassifier(
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
-    PairClassifierMixin,
-    TorchEstimatorMixin,
+    CompositionTrainingMixin,
     BaseEstimator,
 ):
     """Recognise (attribute, object) pairs, those that training never shows included.
@@ -77,6 +68,9 @@ class CompositionalZeroShotClassifier(
 
     symmetric_noise : bool, default=False
         Draw the start on both sides of zero; the paper's code draws it above zero.
+
+    attack_backbone_gradient : bool, default=False
+        Let the adversarial losses train the encoders too, not only what follows them.
 
     oversampling : bool, default=True
         Add pairs that are composed of the features of two different rows, more of
@@ -145,15 +139,17 @@ class CompositionalZeroShotClassifier(
 
     module : torch.nn.Module or callable, default=None
         Network with the methods of the built-in one (``forward``, ``encode``,
-        ``compose``, ``attribute_head``, ``object_head``, ``embed_attributes``,
-        ``embed_objects``, ``embed_pairs``); a callable is called with ``n_features``,
-        ``attribute_embeddings`` and ``object_embeddings``. None builds the paper's.
+        ``attribute_encoder``, ``object_encoder``, ``compose``, ``attribute_head``,
+        ``object_head``, ``embed_attributes``, ``embed_objects``, ``embed_pairs``); a
+        callable is called with ``n_features``, ``attribute_embeddings`` and
+        ``object_embeddings``. None builds the paper's.
 
     max_epochs : int, default=200
         Passes over the rows.
 
     batch_size : int or "auto", default=128
-        Rows a step.
+        Rows a step, at least 2 (batch norm); "auto" is 200. A last batch of one row is
+        left out of its epoch.
 
     learning_rate : float or "auto", default="auto"
         "auto" is 2e-5 from 512 features on and 1e-3 below.
@@ -296,6 +292,7 @@ class CompositionalZeroShotClassifier(
         "epsilons": ["array-like"],
         "noise_scale": [_not_negative],
         "symmetric_noise": ["boolean"],
+        "attack_backbone_gradient": ["boolean"],
         "oversampling": ["boolean"],
         "oversampling_start": [Interval(Integral, 0, None, closed="left"), None],
         "oversampling_strategy": [StrOptions({"similarity", "random"})],
@@ -316,6 +313,10 @@ class CompositionalZeroShotClassifier(
         "unseen_pairs": ["array-like", None],
         "bias": [Interval(Real, None, None, closed="neither"), StrOptions({"auto"})],
         "module": [callable, None],
+        "batch_size": [
+            Interval(Integral, 2, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
         "learning_rate": [_positive, StrOptions({"auto"})],
     }
 
@@ -326,6 +327,7 @@ class CompositionalZeroShotClassifier(
         epsilons=(0.0, 0.005, 0.05, 0.5),
         noise_scale=16 / 255,
         symmetric_noise=False,
+        attack_backbone_gradient=False,
         oversampling=True,
         oversampling_start=None,
         oversampling_strategy="similarity",
@@ -372,6 +374,7 @@ class CompositionalZeroShotClassifier(
         self.epsilons = epsilons
         self.noise_scale = noise_scale
         self.symmetric_noise = symmetric_noise
+        self.attack_backbone_gradient = attack_backbone_gradient
         self.oversampling = oversampling
         self.oversampling_start = oversampling_start
         self.oversampling_strategy = oversampling_strategy
@@ -477,9 +480,6 @@ class CompositionalZeroShotClassifier(
         self._conclude(X, labels)
         return self
 
-    def _training_loss(self, batch, state):
-        return self._losses(batch, state)
-
     def _conclude(self, X, labels):
         """Set what is known after the last epoch."""
         self._losses.take_accuracy()
@@ -492,157 +492,6 @@ class CompositionalZeroShotClassifier(
                 rows, labels.codes[self._held_out]
             ).bias_at_best
         del self._losses, self._tables, self._held_out
-
-    def _check_sequences(self):
-        """Check the parameters that hold several numbers."""
-        if len(self.epsilons) == 0 or min(self.epsilons) < 0:
-            raise ValueError(
-                f"epsilons must be a sequence of numbers >= 0, got {self.epsilons}."
-            )
-        if len(self.score_weights) != 4:
-            raise ValueError(
-                "score_weights must have 4 numbers (whole, composed, attribute, object)"
-                f", got {self.score_weights}."
-            )
-
-    def _hold_out(self, labels):
-        """Return training rows and validation rows; None and None for all."""
-        if not (self.early_stopping or self.bias == "auto"):
-            return None, None
-        seed = check_random_state(self.random_state).randint(2**31 - 1)
-        rows = np.arange(len(labels.codes))
-        if labels.is_single:
-            return train_test_split(
-                rows,
-                test_size=self.validation_fraction,
-                stratify=labels.pair_index,
-                random_state=seed,
-            )
-        split = PairHoldoutSplit(
-            1,
-            unseen_fraction=self.validation_fraction,
-            seen_test_fraction=self.validation_fraction,
-            random_state=seed,
-        )
-        return next(split.split(rows, labels.codes))
-
-    def _validation_options(self, columns, X, stratify, seed):
-        """Score held-out pairs; the rows were chosen before the labels were set."""
-        if not self.early_stopping:
-            return {}
-        held_out = self._held_out
-        X, codes = columns["X"][held_out], columns["codes"][held_out]
-        return {"validate": lambda state: self._validation_score(X, codes)}
-
-    def _validation_score(self, X, codes):
-        rows = self._represent(X)
-        if not self._labels.is_single:
-            return self._curve(rows, codes).auc
-        best = self._score_codes(rows, self._pair_codes).argmax(axis=1)
-        return float((self._pair_codes[best] == codes).all(axis=1).mean())
-
-    def _build_network(self):
-        import torch
-
-        from minimalml._core.modules import build_module
-        from minimalml.compositional._composition_network import CompositionNetwork
-
-        def default(**sizes):
-            return CompositionNetwork(
-                **sizes,
-                hidden_sizes=self.hidden_sizes,
-                encoder_hidden=self.encoder_hidden,
-                embedding_dim=self.embedding_dim,
-            )
-
-        attribute, objects = (
-            torch.randn(len(labels), LEARNED_EMBEDDING_LENGTH)
-            if table is None
-            else torch.as_tensor(table, dtype=torch.float32)
-            for labels, table in zip(
-                (self.attributes_, self.objects_), self._tables, strict=True
-            )
-        )
-        return build_module(
-            self.module,
-            default,
-            n_features=self.n_features_in_,
-            attribute_embeddings=attribute,
-            object_embeddings=objects,
-        )
-
-    def _make_losses(self, X, labels):
-        import torch
-
-        from minimalml.compositional._composition_losses import CompositionLosses
-
-        seed = check_random_state(self.random_state).randint(2**31 - 1)
-        return CompositionLosses(
-            self,
-            labels.seen_pairs,
-            self._pair_codes[~self.seen_mask_],
-            self._make_sampler(X, labels) if self.oversampling else None,
-            device=resolve_device(self.device),
-            dtype=getattr(torch, self.dtype),
-            seed=seed,
-        )
-
-    def _make_sampler(self, X, labels):
-        object_codes, table = labels.codes[:, 1], self._tables[1]
-        present, dense_codes = np.unique(object_codes, return_inverse=True)
-        vectors = object_means(X, dense_codes) if table is None else table[present]
-        sampler = ObjectSimilarityOverSampler(
-            self.oversampling_strategy,
-            similarity_temperature=self.similarity_temperature,
-        )
-        return sampler.fit(labels.codes, vectors)
-
-    def _first_oversampled_epoch(self):
-        if self.oversampling_start is None:
-            return self.max_epochs // 3
-        return self.oversampling_start
-
-    def _represent(self, X):
-        """Return each row's vector to compare pairs with, and its primitives' scores.
-
-        The whole and the composed cosine have the same right-hand side, so that their
-        weighted sum is one product.
-        """
-        from torch.nn.functional import normalize
-
-        from minimalml.compositional._composition_network import cosines
-
-        weights, network = self.score_weights, self.module_
-
-        def represent(X):
-            whole, attribute, objects = network(X)
-            vector = weights[0] * normalize(whole, dim=1)
-            composed = network.compose(attribute, objects)
-            vector = vector + weights[1] * normalize(composed, dim=1)
-            attribute = network.attribute_head(attribute)
-            attribute = weights[2] * cosines(attribute, network.embed_attributes())
-            objects = network.object_head(objects)
-            objects = weights[3] * cosines(objects, network.embed_objects())
-            return vector, attribute, objects
-
-        parts = self._map_rows(represent, X)
-        return [part.cpu().numpy().astype(X.dtype, copy=False) for part in parts]
-
-    def _score_codes(self, rows, codes):
-        from torch.nn.functional import normalize
-
-        vector, attribute, objects = rows
-        pairs = self._map_rows(
-            lambda block: normalize(self.module_.embed_pairs(block), dim=1), codes
-        )
-        scores = vector @ pairs.cpu().numpy().T.astype(vector.dtype, copy=False)
-        scores += attribute[:, codes[:, 0]]
-        scores += objects[:, codes[:, 1]]
-        return scores
-
-    @property
-    def _proba_scale(self):
-        return self.pair_scale
 
     def transform(self, X):
         """Return the disentangled features: attribute features, then object features.

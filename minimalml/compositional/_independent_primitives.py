@@ -130,12 +130,13 @@ class IndependentPrimitives(PairClassifierMixin, BaseEstimator):
 
     def _represent(self, X):
         """Return log-probabilities of attributes (n, A) and of objects (n, O)."""
-        Z, tiny = self._scaler.transform(X), np.finfo(np.float64).tiny
+        Z = self._scaler.transform(X)
+        tiny = np.finfo(Z.dtype).tiny
         return [
             # None: a single label, certain everywhere
-            np.zeros((len(Z), 1))
+            np.zeros((len(Z), 1), Z.dtype)
             if primitive is None
-            else np.log(np.maximum(primitive.predict_proba(Z), tiny))
+            else np.log(np.maximum(primitive.predict_proba(Z).astype(Z.dtype), tiny))
             for primitive in self._primitives
         ]
 

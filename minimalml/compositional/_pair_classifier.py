@@ -13,6 +13,7 @@ from minimalml.compositional._pairs import (
     encode_pairs,
     is_among,
     pair_positions,
+    split_columns,
 )
 
 # Open-world candidates are scored so many at a time, to bound the memory.
@@ -33,6 +34,11 @@ class PairClassifierMixin(ClassifierMixin):
     ``_represent``, which maps validated X (n, d) to whatever it needs of the rows, and
     ``_score_codes``, which maps that and coded pairs (P, 2) to scores (n, P).
     """
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
 
     def _set_pairs(self, labels, more_codes=None):
         """Store the labels and the candidate pairs, with coded ones added if any."""
@@ -103,7 +109,9 @@ class PairClassifierMixin(ClassifierMixin):
         return scores
 
     def _biased_scores(self, X):
-        return self.pair_scores(X) + np.where(self.seen_mask_, 0, self.seen_bias_)
+        scores = self.pair_scores(X)
+        scores[:, ~self.seen_mask_] += self.seen_bias_
+        return scores
 
     def predict_proba(self, X):
         """Give each candidate pair a probability, the bias of unseen pairs included.
@@ -192,11 +200,12 @@ class PairClassifierMixin(ClassifierMixin):
         float
             In [0, 1].
         """
-        predicted = self.predict(X)
-        if self._labels.is_single:
-            right = predicted == np.asarray(y).reshape(predicted.shape)
-        else:
-            right = (predicted == np.asarray(y)).all(axis=1)
+        codes = self._predicted_codes(X)
+        attribute, objects, _ = split_columns(y)
+        check_consistent_length(X, objects, sample_weight)
+        right = self.objects_[codes[:, 1]] == objects
+        if not self._labels.is_single:
+            right &= self.attributes_[codes[:, 0]] == attribute
         return float(np.average(right, weights=sample_weight))
 
     def czsl_curve(self, X, y, *, n_biases=None, top_k=1):

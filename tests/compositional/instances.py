@@ -2,6 +2,8 @@
 
 from minimalml.compositional import CompositionalZeroShotClassifier
 
+NEEDS_TORCH = {"CompositionalZeroShotClassifier"}
+
 INSTANCES = {
     "CompositionalZeroShotClassifier": [
         CompositionalZeroShotClassifier(
