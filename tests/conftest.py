@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 
 # Without it scikit-learn skips check_array_api_input; scipy reads it at import.
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
@@ -27,8 +28,34 @@ def rng():
     return np.random.default_rng(0)
 
 
+@pytest.fixture
+def torch():
+    """The module torch, for a test that needs it in a file where others do not."""
+    return pytest.importorskip("torch")
+
+
+HAS_TORCH = importlib.util.find_spec("torch") is not None
+NEEDS_TORCH = re.compile(r"^(import|from) torch\b", re.MULTILINE)
+left_out = []
+
+
+def pytest_ignore_collect(collection_path):
+    """Without torch, leave out the files that import it at their head, and say so."""
+    if HAS_TORCH or not collection_path.name.startswith("test_"):
+        return None
+    if NEEDS_TORCH.search(collection_path.read_text("utf-8")):
+        left_out.append(collection_path.name)
+        return True
+    return None
+
+
+def pytest_terminal_summary(terminalreporter):
+    if left_out:
+        terminalreporter.line(f"left out, since torch is absent: {', '.join(left_out)}")
+
+
 def has_accelerator():
-    if importlib.util.find_spec("torch") is None:
+    if not HAS_TORCH:
         return False
     import torch
 

@@ -16,6 +16,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from minimalml._core.methods import load_methods
+
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -43,6 +45,8 @@ class Comparison:
         Runs a measurement; the fastest counts. The first also warms caches.
     target : str
         The aim in words, printed under the table.
+    afterwards : callable
+        ``afterwards()`` prints what the table does not say.
     """
 
     title: str
@@ -54,6 +58,7 @@ class Comparison:
     threads: Sequence[int] = (1, 2)
     repeats: int = 3
     target: str = ""
+    afterwards: Callable | None = None
 
     def routes(self, n):
         """Names of what runs at size ``n``, ours first."""
@@ -105,6 +110,16 @@ def available():
     return sorted(p.stem for p in folder.glob("*.py") if p.stem not in own)
 
 
+def stems_by_name():
+    """Stems that each accepted name runs: a stem runs itself, a family all of its own."""
+    stems = available()
+    names = {}
+    for method in load_methods():
+        if method.stem in stems:
+            names.setdefault(method.family, []).append(method.stem)
+    return names | {stem: [stem] for stem in stems}
+
+
 def print_comparison(stem, index, comparison):
     """Print one table."""
     print(f"\n{comparison.title}")
@@ -125,6 +140,8 @@ def print_comparison(stem, index, comparison):
                 )
     if comparison.target:
         print(f"target: {comparison.target}")
+    if comparison.afterwards:
+        comparison.afterwards()
 
 
 def main(argv=None):
@@ -133,16 +150,18 @@ def main(argv=None):
         prog="python -m benchmarks.peers",
         description="Compare a method with what one would use instead.",
     )
-    parser.add_argument("stem", choices=available(), help="which method")
+    names = stems_by_name()
+    parser.add_argument("name", choices=sorted(names), help="which method, or family")
     parser.add_argument("--one", nargs=3, metavar=("INDEX", "N", "ROUTE"),
                         help=argparse.SUPPRESS)  # fmt: skip
     arguments = parser.parse_args(argv)
     if arguments.one:
         index, n, route = arguments.one
-        print(json.dumps(measure_here(arguments.stem, int(index), int(n), route)))
+        print(json.dumps(measure_here(arguments.name, int(index), int(n), route)))
         return
     print(
         "seconds: best of several runs; ratio: seconds over minimalml's; MB: extra peak"
     )
-    for index, comparison in enumerate(load(arguments.stem)):
-        print_comparison(arguments.stem, index, comparison)
+    for stem in names[arguments.name]:
+        for index, comparison in enumerate(load(stem)):
+            print_comparison(stem, index, comparison)

@@ -26,6 +26,12 @@ def is_torch_tensor(array):
     return torch is not None and isinstance(array, torch.Tensor)
 
 
+def is_torch_module(model):
+    """Whether ``model`` is a torch module; never imports torch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(model, torch.nn.Module)
+
+
 def is_dask_array(array):
     """Whether ``array`` is a Dask array; never imports dask."""
     dask_array = sys.modules.get("dask.array")

@@ -33,7 +33,7 @@ def model_weights(model):
         A fitted scikit-learn linear model, MLPClassifier or MLPRegressor; a fitted
         estimator that keeps a network in ``module_``; a torch module; or arrays. Of
         a Pipeline the last step counts, of a search ``best_estimator_``, of a
-        FrozenEstimator what it holds.
+        FrozenEstimator what it holds, of other meta-estimators ``estimator_``.
 
     Returns
     -------
@@ -175,7 +175,7 @@ def find_weight_holder(model):
     if not isinstance(model, BaseEstimator):
         raise _unsupported(model)
     check_is_fitted(model)
-    for attribute in ("best_estimator_", "module_"):
+    for attribute in ("best_estimator_", "estimator_", "module_"):
         inner = vars(model).get(attribute)
         if isinstance(inner, BaseEstimator) or is_torch_module(inner):
             return find_weight_holder(inner)

@@ -271,7 +271,7 @@ class CMixup(BaseEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
-        tags.input_tags.allow_nan = True
+        tags.input_tags.allow_nan = self.metric == "target"  # no distance of NaN
         tags.input_tags.categorical = True
         tags.target_tags.required = True
         tags.target_tags.multi_output = True

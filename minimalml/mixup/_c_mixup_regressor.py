@@ -196,6 +196,7 @@ class CMixupRegressor(
         -------
         self : CMixupRegressor
         """
+        validate_data(self, X, y, skip_check_array=True, ensure_2d=False)
         fit_params, passes_weight = self._route_fit(
             y, sample_weight, groups, fit_params
         )
@@ -204,10 +205,10 @@ class CMixupRegressor(
         self.estimator_ = clone(self._template())
         if self.estimator is None:
             self.estimator_.set_params(random_state=rng.randint(2**31 - 1))
-        validate_data(self, X, y, skip_check_array=True)
         X_new, y_new = self.resampler_.fit_resample(
             X, y, sample_weight=sample_weight, groups=groups
         )
+        self.n_features_in_ = self.resampler_.n_features_in_
         if passes_weight:
             fit_params["sample_weight"] = self.resampler_.sample_weight_
 
@@ -217,7 +218,9 @@ class CMixupRegressor(
         with step.propagate_callback_context(self.estimator_):
             step.call_on_fit_task_begin(estimator=self, X=X_new, y=y_new)
             self.estimator_.fit(X_new, y_new, **fit_params)
-            step.call_on_fit_task_end(estimator=self, X=X_new, y=y_new)
+            step.call_on_fit_task_end(
+                estimator=self, X=X_new, y=y_new, reconstruction_attributes={}
+            )
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
@@ -346,7 +349,9 @@ class CMixupRegressor(
     def __sklearn_tags__(self):
         tags, inner = super().__sklearn_tags__(), get_tags(self._template())
         tags.input_tags.sparse = inner.input_tags.sparse
-        tags.input_tags.allow_nan = inner.input_tags.allow_nan
+        tags.input_tags.allow_nan = (
+            inner.input_tags.allow_nan and self.metric == "target"
+        )
         tags.input_tags.positive_only = inner.input_tags.positive_only
         tags.target_tags.multi_output = inner.target_tags.multi_output
         tags.target_tags.positive_only = inner.target_tags.positive_only

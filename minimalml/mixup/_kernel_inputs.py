@@ -13,6 +13,8 @@ from minimalml.mixup._partner_draws import View, namespace, on_device
 
 # Squares of distances beyond it would overflow.
 LARGEST_DISTANCE = 1e150
+# The tophat is closed: a distance of one bandwidth is within, also after rounding.
+TOPHAT_REACH = 1.0 + 1e-9
 
 
 def check_labels(y):
@@ -68,12 +70,9 @@ def check_weights(sample_weight, labels):
                 "at least one positive weight."
             )
         return weights
-    weights = check_sample_weight(
+    return check_sample_weight(
         sample_weight, labels, dtype=np.float64, ensure_non_negative=True
     )
-    if not weights.any():
-        raise ValueError("sample_weight must have a positive weight, all are zero.")
-    return weights
 
 
 def check_indices(indices, n_samples, like, name="indices"):
@@ -136,9 +135,9 @@ def standardize(labels, weights, to_unit_scale):
     largest = largest if xp is np else largest.values
     largest = xp.where(largest > 0, largest, xp.ones_like(largest))
     unit = labels / largest
-    centre = mean(unit)
     if not to_unit_scale:
-        return labels - centre * largest, xp.ones_like(largest)
+        return labels, xp.ones_like(largest)
+    centre = mean(unit)
     deviation = xp.sqrt(mean((unit - centre) ** 2))
     deviation = xp.where(deviation > 0, deviation, 1 / largest)
     return (unit - centre) / deviation, deviation * largest
@@ -156,4 +155,4 @@ def in_bandwidths(features, bandwidth, kernel, name):
         raise ValueError(
             f"{name}={bandwidth!r} is too small for data as large as {float(largest):g}."
         )
-    return View(features / bandwidth, 0.0 if kernel == "gaussian" else 1.0)
+    return View(features / bandwidth, 0.0 if kernel == "gaussian" else TOPHAT_REACH)

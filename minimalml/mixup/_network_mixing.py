@@ -117,8 +117,8 @@ class EpochMixer:
 
 
 def interpolate(values, others, mixing):
-    """Return ``mixing * values + (1 - mixing) * others``."""
-    return mixing * values + (1 - mixing) * others
+    """Return ``mixing * values + (1 - mixing) * others``, tensors, in one kernel."""
+    return others.lerp(values, mixing)
 
 
 class HiddenMixer:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 from sklearn.neighbors import KDTree
-from sklearn.utils import check_random_state, gen_batches
+from sklearn.utils import check_random_state
 
 from minimalml._core.arrays import is_torch_tensor
 from minimalml._core.threads import effective_n_threads
@@ -35,7 +35,7 @@ class View(NamedTuple):
     features : array or CSR of shape (n_rows, n_columns)
         Labels or inputs in units of the bandwidth.
     reach : float
-        0 for the Gaussian kernel, 1 for the tophat, infinity for the uniform.
+        0 for the Gaussian kernel, about 1 for the tophat, infinity for the uniform.
     """
 
     features: object
@@ -101,6 +101,12 @@ def namespace(array):
 def on_device(array):
     """Keyword arguments that make a new array land where ``array`` is."""
     return {"device": array.device} if is_torch_tensor(array) else {}
+
+
+def batches(n_items, size):
+    """Yield slices of ``size`` items; none of no items."""
+    for start in range(0, n_items, size):
+        yield slice(start, min(start + size, n_items))
 
 
 def draw_seeds(n_draws, random_state, like):
@@ -201,7 +207,7 @@ def draw_by_blocks(views, candidates, queries, seeds, n_threads=None):
     # by group, so that a block of queries meets few groups of candidates
     order = xp.argsort(queries.segment, stable=True)
     positions = xp.full_like(queries.rows, -1)
-    for block in gen_batches(len(seeds), QUERY_BLOCK):
+    for block in batches(len(seeds), QUERY_BLOCK):
         picked = order[block]
         positions[picked] = _draw_block(
             views, candidates, queries.take(picked), seeds[picked], n_threads
@@ -283,7 +289,7 @@ def draw_by_neighbors(views, candidates, queries, seeds, n_neighbors, n_threads=
         tree = _tree(features, candidates, queries.segment[asking[0]])
         if tree is None:
             continue
-        for block in gen_batches(len(asking), QUERY_BLOCK):
+        for block in batches(len(asking), QUERY_BLOCK):
             picked = asking[block]
             asked = queries.take(picked)
             near, log_mass = _near_candidates(

@@ -10,7 +10,7 @@ from numbers import Integral, Real
 
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
-from sklearn.utils import check_consistent_length, gen_batches
+from sklearn.utils import check_consistent_length
 
 from minimalml._core.arrays import is_torch_tensor
 from minimalml._core.validation import (
@@ -18,6 +18,7 @@ from minimalml._core.validation import (
     StrOptions,
     validate_parameter_constraints,
 )
+from minimalml.mixup._candidate_order import order_candidates
 from minimalml.mixup._kernel_inputs import (
     check_indices,
     check_inputs,
@@ -28,8 +29,7 @@ from minimalml.mixup._kernel_inputs import (
     standardize,
 )
 from minimalml.mixup._partner_draws import (
-    Candidates,
-    Queries,
+    batches,
     compute_log_kernel,
     draw_by_blocks,
     draw_by_neighbors,
@@ -41,11 +41,11 @@ from minimalml.mixup._partner_draws import (
 )
 
 SAMPLER_CONSTRAINTS = {
-    "bandwidth": [Interval(Real, 0, None, closed="neither")],
+    "bandwidth": [Interval(Real, 0, None, closed="right")],  # infinity is allowed
     "kernel": [StrOptions({"gaussian", "tophat", "uniform"})],
     "standardize_target": ["boolean"],
     "metric": [StrOptions({"target", "input", "target_and_input"})],
-    "input_bandwidth": [Interval(Real, 0, None, closed="neither"), None],
+    "input_bandwidth": [Interval(Real, 0, None, closed="right"), None],
     "exclude_self": ["boolean"],
     "max_neighbors": [Interval(Integral, 1, None, closed="left"), None],
 }
@@ -208,7 +208,11 @@ class TargetKernelSampler:
             labels, weights, self.standardize_target
         )
         self._views = self._make_views(labels, X)
-        self._order_rows(weights, group_codes(groups, labels))
+        column = self._single_column()
+        self._is_sorted = column is not None
+        self._order = order_candidates(
+            len(labels), column, weights, group_codes(groups, labels), like=labels
+        )
         return self
 
     def sample(self, indices=None, random_state=None, n_threads=None):
@@ -231,13 +235,13 @@ class TargetKernelSampler:
             Row of each partner.
         """
         self._require_fit()
-        indices = check_indices(indices, self.n_samples_, like=self._position)
+        indices = check_indices(indices, self.n_samples_, like=self._order.position)
         seeds = draw_seeds(len(indices), random_state, like=indices)
         xp = namespace(indices)
         partners = xp.empty_like(indices)
-        for chunk in gen_batches(len(indices), CHUNK):
+        for chunk in batches(len(indices), CHUNK):
             # neighbours in the order of candidates search from each other's edges
-            order = xp.argsort(self._position[indices[chunk]], stable=True)
+            order = xp.argsort(self._order.position[indices[chunk]], stable=True)
             rows = indices[chunk][order]
             partners[chunk][order] = self._draw(rows, seeds[chunk][order], n_threads)
         return partners
@@ -258,8 +262,12 @@ class TargetKernelSampler:
             They sum to 1.
         """
         self._require_fit()
-        rows = check_indices([i], self.n_samples_, like=self._position)
-        xp, queries, candidates = namespace(rows), self._queries(rows), self._candidates
+        rows = check_indices([i], self.n_samples_, like=self._order.position)
+        xp, queries, candidates = (
+            namespace(rows),
+            self._order.queries(rows, self.exclude_self),
+            self._order.candidates,
+        )
         if self.max_neighbors is not None:
             positions, log_mass = near_positions(
                 self._views, candidates, queries, self.max_neighbors
@@ -305,67 +313,34 @@ class TargetKernelSampler:
             views = [v for v in views if not math.isinf(v.reach)] or views[:1]
         return views
 
-    def _order_rows(self, weights, codes):
-        """Sort rows by group, then by label; drop candidates without weight."""
-        xp = namespace(self._views[0].features)
-        features = self._views[0].features
-        n_columns = features.shape[1]
-        self._is_sorted = (
-            self.max_neighbors is None
-            and len(self._views) == 1
-            and (n_columns == 1 or math.isinf(self._views[0].reach))
-            and not sparse.issparse(features)
-        )
-        if self._is_sorted:
-            order = xp.argsort(features[:, 0], stable=True)
-        else:
-            order = xp.arange(self.n_samples_, **on_device(features))
-        if codes is not None:
-            order = order[xp.argsort(codes[order], stable=True)]
-        self._position = xp.empty_like(order)
-        self._is_candidate = None
-        if weights is None:
-            rows, prefix = order, None
-            self._position[order] = xp.arange(len(order), **on_device(features))
-        else:
-            self._is_candidate = weights > 0
-            positive = self._is_candidate[order]
-            self._position[order] = xp.cumsum(positive, 0) - 1 * positive
-            rows = order[positive]
-            weights = weights[rows]
-            prefix = xp.concat([weights[:1] * 0, xp.cumsum(weights, 0)])
-        self._codes = codes
-        in_group = xp.zeros_like(rows) if codes is None else codes[rows]
-        n_groups = 1 if codes is None else int(codes.max()) + 1
-        sizes = xp.bincount(in_group, minlength=n_groups)
-        offsets = xp.concat([sizes[:1] * 0, xp.cumsum(sizes, 0)])
-        sorted_y = features[rows, 0] if self._is_sorted else None
-        self._candidates = Candidates(rows, weights, sorted_y, prefix, offsets)
-
-    def _queries(self, rows):
-        """Where the candidates of each row lie."""
-        xp = namespace(rows)
-        left_stop = self._position[rows]
-        right_start = left_stop
-        if self.exclude_self and self._is_candidate is None:
-            right_start = left_stop + 1
-        elif self.exclude_self:
-            right_start = left_stop + 1 * self._is_candidate[rows]
-        segment = xp.zeros_like(rows) if self._codes is None else self._codes[rows]
-        return Queries(rows, segment, left_stop, right_start)
+    def _single_column(self):
+        """Column that the kernel sees, or None where it sees several or needs a tree."""
+        features, reach = self._views[0]
+        if self.max_neighbors is not None or len(self._views) > 1:
+            return None
+        if sparse.issparse(features) or (
+            features.shape[1] > 1 and not math.isinf(reach)
+        ):
+            return None
+        return features[:, 0]
 
     def _draw(self, rows, seeds, n_threads):
-        queries = self._queries(rows)
+        queries = self._order.queries(rows, self.exclude_self)
         if self._is_sorted:
             return draw_by_sorting(
-                self._views[0], self._candidates, queries, seeds, n_threads
+                self._views[0], self._order.candidates, queries, seeds, n_threads
             )
         if self.max_neighbors is None:
             return draw_by_blocks(
-                self._views, self._candidates, queries, seeds, n_threads
+                self._views, self._order.candidates, queries, seeds, n_threads
             )
         return draw_by_neighbors(
-            self._views, self._candidates, queries, seeds, self.max_neighbors, n_threads
+            self._views,
+            self._order.candidates,
+            queries,
+            seeds,
+            self.max_neighbors,
+            n_threads,
         )
 
 

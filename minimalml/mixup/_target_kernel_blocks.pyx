@@ -11,18 +11,11 @@ from cython.parallel cimport prange
 from libc.math cimport INFINITY, exp, log, log1p
 from libc.stdint cimport uint64_t
 
+from minimalml.mixup._random_streams cimport uniform
+
 # |q|^2 + |c|^2 - 2 q.c is off by a few roundings of the norms: pairs closer than this
 # share of them are computed again by differences, which leaves 2e-12 of the distance.
 cdef double CANCELLED = 1e-4
-
-
-cdef inline double uniform(uint64_t seed, uint64_t counter) noexcept nogil:
-    """Number ``counter`` of the stream ``seed`` in [0, 1): splitmix64."""
-    cdef uint64_t z = seed + counter * <uint64_t>0x9E3779B97F4A7C15
-    z = (z ^ (z >> 30)) * <uint64_t>0xBF58476D1CE4E5B9
-    z = (z ^ (z >> 27)) * <uint64_t>0x94D049BB133111EB
-    z = z ^ (z >> 31)
-    return <double>(z >> 11) * 2.0 ** -53
 
 
 cdef inline double squared_distance(
@@ -40,7 +33,7 @@ def add_log_kernel(
     const double[:, ::1] queries,       # IN in units of the bandwidth
     const double[:, ::1] candidates,    # IN in units of the bandwidth
     double reach,                       # IN 1 for the tophat kernel, 0 for the Gaussian
-    double[:, ::1] log_kernel,          # INOUT the log of this kernel is added
+    double[:, ::1] log_kernel,          # IN, OUT the log of this kernel is added
     int n_threads,
 ):
     """Add the log of a Gaussian or tophat kernel of the distances to ``log_kernel``."""
@@ -89,8 +82,8 @@ def update_reservoir(
     const Py_ssize_t[::1] left_stop,    # IN candidates in its segment lie before it
     const Py_ssize_t[::1] right_start,  # IN   or from it on
     const uint64_t[::1] seeds,          # IN one stream a query
-    double[::1] log_total,              # INOUT log mass so far, -inf at first
-    Py_ssize_t[::1] out,                # INOUT position chosen so far, -1 at first
+    double[::1] log_total,              # IN, OUT log mass so far, -inf at first
+    Py_ssize_t[::1] out,                # IN, OUT position chosen so far, -1 at first
     int n_threads,
 ):
     """Let a block of candidates replace each query's choice by its share of the mass.

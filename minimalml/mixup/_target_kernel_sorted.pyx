@@ -9,6 +9,8 @@ from cython.parallel cimport prange
 from libc.math cimport exp, sqrt
 from libc.stdint cimport uint64_t
 
+from minimalml.mixup._random_streams cimport uniform
+
 # Shells are half a bandwidth wide: shell m begins where the exponent has grown by m^2/8.
 cdef double SHELL_WIDTH = 0.5
 # exp(-m^2/8) * 2^63 < 2^-54 from m = 26 on: no row count needs more shells.
@@ -19,15 +21,6 @@ cdef double NEGLIGIBLE = 2.0 ** -54
 cdef Py_ssize_t BLOCK = 512
 cdef Py_ssize_t NO_CANDIDATE = -1
 cdef Py_ssize_t UNDECIDED = -2
-
-
-cdef inline double uniform(uint64_t seed, uint64_t counter) noexcept nogil:
-    """Number ``counter`` of the stream ``seed`` in [0, 1): splitmix64."""
-    cdef uint64_t z = seed + counter * <uint64_t>0x9E3779B97F4A7C15
-    z = (z ^ (z >> 30)) * <uint64_t>0xBF58476D1CE4E5B9
-    z = (z ^ (z >> 27)) * <uint64_t>0x94D049BB133111EB
-    z = z ^ (z >> 31)
-    return <double>(z >> 11) * 2.0 ** -53
 
 
 cdef inline bint is_past(double offset, double reach, bint strict) noexcept nogil:

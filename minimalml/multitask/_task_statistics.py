@@ -1,0 +1,335 @@
+"""What least squares over many tasks needs to know of the data, and nothing more.
+
+Per task: count, means, and centred second moments. They add over shards, so tasks may
+be gathered from streams, workers or machines. Where ``n_tasks * n_features**2`` numbers
+would not fit, the rows themselves are kept behind the same interface.
+"""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from sklearn.utils import check_array, check_consistent_length
+
+from minimalml._core.arrays import is_torch_tensor
+
+# Above this the moments of all tasks take more memory than most machines' rows do.
+MAX_MOMENT_BYTES = 1e9
+
+
+@dataclass(frozen=True)
+class TaskStatistics:
+    """Additive second moments of the rows of each task.
+
+    Made by `task_statistics`; ``a + b`` is the statistics of both sets of rows.
+
+    Attributes
+    ----------
+    tasks : ndarray of shape (n_tasks,)
+        Identifiers, rising.
+    counts : array of shape (n_tasks,)
+        Number of rows.
+    means : array of shape (n_tasks, n_features)
+        Mean row.
+    target_means : array of shape (n_tasks, n_outputs)
+        Mean target.
+    scatter : array of shape (n_tasks, n_features, n_features)
+        Centred sums of squares and products of the inputs.
+    cross : array of shape (n_tasks, n_features, n_outputs)
+        Centred sums of products of inputs and targets.
+    target_scatter : array of shape (n_tasks, n_outputs)
+        Centred sums of squares of the targets.
+    label_moment : array of shape (n_features, n_features) or None
+        ``sum of y**2 * outer(x, x)`` over all rows, uncentred, where it was asked for.
+    single_output : bool
+        Whether the targets were one-dimensional.
+    """
+
+    tasks: np.ndarray
+    counts: np.ndarray
+    means: np.ndarray
+    target_means: np.ndarray
+    scatter: np.ndarray
+    cross: np.ndarray
+    target_scatter: np.ndarray
+    label_moment: np.ndarray | None
+    single_output: bool = True
+
+    def __add__(self, other):
+        """Merge with the statistics of other rows."""
+        if not isinstance(other, TaskStatistics):
+            return NotImplemented
+        if self.cross.shape[1:] != other.cross.shape[1:]:
+            raise ValueError(
+                "Statistics to add must agree in features and outputs, got "
+                f"{self.cross.shape[1:]} and {other.cross.shape[1:]}."
+            )
+        tasks = np.union1d(self.tasks, other.tasks)
+        left, right = self._spread(tasks), other._spread(tasks)
+        counts = left.counts + right.counts
+        share = right.counts / np.maximum(counts, 1)
+        shift = right.means - left.means
+        target_shift = right.target_means - left.target_means
+        moments = self.label_moment, other.label_moment
+        # The rank-one term of the pairwise rule for merging centred moments.
+        weight = (left.counts * share)[:, None]
+        return replace(
+            left,
+            counts=counts,
+            means=left.means + share[:, None] * shift,
+            target_means=left.target_means + share[:, None] * target_shift,
+            scatter=left.scatter
+            + right.scatter
+            + (weight * shift)[:, :, None] * shift[:, None, :],
+            cross=left.cross
+            + right.cross
+            + (weight * shift)[:, :, None] * target_shift[:, None, :],
+            target_scatter=left.target_scatter
+            + right.target_scatter
+            + weight * target_shift**2,
+            label_moment=None if any(m is None for m in moments) else sum(moments),
+        )
+
+    def __radd__(self, other):
+        """Let ``sum`` start from 0."""
+        return self if other == 0 else NotImplemented
+
+    def _spread(self, tasks):
+        """Place these tasks among ``tasks``, empty where they are new."""
+        at = np.searchsorted(tasks, self.tasks)
+        spread = {"tasks": tasks}
+        for name in (
+            "counts", "means", "target_means", "scatter", "cross", "target_scatter"
+        ):  # fmt: skip
+            values = getattr(self, name)
+            spread[name] = np.zeros((len(tasks), *values.shape[1:]), values.dtype)
+            spread[name][at] = values
+        return replace(self, **spread)
+
+    def moments(self, center=False, weights=None):
+        """Return ``(gram, cross, squares)``, about the means or about zero."""
+        gram, cross, squares = self.scatter, self.cross, self.target_scatter
+        if not center:
+            weighted = self.counts[:, None] * self.means  # (n_tasks, n_features)
+            gram = gram + weighted[:, :, None] * self.means[:, None, :]
+            cross = cross + weighted[:, :, None] * self.target_means[:, None, :]
+            squares = squares + self.counts[:, None] * self.target_means**2
+        if weights is None:
+            return gram, cross, squares
+        return (
+            weights[:, None, None] * gram,
+            weights[:, None, None] * cross,
+            weights[:, None] * squares,
+        )
+
+
+class TaskRows:
+    """Rows sorted by task, where the moments of all tasks would not fit.
+
+    Attributes
+    ----------
+    tasks, counts, means, target_means, label_moment, single_output
+        As in `TaskStatistics`.
+    X : ndarray of shape (n_rows, n_features)
+        Rows, sorted by task.
+    y : ndarray of shape (n_rows, n_outputs)
+        Targets.
+    """
+
+    def __init__(self, X, y, tasks):
+        self.single_output = y.ndim == 1
+        self.tasks, codes = np.unique(tasks, return_inverse=True)
+        order = np.argsort(codes, kind="stable")
+        X, y = X.astype(np.float64, copy=False), y.astype(np.float64, copy=False)
+        self.X, self.y = X[order], y.reshape(len(y), -1)[order]
+        self.row_tasks = np.asarray(tasks)[order]
+        self.counts = np.bincount(codes, minlength=len(self.tasks)).astype(X.dtype)
+        self.starts = np.concatenate([[0], np.cumsum(self.counts)]).astype(np.intp)
+        self.means = self._sums(self.X) / self.counts[:, None]
+        self.target_means = self._sums(self.y) / self.counts[:, None]
+
+    def __add__(self, other):
+        """Merge with other rows."""
+        if not isinstance(other, TaskRows):
+            return NotImplemented
+        y = np.vstack([self.y, other.y])
+        return TaskRows(
+            np.vstack([self.X, other.X]),
+            y[:, 0] if self.single_output else y,
+            np.concatenate([self.row_tasks, other.row_tasks]),
+        )
+
+    def _sums(self, values):
+        return np.add.reduceat(values, self.starts[:-1], axis=0)
+
+    @cached_property
+    def label_moment(self):
+        """``sum of y**2 * outer(x, x)`` over all rows."""
+        return label_moment(self.X, self.y)
+
+    def moments(self, center=False, weights=None):
+        """Return ``(gram, cross, squares)``; the first multiplies without existing."""
+        X, y = self.X, self.y
+        codes = np.repeat(np.arange(len(self.tasks)), np.diff(self.starts))
+        if center:
+            X, y = X - self.means[codes], y - self.target_means[codes]
+        if weights is not None:
+            roots = np.sqrt(weights)[codes, None]
+            X, y = roots * X, roots * y
+        gram = RowGram(X, self.starts)
+        cross = gram.multiply_rows(y)
+        return gram, cross, self._sums(y**2)
+
+
+class RowGram:
+    """``X_t.T @ X_t`` of all tasks, as far as multiplying with it goes."""
+
+    def __init__(self, X, starts):
+        self.X, self.starts = X, starts
+        self.shape = (len(starts) - 1, X.shape[1], X.shape[1])
+        self.dtype = X.dtype
+
+    def _blocks(self, values):
+        ends = zip(self.starts[:-1], self.starts[1:], strict=True)
+        return (values[a:b] for a, b in ends)
+
+    def multiply_rows(self, values):
+        """Return ``X_t.T @ values_t`` of each task, (n_tasks, d, m)."""
+        pairs = zip(self._blocks(self.X), self._blocks(values), strict=True)
+        return np.stack([rows.T @ value for rows, value in pairs])
+
+    def matmul(self, matrices):
+        """Multiply each task's Gram matrix with its own matrix, (n_tasks, d, m)."""
+        pairs = zip(self._blocks(self.X), matrices, strict=True)
+        return np.stack([rows.T @ (rows @ matrix) for rows, matrix in pairs])
+
+    def project(self, basis):
+        """Return ``basis.T @ gram_t @ basis`` of each task, (n_tasks, k, k)."""
+        rows = self.X @ basis  # (n_rows, k)
+        return np.stack([block.T @ block for block in self._blocks(rows)])
+
+    def traces(self):
+        """Trace of each task's Gram matrix."""
+        return np.add.reduceat((self.X**2).sum(axis=1), self.starts[:-1])
+
+    def largest_eigenvalue(self):
+        """Largest eigenvalue of any task's Gram matrix."""
+        return max(np.linalg.norm(rows, 2) ** 2 for rows in self._blocks(self.X))
+
+    def pooled(self):
+        """Sum over tasks, (d, d)."""
+        return self.X.T @ self.X
+
+
+def task_statistics(X, y, tasks, *, with_label_moment=False):
+    """Gather the additive second moments of each task.
+
+    ``O(n d^2)`` time and ``O(n_tasks d^2)`` memory, whatever the number of rows.
+    Statistics of shards add up: ``task_statistics(whole)`` equals
+    ``task_statistics(a) + task_statistics(b)``.
+
+    Parameters
+    ----------
+    X : array-like or torch.Tensor of shape (n_rows, n_features)
+        Inputs.
+
+    y : array-like or torch.Tensor of shape (n_rows,) or (n_rows, n_outputs)
+        Targets.
+
+    tasks : array-like of shape (n_rows,)
+        Task of each row, any sortable identifiers.
+
+    with_label_moment : bool, default=False
+        Whether to gather what ``init="moments"`` of `fit_shared_representation` needs,
+        which takes as long as all the rest.
+
+    Returns
+    -------
+    TaskStatistics
+        Tensors on the device of ``X``, if that is a tensor; else NumPy arrays in double
+        precision.
+
+    Raises
+    ------
+    ValueError
+        If lengths disagree, or something is not finite.
+
+    Examples
+    --------
+    >>> from minimalml.multitask import make_low_rank_tasks, task_statistics
+    >>> X, y, tasks, _ = make_low_rank_tasks(n_tasks=3, n_features=5, rank=2,
+    ...                                      n_samples=40, random_state=0)
+    >>> half = task_statistics(X[::2], y[::2], tasks[::2])
+    >>> whole = half + task_statistics(X[1::2], y[1::2], tasks[1::2])
+    >>> whole.counts
+    array([40., 40., 40., 40.])
+    >>> bool(abs(whole.scatter - task_statistics(X, y, tasks).scatter).max() < 1e-9)
+    True
+    """
+    if is_torch_tensor(X):
+        from minimalml.multitask._task_statistics_torch import tensor_statistics
+
+        return TaskStatistics(**tensor_statistics(X, y, tasks, with_label_moment))
+    X, y, tasks = check_rows(X, y, tasks)
+    names, codes = np.unique(tasks, return_inverse=True)
+    order = np.argsort(codes, kind="stable")
+    counts = np.bincount(codes, minlength=len(names))
+    ends = np.cumsum(counts)
+    columns = y.reshape(len(y), -1)
+    # Sums of squares lose half of float32's digits: one task at a time in double.
+    parts = [
+        _block_moments(X[rows].astype(np.float64), columns[rows].astype(np.float64))
+        for rows in np.split(order, ends[:-1])
+    ]
+    means, target_means, scatter, cross, target_scatter = map(
+        np.stack, zip(*parts, strict=True)
+    )
+    return TaskStatistics(
+        names, counts.astype(np.float64), means, target_means, scatter, cross,
+        target_scatter, label_moment(X, columns) if with_label_moment else None,
+        y.ndim == 1,
+    )  # fmt: skip
+
+
+def gather_tasks(X, y, tasks, with_label_moment=False):
+    """Return `TaskStatistics`, or `TaskRows` where those would pass 1 GB."""
+    n_tasks = len(np.unique(tasks))
+    if n_tasks * X.shape[1] ** 2 * X.itemsize > MAX_MOMENT_BYTES:
+        return TaskRows(X, y, tasks)
+    return task_statistics(X, y, tasks, with_label_moment=with_label_moment)
+
+
+def label_moment(X, y):
+    """Return ``sum of |y|**2 * outer(x, x)``."""
+    return (X * (y**2).sum(axis=1, keepdims=True)).T @ X
+
+
+def check_rows(X, y, tasks):
+    """Check rows, targets and task identifiers of equal length."""
+    X = check_array(X, dtype=[np.float64, np.float32], input_name="X")
+    y = check_array(y, dtype=X.dtype, ensure_2d=False, input_name="y")
+    tasks = check_tasks(tasks)
+    check_consistent_length(X, y, tasks)
+    return X, y, tasks
+
+
+def check_tasks(tasks, name="tasks"):
+    """Check identifiers: one-dimensional, none missing."""
+    tasks = np.asarray(tasks)
+    if tasks.ndim != 1:
+        raise ValueError(f"{name} must be 1-dimensional, got shape {tasks.shape}.")
+    if tasks.dtype.kind == "f" and np.isnan(tasks).any():
+        raise ValueError(f"{name} contains NaN: give each row a task.")
+    return tasks
+
+
+def _block_moments(X, y):
+    """Moments of one task's rows; BLAS takes the product as symmetric."""
+    mean, target_mean = X.mean(axis=0), y.mean(axis=0)
+    centred, target = X - mean, y - target_mean
+    return (
+        mean, target_mean, centred.T @ centred, centred.T @ target,
+        (target**2).sum(axis=0),
+    )  # fmt: skip
