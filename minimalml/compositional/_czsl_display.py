@@ -136,12 +136,9 @@ class CZSLCurveDisplay:
             linestyle="none",
             color=self.line_.get_color(),
         )
-        ax.set(
-            xlabel="accuracy on unseen pairs",
-            ylabel="accuracy on seen pairs",
-            xlim=(0, None),
-            ylim=(0, None),
-        )
+        ax.set(xlabel="accuracy on unseen pairs", ylabel="accuracy on seen pairs")
+        ax.set_xlim(left=0, auto=True)  # auto: a further curve may be longer
+        ax.set_ylim(bottom=0, auto=True)
         ax.legend()
         self.ax_, self.figure_ = ax, ax.figure
         return self

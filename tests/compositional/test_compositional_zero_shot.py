@@ -15,6 +15,7 @@ from minimalml.compositional import (
     CZSLCurveDisplay,
     IndependentPrimitives,
     PairHoldoutSplit,
+    czsl_curve,
     make_czsl_scorer,
 )
 from minimalml.datasets import make_compositions
@@ -365,6 +366,15 @@ def test_curve_equals_the_plain_function_over_all_pairs(model):
     x, y = display.line_.get_data()
     assert_array_equal(x, curve.unseen_accuracy)
     assert_array_equal(y, curve.seen_accuracy)
+
+
+def test_a_longer_curve_on_the_same_axes_is_not_cut_off():
+    short = czsl_curve([[1.0, 0.0, 2.0]] * 2, [0, 1], [True, False, False])
+    long = czsl_curve([[1.0, 0.0, 2.0]] * 2, [0, 2], [True, False, False])
+    display = CZSLCurveDisplay.from_curve(short)
+    CZSLCurveDisplay.from_curve(long, ax=display.ax_)
+    assert display.ax_.get_xlim()[0] == 0
+    assert display.ax_.get_xlim()[1] > 1
 
 
 def test_scorer_refuses_an_unknown_metric():
