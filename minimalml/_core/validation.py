@@ -4,6 +4,8 @@ Every contrib package imports these private names; here it is done in one place,
 that a move upstream is one edit.
 """
 
+from numbers import Integral, Real
+
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import (
     HasMethods,
@@ -27,9 +29,11 @@ check_sample_weight = _check_sample_weight
 __all__ = [
     "HasMethods",
     "Hidden",
+    "Integral",
     "Interval",
     "InvalidParameterError",
     "Options",
+    "Real",
     "StrOptions",
     "_fit_context",
     "check_is_fitted",

@@ -1,7 +1,13 @@
 """Generators of data on which a method's claim can be seen."""
 
+from minimalml.datasets._compositions import make_compositions
 from minimalml.datasets._gaussian_classes import make_gaussian_classes
 from minimalml.datasets._low_rank_tasks import make_low_rank_tasks
 from minimalml.datasets._rotated_digits import make_rotated_digits
 
-__all__ = ["make_gaussian_classes", "make_low_rank_tasks", "make_rotated_digits"]
+__all__ = [
+    "make_compositions",
+    "make_gaussian_classes",
+    "make_low_rank_tasks",
+    "make_rotated_digits",
+]
