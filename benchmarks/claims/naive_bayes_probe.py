@@ -258,6 +258,9 @@ def real_features(X, y, X_test, y_test, per_class):
     many_lose = curve.difference_mean[-1] < 0
     found = int(few_win) + int(many_lose) if curve.regime == "crossover" else 0
     low, high = curve.crossover_interval
+    where = "no crossover"
+    if curve.regime == "crossover":
+        where = f"crossover at {curve.crossover:.0f} labels"
     shown = {
         name: np.round(1 - c.discriminative_scores.mean(axis=1), 3).tolist()
         for name, c in curves.items()
@@ -265,8 +268,8 @@ def real_features(X, y, X_test, y_test, per_class):
     return Outcome(
         ("not reproduced", "partly", "reproduced")[found],
         summary=(
-            f"Regime: {curve.regime}, crossover at {curve.crossover:.0f} labels (95 % "
-            f"interval {low:.0f} to {high:.0f}). Errors at "
+            f"Regime: {curve.regime}, {where} (95 % interval {low:.0f} to {high:.0f} "
+            "labels, 0 is below all sizes). Errors at "
             f"{curve.train_sizes.tolist()} labels: probe "
             f"{np.round(1 - curve.generative_scores.mean(axis=1), 3).tolist()}, "
             + ", ".join(f"{name} {errors}" for name, errors in shown.items())
