@@ -45,7 +45,7 @@ for ax, (name, title) in zip(axes, titles.items(), strict=True):
     ax.legend()
 
 # %%
-# On the reviews naive Bayes leads from tens of labels to two thousand. On the images it is
+# On the reviews naive Bayes leads from a hundred labels to two thousand. On the images it is
 # level with the fewest labels and behind with more, though always ahead of GaussianNB: a
 # small network and images unlike those that it was trained on are not the paper's case.
 plt.show()
