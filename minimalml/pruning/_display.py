@@ -67,6 +67,7 @@ class SparsityCurveDisplay:
             Name of the metric, where the search has several.
 
         ax : matplotlib Axes, default=None
+            None makes a new figure.
 
         **kwargs : dict
             Passed to ``plot``.
@@ -126,8 +127,10 @@ class SparsityCurveDisplay:
             Cloned and fitted for each sparsity and fold.
 
         X : array-like of shape (n_samples, n_features)
+            Rows, split into folds.
 
         y : array-like of shape (n_samples,)
+            Targets.
 
         sparsities : sequence of float, default=(0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
             Increasing.
@@ -140,6 +143,7 @@ class SparsityCurveDisplay:
             As in ``sklearn.model_selection.validation_curve``.
 
         ax : matplotlib Axes, default=None
+            None makes a new figure.
 
         **kwargs : dict
             Passed to ``plot``.

@@ -16,6 +16,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
+from minimalml._core.arrays import is_torch_module
 from minimalml._core.callbacks import CallbackSupportMixin, with_callbacks
 from minimalml._core.validation import (
     Interval,
@@ -25,7 +26,6 @@ from minimalml._core.validation import (
 )
 from minimalml._core.weights import (
     find_weight_holder,
-    is_torch_module,
     model_weights,
     set_model_weights,
 )
@@ -160,7 +160,7 @@ class GlobalMagnitudePruner(
     n_features_in_ : int
         Number of features.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of features, if they all are strings.
 
     See Also

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minimalml._core.arrays import is_torch_tensor
+from minimalml._core.arrays import is_torch_module, is_torch_tensor
 from minimalml._core.weights import (
     find_weight_holder,
-    is_torch_module,
     model_weights,
 )
 from minimalml.pruning._named_tensors import size_of

@@ -135,11 +135,12 @@ def find_threshold(
         if counts[-1]:
             name = name_of_nan(weights) or "a weight of another process"
             raise ValueError(f"{name} contains NaN.")
-        cumulative = np.cumsum(counts[:-1])
+        cumulative = np.cumsum(counts[:-1], out=counts[:-1])
         digit = int(np.searchsorted(cumulative, n_prune - n_below))
+        n_before = int(cumulative[digit - 1]) if digit else 0
         prefix = prefix << width | digit
-        n_tied = int(counts[digit])
-        n_below += int(cumulative[digit]) - n_tied
+        n_below += n_before
+        n_tied = int(cumulative[digit]) - n_before
     return Threshold(prefix, n_below, n_tied, n_prune - n_below)
 
 
@@ -218,8 +219,12 @@ def _histogram(weights, number_format, digit, uppers, n_threads):
                 counts,
                 min(threads, total_threads),
             )
-    # the only place in a pass that waits for a device
-    return on_host.sum(axis=0) + sum(c[0].cpu().numpy() for c in on_devices.values())
+    counts = on_host[0]
+    for others in on_host[1:]:
+        counts += others
+    for others in on_devices.values():
+        counts += others[0].cpu().numpy()  # what a pass waits for, once a device
+    return counts
 
 
 def _key_blocks(tensor, number_format):

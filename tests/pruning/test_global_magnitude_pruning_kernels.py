@@ -1,5 +1,7 @@
 """Cython = torch = brute force, bit for bit, in every dtype and thread count."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -150,6 +152,18 @@ def test_threads_do_not_change_the_result(dtype):
     for masks in results:
         for name, mask in masks.items():
             np.testing.assert_array_equal(mask, expected[name])
+
+
+@pytest.mark.parametrize("dtype", KEYS)
+def test_memory_is_a_byte_a_weight_and_two_megabytes(dtype):
+    arrays = {i: random_weights(dtype, i, n=500_000).numpy() for i in range(4)}
+    tracemalloc.start()
+    masks_of_all(
+        arrays, 1_500_000, dict.fromkeys(arrays, 100), "exact", "exact", n_threads=2
+    )
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak <= 2_000_000 + 2_000_000
 
 
 def test_read_only_and_mapped_arrays_work(tmp_path, rng):
