@@ -465,6 +465,7 @@ class CompositionalZeroShotClassifier(
                 "got others: set it to False."
             )
         self._set_pairs(training, None if rows is None else labels.seen_pairs)
+        self.seen_bias_ = 0.0 if self.bias == "auto" else float(self.bias)
         self._tables, self._held_out = tables, held_out
         self._losses = self._make_losses(X if rows is None else X[rows], training)
         columns = {
@@ -485,7 +486,6 @@ class CompositionalZeroShotClassifier(
         self._losses.take_accuracy()
         self.pair_accuracy_ = self._losses.pair_accuracy
         self.history_ = self._training_state.losses
-        self.seen_bias_ = 0.0 if self.bias == "auto" else float(self.bias)
         if self.bias == "auto" and not labels.is_single:
             rows = self._represent(X[self._held_out])
             self.seen_bias_ = self._curve(
