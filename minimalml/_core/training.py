@@ -38,7 +38,6 @@ hooks after each step) are keywords of `_fit_network`: see
 `training_state.TrainingOptions`. What has no estimator calls `training_loop.train`.
 """
 
-import sys
 from contextlib import contextmanager
 from functools import partial as bind
 from numbers import Integral, Real
@@ -47,7 +46,7 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
-from minimalml._core.arrays import import_torch, resolve_device
+from minimalml._core.arrays import import_torch, is_torch_module, resolve_device
 from minimalml._core.callbacks import CallbackSupportMixin
 from minimalml._core.schedules import SCHEDULES
 from minimalml._core.validation import Interval, StrOptions
@@ -307,7 +306,7 @@ class TorchEstimatorMixin(CallbackSupportMixin):
         if not self.warm_start:
             state.pop("_training_state", None)
         for name, value in state.items():
-            if name.endswith("_") and _is_module(value):
+            if name.endswith("_") and is_torch_module(value):
                 from minimalml._core.modules import PackedModule
 
                 state[name] = PackedModule(value)
@@ -319,8 +318,3 @@ class TorchEstimatorMixin(CallbackSupportMixin):
         super().__setstate__(state)
         for name, value in packed.items():
             setattr(self, name, value.unpack(resolve_device(self.device)))
-
-
-def _is_module(value):
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(value, torch.nn.Module)

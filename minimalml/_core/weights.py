@@ -5,7 +5,6 @@ supported model through it. Names are those that the model's own library uses:
 ``coef_``, ``coefs_.0``, or a torch module's ``state_dict`` keys.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -14,7 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
-from minimalml._core.arrays import is_torch_tensor
+from minimalml._core.arrays import is_torch_module, is_torch_tensor
 from minimalml._core.validation import check_is_fitted
 
 SUPPORTED = (
@@ -182,12 +181,6 @@ def find_weight_holder(model):
     if not _weight_attributes(model):
         raise _unsupported(model)
     return model
-
-
-def is_torch_module(model):
-    """Whether ``model`` is a torch module; never imports torch."""
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(model, torch.nn.Module)
 
 
 def _weight_attributes(estimator):

@@ -10,8 +10,8 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.metaestimators import available_if
 
+from minimalml._core.arrays import is_torch_module
 from minimalml._core.validation import check_is_fitted
-from minimalml._core.weights import is_torch_module
 
 
 def _estimator_has(method):

@@ -10,8 +10,9 @@ import numpy as np
 from sklearn.utils import _safe_indexing, check_array, gen_batches
 from sklearn.utils.multiclass import type_of_target
 
+from minimalml._core.arrays import is_torch_module
 from minimalml._core.validation import has_fit_parameter
-from minimalml._core.weights import is_torch_module, model_weights
+from minimalml._core.weights import model_weights
 from minimalml.pruning._selection import zero_masked
 
 DEFAULT_BATCH_SIZE = 200  # that of scikit-learn's MLPs

@@ -180,7 +180,7 @@ class GlobalMagnitudePruner(
     >>> from sklearn.linear_model import LogisticRegression
     >>> from minimalml.pruning import GlobalMagnitudePruner
     >>> X, y = load_digits(return_X_y=True)
-    >>> pruner = GlobalMagnitudePruner(LogisticRegression(max_iter=1000), sparsity=0.5)
+    >>> pruner = GlobalMagnitudePruner(LogisticRegression(tol=0.01), sparsity=0.5)
     >>> pruner.fit(X / 16, y).n_nonzero_
     320
     >>> pruner.score(X / 16, y) > 0.9
@@ -417,7 +417,7 @@ class GlobalMagnitudePruner(
                 "outputs are constant now: raise min_weights or min_fraction, or lower "
                 "sparsity.",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=5,  # past fit and its decorators
             )
 
     def __sklearn_is_fitted__(self):

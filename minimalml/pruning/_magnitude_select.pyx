@@ -29,7 +29,7 @@ def histogram_magnitudes(
     int width,
     uint64_t upper,             # keys count only below this
     uint64_t infinity,          # keys above this are NaN
-    int64_t[:, ::1] counts,     # IN, OUT (n_threads, 2 ** width + 1), last: NaNs
+    int64_t[:, ::1] counts,     # IN, OUT: (n_threads, 2 ** width + 1), last: NaNs
     int n_threads,
 ):
     """Add the magnitudes' histogram over one digit to ``counts``."""
@@ -84,7 +84,7 @@ def write_mask(
 
 
 def write_mask_and_zero(
-    bits[::1] weights,            # IN, OUT pruned weights become +0.0
+    bits[::1] weights,            # IN, OUT: pruned weights become +0.0
     uint64_t threshold,
     int64_t n_tied_to_prune,
     uint8_t[::1] mask,            # OUT 1 = keep

@@ -4,8 +4,7 @@
 import numpy as np
 from scipy.sparse import csr_array
 
-from minimalml._core.arrays import import_torch, is_torch_tensor
-from minimalml._core.weights import is_torch_module
+from minimalml._core.arrays import import_torch, is_torch_module, is_torch_tensor
 from minimalml.pruning._masks import check_masking
 from minimalml.pruning._prunable import prunable_weights
 from minimalml.pruning._ranking import masks_of_all

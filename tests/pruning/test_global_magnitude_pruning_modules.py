@@ -114,6 +114,7 @@ def test_fine_tuning_a_module_keeps_the_zeros(schedule, mask_every_batch):
     module = network()
     pruner = GlobalMagnitudePruner(
         module, sparsity=0.7, schedule=schedule, n_steps=2, fine_tune_epochs=10,
+        batch_size=20,
         learning_rate=0.01, random_state=0, mask_every_batch=mask_every_batch,
     ).fit(X, y)  # fmt: skip
     for name, mask in pruner.masks_.items():
@@ -130,7 +131,7 @@ def test_fine_tuning_a_module_on_numbers():
     X, y = images()
     module = nn.Sequential(nn.Flatten(), nn.Linear(64, 1))
     pruner = GlobalMagnitudePruner(module, sparsity=0.5, fine_tune_epochs=20)
-    pruner.set_params(learning_rate=0.02).fit(X, y + 0.5)
+    pruner.set_params(learning_rate=0.02, batch_size=20).fit(X, y + 0.5)
     output = pruner.estimator_(torch.from_numpy(X)).detach().numpy()[:, 0]
     assert np.mean((output - y - 0.5) ** 2) < np.mean((y - y.mean()) ** 2)
 
@@ -166,7 +167,7 @@ def test_multiply_adds_of_a_network_by_hand():
 
 def test_reports_of_scikit_learn_models():
     X, y = load_digits(return_X_y=True)
-    pruner = GlobalMagnitudePruner(LogisticRegression(max_iter=50), sparsity=0.8)
+    pruner = GlobalMagnitudePruner(LogisticRegression(tol=0.01), sparsity=0.8)
     pruner.fit(X / 16, y)
     report = sparsity_report(pruner)
     assert report.n_nonzero == pruner.n_nonzero_ == 128
@@ -179,7 +180,7 @@ def test_reports_of_scikit_learn_models():
 
 def test_sparse_matrices_compute_the_same():
     X, y = load_digits(return_X_y=True)
-    pruner = GlobalMagnitudePruner(LogisticRegression(max_iter=50), sparsity=0.8)
+    pruner = GlobalMagnitudePruner(LogisticRegression(tol=0.01), sparsity=0.8)
     pruner.fit(X / 16, y)
     matrix = to_sparse(pruner)["coef_"]
     assert matrix.format == "csr" and matrix.nnz == 128
@@ -198,7 +199,7 @@ def test_sparse_matrices_compute_the_same():
 def test_the_curve_of_a_search_shows_its_scores():
     X, y = load_digits(return_X_y=True)
     search = GridSearchCV(
-        GlobalMagnitudePruner(LogisticRegression(max_iter=50)),
+        GlobalMagnitudePruner(LogisticRegression(tol=0.01)),
         {"sparsity": [0.9, 0.2], "estimator__C": [1.0, 1e-4]},
         cv=2,
     ).fit(X / 16, y)

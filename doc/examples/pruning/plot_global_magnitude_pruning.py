@@ -33,7 +33,7 @@ X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(
     X / 16, y, test_size=0.4, random_state=0
 )
-network = MLPClassifier((128, 64), max_iter=40, early_stopping=False, random_state=0)
+network = MLPClassifier((128, 64), max_iter=100, tol=1e-3, random_state=0)
 network.fit(X_train, y_train)
 
 sparsities = [0.5, 0.8, 0.9, 0.95, 0.98]
