@@ -5,6 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
 from sklearn.base import clone
+from sklearn.callback import ScoringMonitor
 from sklearn.datasets import load_iris
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -320,6 +321,25 @@ def test_search_over_held_out_pairs_and_pickle(fitted):
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
     again = pickle.loads(pickle.dumps(fitted))
     assert_array_equal(again.predict(DATA.X_test), fitted.predict(DATA.X_test))
+
+
+def test_a_monitor_sees_the_model_of_each_epoch():
+    monitor = ScoringMonitor(scoring="accuracy")
+    model = small_model(max_epochs=3).set_callbacks(monitor, StopAfterTwo())
+    model.fit(DATA.X_train, DATA.y_train[:, 1])
+    logged = [row for row in monitor.get_logs().data if row["task_name"] == "epoch"]
+    assert len(logged) == model.n_iter_ == 2
+    assert logged[-1]["accuracy"] == model.score(DATA.X_train, DATA.y_train[:, 1])
+
+
+class StopAfterTwo:
+    def setup(self, estimator, context):
+        pass
+
+    teardown = on_fit_task_begin = setup
+
+    def on_fit_task_end(self, estimator, context):
+        return context.task_name == "epoch" and context.task_id == 1
 
 
 def test_transform_gives_attribute_then_object_features(fitted):
