@@ -52,7 +52,7 @@ lint: $(VENV)/extra-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	$(BIN)/cython-lint minimalml
+	PATH="$(abspath $(BIN)):$$PATH" cython-lint minimalml
 	$(BIN)/codespell
 
 docs: $(VENV)/built $(VENV)/extra-docs
