@@ -4,7 +4,6 @@
 
 from libc.math cimport fabs, hypot, sqrt
 from libc.stdlib cimport free, malloc, realloc
-from scipy.linalg.cython_blas cimport daxpy
 
 cdef enum:
     OPTIMAL = 0
@@ -56,8 +55,9 @@ cdef inline double dot(Py_ssize_t n, double *a, double *b) noexcept nogil:
 
 
 cdef inline void add(Py_ssize_t n, double scale, const double *a, double *b) noexcept nogil:
-    cdef int n_ = <int> n, one = 1
-    daxpy(&n_, &scale, <double *> a, &one, b, &one)
+    cdef Py_ssize_t i
+    for i in range(n):
+        b[i] += scale * a[i]
 
 
 cdef inline double *factor_row(Work *work, Py_ssize_t i) noexcept nogil:
