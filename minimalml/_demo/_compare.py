@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.callback import ProgressBar
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import GridSearchCV, ShuffleSplit
 from sklearn.pipeline import Pipeline
@@ -189,6 +190,8 @@ def compare(demo, inner_folds=3, n_jobs=-1):
     with warnings.catch_warnings():
         # Boosted trees and the like can't report progress; the search still does
         warnings.filterwarnings("ignore", message=".*does not support callbacks.*")
+        # A fixed number of epochs keeps the demo short
+        warnings.simplefilter("ignore", ConvergenceWarning)
         demo.showcase.set_params(n_jobs=n_jobs)
         demo.showcase.set_callbacks(ProgressBar(max_propagation_depth=None))
         demo.showcase.fit(demo.X, demo.y)
