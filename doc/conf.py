@@ -120,5 +120,15 @@ def skip_generated_members(app, what, name, obj, skip, options):
     return True if generated else None
 
 
+def escape_shapes(app, what, name, obj, options, lines):
+    """Let types name fitted attributes: ``shape (n_features_in_, *image_shape)``."""
+    for number, line in enumerate(lines):
+        if " : " in line:
+            kind = re.sub(r"(?<=\w)_(?=[,)])", r"\\_", line)
+            lines[number] = re.sub(r"(?<=[ (])\*(?=\w)", r"\\*", kind)
+
+
 def setup(app):
     app.connect("autodoc-skip-member", skip_generated_members)
+    # before numpydoc, whose types are reStructuredText
+    app.connect("autodoc-process-docstring", escape_shapes, priority=400)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-import minimalml
 from minimalml import __main__ as command_line
 from minimalml._core import methods as table
 from minimalml._core.methods import Method, load_methods, missing_files
@@ -93,7 +92,6 @@ def test_update_readme_changes_the_table_only(monkeypatch, tmp_path):
 
 
 @needs_checkout
-@pytest.mark.skipif("mixup" not in minimalml._SUBPACKAGES, reason="not there yet")
 def test_the_example_of_the_readme_runs_when_pasted(tmp_path):
     text = (ROOT / "README.md").read_text("utf-8")
     (example,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)

@@ -1,15 +1,19 @@
 """Formulas as MathML: drawn by the browser itself, no script and no network."""
 
+import re
+
 from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.util import logging
 from sphinx.util.math import wrap_displaymath
 
+SIZES = re.compile(r"\\[Bb]igg?[lrm]?(?![A-Za-z])")
 logger = logging.getLogger(__name__)
 
 
 def to_mathml(node, *, as_block):
-    formula = node.astext()
+    # MathML stretches brackets by itself
+    formula = SIZES.sub("", node.astext())
     if as_block and ("\\\\" in formula or "&" in formula):
         formula = wrap_displaymath(formula, None, False)
     try:

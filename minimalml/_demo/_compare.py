@@ -9,10 +9,12 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.callback import ProgressBar
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import GridSearchCV, ShuffleSplit
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.parallel import Parallel, delayed
 
 
 class Contender(NamedTuple):
@@ -35,13 +37,13 @@ class Demo:
     X, y : ndarray
         A data set that scikit-learn ships.
     contenders : sequence of Contender
-        Ours and what one would use instead; equally many candidates each.
+        Ours and what one would use instead, tuned alike.
     baseline : str
         Name of the contender that differences are taken from.
     scoring, metric : str
         scikit-learn's scorer, and what its size is called.
     code : str
-        The search as a user would write it; `showcase` is the same as an object.
+        The search as a user would write it; ``showcase`` is the same as an object.
     showcase : GridSearchCV
         Fitted once with nested progress bars.
     figures : callable
@@ -171,16 +173,15 @@ def best_candidates(search, demo):
     return best
 
 
-def fit_and_score(demo, params, train, test):
+def fit_and_score(params, scoring, X_train, y_train, X_test, y_test):
     """Fit one candidate on the training part: metric on the test part, seconds."""
     model = clone(pipeline_for(params["model"])).set_params(
         **{k: v for k, v in params.items() if k != "model"}
     )
     start = time.perf_counter()
-    model.fit(demo.X[train], demo.y[train])
+    model.fit(X_train, y_train)
     seconds = time.perf_counter() - start
-    score = get_scorer(demo.scoring)(model, demo.X[test], demo.y[test])
-    return abs(score), seconds
+    return abs(get_scorer(scoring)(model, X_test, y_test)), seconds
 
 
 def compare(demo, inner_folds=3, n_jobs=-1):
@@ -189,6 +190,9 @@ def compare(demo, inner_folds=3, n_jobs=-1):
     with warnings.catch_warnings():
         # Boosted trees and the like can't report progress; the search still does
         warnings.filterwarnings("ignore", message=".*does not support callbacks.*")
+        # A fixed number of epochs keeps the demo short
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        demo.showcase.set_params(n_jobs=n_jobs)
         demo.showcase.set_callbacks(ProgressBar(max_propagation_depth=None))
         demo.showcase.fit(demo.X, demo.y)
         values, seconds, params = [], [], []
@@ -199,7 +203,17 @@ def compare(demo, inner_folds=3, n_jobs=-1):
             search.set_callbacks(ProgressBar(max_propagation_depth=0))
             search.fit(demo.X[train], demo.y[train])
             params.append(best_candidates(search, demo))
-            scored = [fit_and_score(demo, p, train, test) for p in params[-1]]
+            scored = Parallel(n_jobs)(
+                delayed(fit_and_score)(
+                    p,
+                    demo.scoring,
+                    demo.X[train],
+                    demo.y[train],
+                    demo.X[test],
+                    demo.y[test],
+                )
+                for p in params[-1]
+            )
             values.append([value for value, _ in scored])
             seconds.append([second for _, second in scored])
     return Result(demo, np.array(values), np.array(seconds), params)

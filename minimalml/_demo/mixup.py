@@ -35,7 +35,6 @@ search = GridSearchCV(
 search.set_callbacks(ProgressBar(max_propagation_depth=None)).fit(X, y)
 """
 SCORING = "neg_root_mean_squared_error"
-BANDWIDTHS = [0.1, 0.25, 0.5, 1.0]
 
 
 def demo(quick=False):
@@ -43,29 +42,29 @@ def demo(quick=False):
     X, y = load_diabetes(return_X_y=True)
     network = dict(max_epochs=5 if quick else 40, batch_size=32, random_state=0)
     trees = HistGradientBoostingRegressor(max_iter=20 if quick else 60, random_state=0)
-    tree_sizes = {"max_leaf_nodes": [3, 5, 10, 20]}
+    decay, leaves = [1e-3, 1e-1], [3, 10]
     contenders = [
         Contender(
             "network, no mixing",
             CMixupMLPRegressor(mixup=None, **network),
-            {"weight_decay": [0.0, 1e-3, 1e-2, 1e-1]},
+            {"weight_decay": decay},
         ),
         Contender(
             "network, vanilla mixup",
             CMixupMLPRegressor(mixup="mixup", **network),
-            {"alpha": [0.2, 0.5, 1.0, 2.0]},
+            {"weight_decay": decay, "alpha": [0.5, 2.0]},
         ),
         Contender(
             "network, C-Mixup",
             CMixupMLPRegressor(**network),
-            {"bandwidth": BANDWIDTHS},
+            {"weight_decay": decay, "bandwidth": [0.1, 0.5]},
             is_ours=True,
         ),
-        Contender("boosted trees", trees, tree_sizes),
+        Contender("boosted trees", trees, {"max_leaf_nodes": leaves}),
         Contender(
             "boosted trees, C-Mixup",
             CMixupRegressor(trees, random_state=0),
-            {"bandwidth": BANDWIDTHS},
+            {"estimator__max_leaf_nodes": leaves, "bandwidth": [0.1, 0.5]},
             is_ours=True,
         ),
         Contender("ridge regression", Ridge(), {"alpha": [1.0, 10.0, 30.0, 100.0]}),

@@ -24,7 +24,7 @@ OFFICIAL_STEP_BACK = 1e-4
 class BiasGaps(NamedTuple):
     """What a row's evaluation needs; results of blocks of rows concatenate.
 
-    Attributes
+    Parameters
     ----------
     gap : ndarray of shape (n,)
         The row's answer is right for biases up to the gap (seen rows) or above it

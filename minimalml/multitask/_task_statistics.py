@@ -25,7 +25,7 @@ class TaskStatistics:
 
     Made by `task_statistics`; ``a + b`` is the statistics of both sets of rows.
 
-    Attributes
+    Parameters
     ----------
     tasks : ndarray of shape (n_tasks,)
         Identifiers, rising.
@@ -109,7 +109,16 @@ class TaskStatistics:
         return replace(self, **spread)
 
     def moments(self, center=False, weights=None):
-        """Return ``(gram, cross, squares)``, about the means or about zero."""
+        """Return ``(gram, cross, squares)``, about the means or about zero.
+
+        Parameters
+        ----------
+        center : bool, default=False
+            Whether moments are about the means.
+
+        weights : array of shape (n_tasks,), default=None
+            What the moments of each task are multiplied by.
+        """
         gram, cross, squares = self.scatter, self.cross, self.target_scatter
         if not center:
             weighted = self.counts[:, None] * self.means  # (n_tasks, n_features)

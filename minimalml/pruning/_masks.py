@@ -289,6 +289,7 @@ def apply_masks(weights, masks, inplace=False):
     Parameters
     ----------
     weights : list, tuple or dict of arrays or tensors
+        What to prune.
 
     masks : list, tuple or dict of boolean arrays or tensors
         Of the same names and shapes.
