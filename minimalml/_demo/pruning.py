@@ -77,7 +77,7 @@ def demo(quick=False):
             cv=2,
         ),
         figures=lambda search: [sparsity_figure(X, y, network)],
-        splits=ShuffleSplit(2 if quick else 5, test_size=0.25, random_state=0),
+        splits=ShuffleSplit(2 if quick else 3, test_size=0.25, random_state=0),
     )
 
 

@@ -34,9 +34,7 @@ model = ActiveMultiTaskRegressor(n_components=4, budget=4000, center=False,
                                  random_state=0)  # fmt: skip
 model.fit(X, y, tasks=tasks)
 
-figure, (risk_axis, axis) = plt.subplots(
-    1, 2, figsize=(10, 3.6), width_ratios=(2, 3), layout="constrained"
-)
+figure, axis = plt.subplots(figsize=(7, 3.6), layout="constrained")
 axis.bar(model.tasks_, model.allocation_[0], color="0.75", label="exploration")
 axis.bar(
     model.tasks_, model.allocation_[1], bottom=model.allocation_[0],
@@ -76,6 +74,7 @@ styles = {
     "l1-active (Lasso 0.05)": ("tab:blue", "-"),
     "known nu, l1": ("tab:blue", ":"),
 }
+figure, risk_axis = plt.subplots(figsize=(6, 3.6), layout="constrained")
 for name, (color, line) in styles.items():
     budgets = np.array([int(budget) for budget in measured[name]])
     means = [spread["mean"] for spread in measured[name].values()]
