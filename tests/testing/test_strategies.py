@@ -70,6 +70,7 @@ def test_each_class_is_present(data):
     assert set(np.unique(y)) == {-3, 4, 11} and len(X) == len(y)
 
 
+@pytest.mark.slow  # hypothesis gives up shrinking after a time: not for traced runs
 def test_examples_shrink_to_small_whole_numbers_without_corners():
     X, y = find(
         regression_data(n_samples=(1, 30), n_features=(1, 5)),
