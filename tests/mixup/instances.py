@@ -4,6 +4,8 @@ from sklearn.linear_model import Ridge
 
 from minimalml.mixup import CMixup, CMixupMLPRegressor, CMixupRegressor
 
+NEEDS_TORCH = {"CMixupMLPRegressor"}
+
 INSTANCES = {
     "CMixup": [CMixup(), CMixup(ratio=0.5, metric="input", kernel="tophat")],
     "CMixupMLPRegressor": [
