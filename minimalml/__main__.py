@@ -111,7 +111,10 @@ def plain_table():
 
 def markdown_table():
     """Return the methods as the Markdown table of the README."""
-    rows = ["| Method | Estimators | What the paper promises | Paper |", "|---|---|---|---|"]
+    rows = [
+        "| Method | Estimators | What the paper promises | Paper |",
+        "|---|---|---|---|",
+    ]
     for method in methods_by_family():
         names = "<br>".join(f"`{method.family}.{name}`" for name in method.classes)
         link = f"[{method.paper}](https://arxiv.org/abs/{method.arxiv})"
