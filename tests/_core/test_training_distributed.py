@@ -8,32 +8,27 @@ import torch.multiprocessing
 from tests._core.test_training_loop import make_module, make_rows, run
 
 
-class RecordingFabric:
-    """Stands for lightning.fabric.Fabric: the methods that the loop calls."""
-
-    global_rank, world_size, is_global_zero = 0, 1, True
-
-    def __init__(self):
-        self.calls = []
-
-    def setup(self, module, *optimizers):
-        self.calls.append("setup")
-        return module, *optimizers
-
-    def backward(self, loss):
-        self.calls.append("backward")
-        loss.backward()
-
-    def all_reduce(self, tensor, reduce_op):
-        self.calls.append(reduce_op)
-        return tensor
+def test_lightning_fabric_trains_as_plain_torch():
+    fabric = pytest.importorskip("lightning_fabric").Fabric(
+        accelerator="cpu", devices=1
+    )
+    ours, _ = run(make_rows(33), strategy=fabric, max_epochs=4)
+    assert torch.equal(ours, run(make_rows(33), max_epochs=4)[0])
 
 
-def test_a_fabric_does_what_it_is_asked():
-    fabric = RecordingFabric()
-    ours, _ = run(make_rows(), strategy=fabric, max_epochs=1)
-    assert torch.equal(ours, run(make_rows(), max_epochs=1)[0])
-    assert fabric.calls == ["setup", "backward", "backward", "backward", "mean"]
+def train_under_fabric(fabric, path):
+    torch.set_num_threads(1)
+    weights, state = run(make_rows(33), strategy=fabric, max_epochs=4)
+    path = path / f"{fabric.global_rank}.npz"
+    np.savez(path, weights=weights.numpy(), loss=state.loss_curve)
+
+
+@pytest.mark.slow
+def test_two_processes_of_lightning_fabric_train_as_one(tmp_path):
+    Fabric = pytest.importorskip("lightning_fabric").Fabric
+    fabric = Fabric(accelerator="cpu", strategy="ddp_spawn", devices=2)
+    fabric.launch(train_under_fabric, tmp_path)
+    check_trained_as_one(tmp_path)
 
 
 def train_in_process(rank, world_size, port, path):
@@ -56,7 +51,11 @@ def test_two_processes_train_as_one(tmp_path):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     torch.multiprocessing.spawn(train_in_process, (2, port, tmp_path), nprocs=2)
-    first, second = (np.load(tmp_path / f"{rank}.npz") for rank in range(2))
+    check_trained_as_one(tmp_path)
+
+
+def check_trained_as_one(path):
+    first, second = (np.load(path / f"{rank}.npz") for rank in range(2))
     alone, state = run(make_rows(33), max_epochs=4)
     np.testing.assert_array_equal(first["weights"], second["weights"])
     np.testing.assert_allclose(first["weights"], alone.numpy(), atol=1e-10)
