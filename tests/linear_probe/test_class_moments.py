@@ -13,8 +13,13 @@ from scipy import sparse
 from minimalml.linear_probe import ClassMoments, class_moments
 
 torch = pytest.importorskip("torch")
+_class_moments_torch = pytest.importorskip(
+    "minimalml.linear_probe._class_moments_torch"
+)
 
 FLOAT64_TOLERANCE = 1e-10
+# ten roundings of numbers near 3e8; sums of squares about one origin lose every digit
+FAR_TOLERANCE = 1e-7
 
 
 def brute_force_moments(X, y, n_classes, weights=None, per_class=False):
@@ -134,6 +139,16 @@ def test_a_large_offset_costs_no_digits_against_exact_arithmetic(rng, offset, ro
     assert offset == 0 or np.abs(naive / scatter - 1).max() > 1e-6
 
 
+@pytest.mark.parametrize("route", [np.asarray, np.asfortranarray, torch.from_numpy])
+def test_classes_far_apart_keep_the_digits_of_their_rows(rng, route):
+    y = np.sort(np.arange(200) % 4)  # the first rows of X lack most classes
+    X = rng.normal(size=(200, 3)) + 1e8 * y[:, None]
+    means, scatter = exact_moments(X, y, 4)
+    moments = class_moments(route(X), y, 4).to_numpy()
+    np.testing.assert_allclose(moments.means, means, rtol=4e-16, atol=1e-15)
+    np.testing.assert_allclose(moments.scatter, scatter, rtol=FAR_TOLERANCE)
+
+
 def test_merged_parts_with_a_large_offset_lose_no_digits(rng):
     X = rng.normal(size=(200, 3)) + 1e8
     y = np.arange(200) % 4
@@ -247,6 +262,27 @@ def test_a_sum_beyond_float64_is_refused():
     X = np.array([[1.7e308], [-1.7e308]])
     with pytest.raises(ValueError, match="overflows float64"):
         class_moments(X, [0, 0], 1)
+
+
+@pytest.mark.parametrize("per_class", [False, True])
+def test_tensors_never_wait_for_the_host(per_class):
+    # tensors without data: a step that needs a number on the host raises
+    X, y, weights = (
+        torch.empty(shape, dtype=dtype, device="meta")
+        for shape, dtype in (
+            ((3000, 600), torch.float32), ((3000,), torch.int64), ((3000,), torch.double)
+        )
+    )  # fmt: skip
+    one, two = (class_moments(X, y, 5, w, per_class) for w in (weights, None))
+    total = one + two
+    assert total.means.device.type == "meta" and total.means.shape == (5, 600)
+
+
+def test_chunks_of_any_size_give_the_same_moments(rng, monkeypatch):
+    X, y, weights = weighted_classes(rng, 1000, 5, 4)
+    expected = brute_force_moments(X, y, 4, weights)
+    monkeypatch.setitem(_class_moments_torch.CHUNK_NUMBERS, "cpu", 7 * 5)
+    assert_moments(class_moments(torch.from_numpy(X), y, 4, weights), expected)
 
 
 def test_tensor_shapes_and_codes_are_checked():
