@@ -1,5 +1,6 @@
 """The one-pass kernel, its torch twin, the sparse route, and moments that add up."""
 
+import tracemalloc
 from fractions import Fraction
 from itertools import pairwise
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from minimalml.linear_probe._class_moments import work_grid
 from scipy import sparse
 
-from minimalml.linear_probe import ClassMoments, class_moments
+from minimalml.linear_probe import ClassMoments, NaiveBayesProbe, class_moments
 
 torch = pytest.importorskip("torch")
 _class_moments_torch = pytest.importorskip(
@@ -81,6 +82,18 @@ def test_the_grid_of_work_depends_on_sizes_alone_and_bounds_memory():
         partial_bytes = 8 * (n_blocks - 1) * shape[1] * (shape[2] + shape[3])
         assert n_blocks >= 1 and 64 <= tile <= 256 and partial_bytes <= 8 << 20
     assert work_grid(50_000, 256, 100, 1)[0] > 1
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_fit_takes_little_memory_beside_its_rows(rng, order):
+    n_features, n_classes = 256, 100
+    X = np.asarray(rng.standard_normal((50_000, n_features), np.float32), order=order)
+    y = np.arange(50_000) % n_classes
+    tracemalloc.start()
+    NaiveBayesProbe(n_jobs=1).fit(X, y)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 * n_classes * n_features * 8 + (16 << 20) < X.nbytes
 
 
 @pytest.mark.parametrize(
