@@ -279,6 +279,13 @@ def test_bad_tensors_are_refused():
         probe.predict(tensor[:, :3])
 
 
+def test_a_tensor_whose_sum_overflows_is_not_refused():
+    torch = pytest.importorskip("torch")
+    data = torch.from_numpy(X).float()
+    probe = NaiveBayesProbe().fit(data, Y)
+    assert probe.predict(torch.full((40, 4), 1e37)).shape == (40,)
+
+
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_the_linear_layer_has_the_same_logits(n_classes):
     torch = pytest.importorskip("torch")
