@@ -49,10 +49,11 @@ class FitFromMoments:
             )
         if not moments.counts.sum() > 0:
             raise ValueError("sample_weight is zero for every sample.")
+        # before anything is set: a batch that is refused may come again
+        self.class_prior_ = effective_priors(self.priors, moments.counts)
         self._moments = moments
         self.classes_ = moments.classes
         self.class_count_ = moments.counts
-        self.class_prior_ = effective_priors(self.priors, moments.counts)
         self.theta_ = moments.means
         self.n_samples_seen_ = moments.n_samples
         self._undetermined = self._set_variances()

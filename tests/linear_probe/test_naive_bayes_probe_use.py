@@ -125,6 +125,16 @@ def test_priors_need_a_class_with_samples():
     refuse("priors are 0 for every class that has", X, Y, weights, priors=[0, 0, 1.0])
 
 
+def test_a_batch_that_was_refused_is_not_counted():
+    probe = NaiveBayesProbe(priors=[0.5, 0.5])
+    with pytest.raises(ValueError, match="one number for each of the 3 classes"):
+        probe.partial_fit(X, Y, classes=[0, 1, 2])
+    probe.set_params(priors=None).partial_fit(X, Y, classes=[0, 1, 2])
+    with pytest.raises(ValueError, match="Input X contains NaN"):
+        probe.partial_fit(np.full((1, 4), np.nan), Y[:1])
+    assert probe.n_samples_seen_ == len(X)
+
+
 def test_a_variance_of_zero_is_named():
     constant = X.copy()
     constant[:, 2] = Y
