@@ -131,7 +131,7 @@ class NaiveBayesProbe(FitFromMoments, ClassifierMixin, BaseEstimator):
     -----
     With class means :math:`\theta_k`, shared variances :math:`v_j` and priors
     :math:`\pi_k`, the logits are :math:`\sum_j x_j \theta_{kj} / v_j + \log \pi_k -
-    \frac12 \sum_j \theta_{kj}^2 / v_j`. Probabilities are over-confident where
+    \frac{1}{2} \sum_j \theta_{kj}^2 / v_j`. Probabilities are over-confident where
     features are correlated, as always with naive Bayes:
     `sklearn.calibration.CalibratedClassifierCV` mends that.
 
