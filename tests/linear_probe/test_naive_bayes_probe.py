@@ -84,7 +84,9 @@ def test_full_shrinkage_is_the_nearest_weighted_mean_with_one_pooled_variance(se
     expected = log_softmax(np.log(prior) - distances / (2 * variance), axis=1)
     for probe in (shrunk, spherical):
         np.testing.assert_allclose(probe.var_, variance, rtol=1e-10)
-        np.testing.assert_allclose(probe.predict_log_proba(X), expected, rtol=1e-8)
+        np.testing.assert_allclose(
+            probe.predict_log_proba(X), expected, rtol=1e-8, atol=1e-9
+        )
 
 
 def test_one_sample_a_class_is_the_nearest_mean_in_an_isotropic_metric():
