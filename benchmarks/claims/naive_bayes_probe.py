@@ -109,38 +109,49 @@ def log_log_slope(sizes):
     "(breast cancer)"
 )
 def two_regimes():
-    X, y = load_breast_cancer(return_X_y=True)
-    # Rows to score on are drawn anew for each repeat: 143 of them are too few to stand
-    # for all, and one draw alone moves the crossover more than the training subsets do.
-    curves = [
+    options = {"train_sizes": [6, 10, 20, 40, 100, 300], "stratify": True}
+    arguments = (
+        scaled(NaiveBayesProbe()),
+        logistic_regression(),
+        *load_breast_cancer(return_X_y=True),
+    )
+    one_split = generative_discriminative_curve(
+        *arguments, **options, n_repeats=30, random_state=0
+    )
+    # 143 rows stand badly for all: averaged over splits, no row is special.
+    splits = [
         generative_discriminative_curve(
-            scaled(NaiveBayesProbe()),
-            logistic_regression(),
-            X,
-            y,
-            train_sizes=[6, 10, 20, 40, 100, 300],
-            n_repeats=1,
-            stratify=True,
-            random_state=seed,
+            *arguments, **options, n_repeats=1, random_state=seed
         )
         for seed in range(30)
     ]
-    curve = summarise(
-        curves[0].train_sizes,
-        np.hstack([c.generative_scores for c in curves]),
-        np.hstack([c.discriminative_scores for c in curves]),
+    all_splits = summarise(
+        one_split.train_sizes,
+        np.hstack([c.generative_scores for c in splits]),
+        np.hstack([c.discriminative_scores for c in splits]),
         epsilon0=0.01,
         rng=np.random.RandomState(0),
     )
-    low, high = curve.crossover_interval
     return Outcome(
-        verdict([15 <= curve.crossover <= 80]),
+        verdict([15 <= c.crossover <= 80 for c in (all_splits, one_split)]),
         summary=(
-            f"Crossover at {curve.crossover:.0f} labels (95 % interval {low:.0f} to "
-            f"{high:.0f}); errors of naive Bayes and logistic regression "
-            f"{errors_text(curve)}. 30 repeats, each with its own held-out quarter."
+            "Crossover expected from 15 to 80 labels. With another held-out quarter in "
+            f"each of 30 repeats: {crossover_text(all_splits)}. With one held-out "
+            f"quarter for all 30 repeats, the protocol that was run first: "
+            f"{crossover_text(one_split)}; the difference is the choice of that quarter."
         ),
-        measured=curve_figures(curve),
+        measured={
+            "a split for each repeat": curve_figures(all_splits),
+            "one split": curve_figures(one_split),
+        },
+    )
+
+
+def crossover_text(curve):
+    low, high = curve.crossover_interval
+    return (
+        f"{curve.crossover:.0f} (95 % interval {low:.0f} to {high:.0f}), errors of naive "
+        f"Bayes and logistic regression {errors_text(curve)}"
     )
 
 

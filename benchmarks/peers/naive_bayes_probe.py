@@ -1,7 +1,7 @@
-"""NaiveBayesProbe beside scikit-learn's GaussianNB, and beside copying the data."""
+"""NaiveBayesProbe beside scikit-learn's GaussianNB, its torch kernel, and copying the data."""
 
-import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from sklearn.model_selection import cross_val_score
@@ -35,8 +35,11 @@ def rows_and_tensors(n):
 
 
 def fitted(n):
+    import torch
+
     X, y = rows(n)
-    return X, NaiveBayesProbe().fit(X, y), GaussianNB().fit(X[:20_000], y[:20_000])
+    probe, peer = NaiveBayesProbe().fit(X, y), GaussianNB().fit(X[:20_000], y[:20_000])
+    return X, probe, peer, torch.from_numpy(X)
 
 
 def fortran_rows(n):
@@ -44,42 +47,55 @@ def fortran_rows(n):
     return np.asfortranarray(X), y
 
 
-def seconds(call):
+def print_share_of_bandwidth(n=200_000):
+    """Print which share of the bandwidth of a plain copy each kernel reaches."""
+    X, y, tensor, codes = rows_and_tensors(n)
+    target = np.empty_like(X)
+    for n_threads in (1, 2):
+        reads = {
+            "class_moments": lambda t: class_moments(X, y, N_CLASSES, n_threads=t),
+            "on tensors": lambda t: tensor_moments(tensor, codes, t),
+        }
+        # each byte is read once and written once
+        copied = 2 * X.nbytes / seconds(lambda t: copy(target, X, t), n_threads)
+        print(
+            f"{n:,} rows, threads {n_threads}: a copy moves {copied / 1e9:.1f} GB/s",
+            end="",
+        )
+        for name, call in reads.items():
+            read = X.nbytes / seconds(call, n_threads)
+            print(f"; {name} reads {read / 1e9:.1f} GB/s, {read / copied:.0%}", end="")
+        print(flush=True)
+
+
+def seconds(call, n_threads):
     times = []
-    for _ in range(5):
+    for _ in range(7):
         start = time.perf_counter()
-        call()
+        call(n_threads)
         times.append(time.perf_counter() - start)
     return min(times)
 
 
-def rows_with_bandwidth(n):
-    """Make the rows; say what the memory does and which share of it is reached."""
-    X, y = rows(n)
-    target = np.empty_like(X)
-    copied = 2 * X.nbytes / seconds(lambda: np.copyto(target, X))
-    read = X.nbytes / seconds(lambda: class_moments(X, y, N_CLASSES))
-    print(
-        f"    copy {copied / 1e9:.1f} GB/s (read and write, one thread), "
-        f"class_moments reads {read / 1e9:.1f} GB/s: {read / copied:.0%} of it",
-        file=sys.stderr,
-    )
-    return X, y, target
+def copy(target, X, n_threads):
+    parts = [np.array_split(array, n_threads) for array in (target, X)]
+    with ThreadPoolExecutor(n_threads) as pool:
+        list(pool.map(np.copyto, *parts))
 
 
-def torch_kernel(data):
-    class_moments(data[2], data[3], N_CLASSES)
+def tensor_moments(tensor, codes, n_threads):
+    import torch
+
+    torch.set_num_threads(n_threads)
+    class_moments(tensor, codes, N_CLASSES)
 
 
 COMPARISONS = [
     Comparison(
         title=f"fit, float32, d={N_FEATURES}, K={N_CLASSES}, growing in rows",
-        setup=rows_and_tensors,
-        ours=lambda data: NaiveBayesProbe().fit(*data[:2]),
-        peers={
-            "sklearn GaussianNB": lambda data: GaussianNB().fit(*data[:2]),
-            "class_moments, torch tensors": torch_kernel,
-        },
+        setup=rows,
+        ours=lambda data: NaiveBayesProbe().fit(*data),
+        peers={"sklearn GaussianNB": lambda data: GaussianNB().fit(*data)},
         sizes=(12_500, 50_000, 200_000),
         repeats=5,
         target="2x GaussianNB at 50,000 rows; extra memory < 2 K d 8 threads + 16 MB",
@@ -88,17 +104,24 @@ COMPARISONS = [
         title="predict, the same rows",
         setup=fitted,
         ours=lambda data: data[1].predict(data[0]),
-        peers={"sklearn GaussianNB": lambda data: data[2].predict(data[0])},
+        peers={
+            "the same on torch tensors": lambda data: data[1].predict(data[3]),
+            "sklearn GaussianNB": lambda data: data[2].predict(data[0]),
+        },
         sizes=(12_500, 50_000),
         target="10x GaussianNB at 50,000 rows",
     ),
     Comparison(
-        title="class_moments beside a copy of X (share of the copy's bandwidth: ratio/2)",
-        setup=rows_with_bandwidth,
+        title="class_moments, the torch kernel on the same rows",
+        setup=rows_and_tensors,
         ours=lambda data: class_moments(*data[:2], N_CLASSES),
-        peers={"np.copyto": lambda data: np.copyto(data[2], data[0])},
-        sizes=(50_000, 200_000),
+        peers={
+            "on torch tensors": lambda data: class_moments(*data[2:], N_CLASSES),
+        },
+        sizes=(12_500, 50_000, 200_000),
         repeats=7,
+        target="the speed of memory",
+        afterwards=print_share_of_bandwidth,
     ),
     Comparison(
         title="fit, Fortran-ordered rows",

@@ -75,7 +75,8 @@ def check_tensor(estimator, X, *, reset):
 
 def refuse_not_finite(X):
     """Raise for a tensor with NaN or infinity, in scikit-learn's words."""
-    if not bool(X.isfinite().all()):
+    # a sum reads X once and copies nothing; where it overflows, each number is looked at
+    if not bool(X.sum().isfinite()) and not bool(X.isfinite().all()):
         raise ValueError("Input X contains NaN or infinity.")
 
 
@@ -93,10 +94,22 @@ def unique_labels(y):
         classes, codes = y.unique(return_inverse=True)
         classes = classes.cpu().numpy()
     else:
-        classes, codes = np.unique(y, return_inverse=True)
+        classes, codes = sorted_values(y)
     # repeated, or one sample for each class would draw a warning
     check_classification_targets(np.tile(classes, 4))
     return classes, codes
+
+
+def sorted_values(y):
+    """Return ``np.unique(y, return_inverse=True)``; integers close together unsorted."""
+    if len(y) and y.dtype.kind == "i":
+        lowest = int(y.min())
+        if int(y.max()) - lowest < len(y):  # sorting them took as long as reading X
+            places = y.astype(np.intp) - lowest
+            is_present = np.bincount(places) > 0
+            values = (np.flatnonzero(is_present) + lowest).astype(y.dtype)
+            return values, (np.cumsum(is_present) - 1)[places]
+    return np.unique(y, return_inverse=True)
 
 
 def encode_labels(y, classes):

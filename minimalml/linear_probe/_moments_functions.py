@@ -6,7 +6,7 @@ from sklearn.utils import assert_all_finite, gen_batches
 
 from minimalml._core.arrays import is_torch_tensor
 from minimalml._core.threads import effective_n_threads
-from minimalml.linear_probe._class_moments import class_moments_dense
+from minimalml.linear_probe._class_moments import aligned_zeros, class_moments_dense
 from minimalml.linear_probe._moments import ClassMoments
 
 # One number read and added on one thread; benchmarks/speed/linear_probe.py.
@@ -76,16 +76,16 @@ def class_moments(
     weights = _checked_weights(sample_weight, X)
     n_features = X.shape[1]
     n_groups = n_classes if per_class else 1
-    means = np.zeros((n_classes, n_features))
-    scatter = np.zeros((n_groups, n_features))
+    means = aligned_zeros(n_classes, n_features)
+    scatter = aligned_zeros(n_groups, n_features)
     counts = np.zeros(n_classes)
+    origin = aligned_zeros(n_features)
     if sparse.issparse(X):
-        origin = np.zeros(n_features)
         assert_all_finite(X.data, input_name="X")
         _add_sparse(X, codes, weights, means, scatter, counts)
     else:
         X = X if X.dtype in (np.float32, np.float64) else X.astype(np.float64)
-        origin = X[0].astype(np.float64) if len(X) else np.zeros(n_features)
+        origin[:] = X[0] if len(X) else 0
         if n_threads is None:
             n_threads = effective_n_threads(X.size, SECONDS_PER_NUMBER)
         class_moments_dense(

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import sparse
-from scipy.special import logsumexp
+from scipy.special import log_softmax, logsumexp
 from scipy.stats import norm
 from sklearn.datasets import load_digits, load_iris
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -37,10 +37,16 @@ def test_per_class_is_gaussian_naive_bayes():
     peer = GaussianNB().fit(X, y)
     np.testing.assert_allclose(probe.theta_, peer.theta_, rtol=1e-12)
     np.testing.assert_allclose(probe.var_, peer.var_, rtol=1e-10)
-    np.testing.assert_allclose(
-        probe.predict_proba(X), peer.predict_proba(X), rtol=1e-6, atol=1e-10
-    )
     assert not hasattr(probe, "coef_")
+
+
+def test_per_class_probabilities_are_those_of_gaussian_naive_bayes():
+    X, y = load_iris(return_X_y=True)
+    np.testing.assert_allclose(
+        NaiveBayesProbe(variance="per_class").fit(X, y).predict_proba(X),
+        GaussianNB().fit(X, y).predict_proba(X),
+        rtol=1e-10,
+    )
 
 
 def test_one_feature_is_linear_discriminant_analysis():
@@ -62,11 +68,25 @@ def test_spherical_with_equal_priors_is_the_nearest_class_mean():
     assert np.ptp(probe.var_) == 0
 
 
-def test_full_shrinkage_is_spherical():
-    X, y = toy(1)
-    shrunk = NaiveBayesProbe(shrinkage=1.0).fit(X, y)
-    spherical = NaiveBayesProbe(variance="spherical").fit(X, y)
-    np.testing.assert_allclose(shrunk.coef_, spherical.coef_, rtol=1e-14)
+@given(SEEDS)
+def test_full_shrinkage_is_the_nearest_weighted_mean_with_one_pooled_variance(seed):
+    X, y = toy(seed)
+    weights = np.random.default_rng(seed).uniform(0.1, 2, size=40)
+    options = {"var_smoothing": 0}
+    shrunk = NaiveBayesProbe(shrinkage=1.0, **options).fit(X, y, weights)
+    spherical = NaiveBayesProbe(variance="spherical", **options).fit(X, y, weights)
+    means = np.array(
+        [np.average(X[y == k], axis=0, weights=weights[y == k]) for k in range(3)]
+    )
+    variance = np.average(((X - means[y]) ** 2).mean(axis=1), weights=weights)
+    prior = np.bincount(y, weights) / weights.sum()
+    distances = ((X[:, None] - means) ** 2).sum(axis=2)
+    expected = log_softmax(np.log(prior) - distances / (2 * variance), axis=1)
+    for probe in (shrunk, spherical):
+        np.testing.assert_allclose(probe.var_, variance, rtol=1e-10)
+        np.testing.assert_allclose(
+            probe.predict_log_proba(X), expected, rtol=1e-8, atol=1e-9
+        )
 
 
 def test_one_sample_a_class_is_the_nearest_mean_in_an_isotropic_metric():
@@ -168,6 +188,9 @@ def test_relabelling_and_reordering_features_permute_the_result(seed):
     moved = NaiveBayesProbe().fit(X[:, feature], label[y])
     np.testing.assert_allclose(
         moved.coef_[label], plain.coef_[:, feature], rtol=1e-9, atol=1e-12
+    )
+    np.testing.assert_allclose(
+        moved.predict_proba(X[:, feature])[:, label], plain.predict_proba(X), rtol=1e-8
     )
 
 

@@ -10,6 +10,9 @@ import time
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from joblib import parallel_config
 from scipy import sparse
 from sklearn import config_context
@@ -32,6 +35,7 @@ from minimalml.linear_probe import (
     cross_validate_naive_bayes,
     dask_class_moments,
 )
+from minimalml.linear_probe._input import sorted_values
 
 X, Y = load_iris(return_X_y=True)
 # one rounding of a float32 logit of size 100
@@ -71,6 +75,24 @@ def test_unknown_labels_are_listed():
         probe.partial_fit(X[:3], [7, 8, 0])
 
 
+@given(
+    arrays(
+        st.sampled_from([np.int8, np.int64, np.uint8, np.bool_, np.float64]),
+        st.integers(0, 20),
+        elements={"min_value": 0, "max_value": 1},
+    ),
+    st.integers(1, 100),
+    st.integers(-28, 27),
+)
+def test_labels_are_coded_as_numpy_does(y, step, start):
+    if y.dtype.kind == "i":
+        y = y * y.dtype.type(step) + y.dtype.type(start)
+    for found, expected in zip(
+        sorted_values(y), np.unique(y, return_inverse=True), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected, strict=True)
+
+
 def test_classes_are_needed_first_and_may_not_change():
     probe = NaiveBayesProbe()
     with pytest.raises(ValueError, match="classes must be passed on the first call"):
@@ -101,6 +123,16 @@ def test_bad_priors_are_refused(priors, message):
 def test_priors_need_a_class_with_samples():
     weights = (Y != 2).astype(float)
     refuse("priors are 0 for every class that has", X, Y, weights, priors=[0, 0, 1.0])
+
+
+def test_a_batch_that_was_refused_is_not_counted():
+    probe = NaiveBayesProbe(priors=[0.5, 0.5])
+    with pytest.raises(ValueError, match="one number for each of the 3 classes"):
+        probe.partial_fit(X, Y, classes=[0, 1, 2])
+    probe.set_params(priors=None).partial_fit(X, Y, classes=[0, 1, 2])
+    with pytest.raises(ValueError, match="Input X contains NaN"):
+        probe.partial_fit(np.full((1, 4), np.nan), Y[:1])
+    assert probe.n_samples_seen_ == len(X)
 
 
 def test_a_variance_of_zero_is_named():
@@ -257,6 +289,13 @@ def test_bad_tensors_are_refused():
         probe.predict(tensor[:, :3])
 
 
+def test_a_tensor_whose_sum_overflows_is_not_refused():
+    torch = pytest.importorskip("torch")
+    data = torch.from_numpy(X).float()
+    probe = NaiveBayesProbe().fit(data, Y)
+    assert probe.predict(torch.full((40, 4), 1e37)).shape == (40,)
+
+
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_the_linear_layer_has_the_same_logits(n_classes):
     torch = pytest.importorskip("torch")
@@ -264,9 +303,13 @@ def test_the_linear_layer_has_the_same_logits(n_classes):
     probe = NaiveBayesProbe(var_smoothing=1e-3).fit(X[rows], Y[rows])
     head = probe.to_torch()
     assert isinstance(head, torch.nn.Linear) and head.out_features == n_classes
-    proba = head(torch.from_numpy(X).float()).softmax(dim=1).detach()
+    logits = head(torch.from_numpy(X).float())
+    if n_classes == 3:
+        expected = probe.decision_function(X)
+        np.testing.assert_allclose(logits.detach(), expected, rtol=FLOAT32_TOLERANCE)
+    proba = logits.softmax(dim=1).detach()
     np.testing.assert_allclose(proba, probe.predict_proba(X), atol=FLOAT32_TOLERANCE)
-    head(torch.from_numpy(X).float()).sum().backward()
+    logits.sum().backward()
 
 
 def test_dask_arrays_are_pointed_to_their_function():
