@@ -16,9 +16,9 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from minimalml._core.arrays import is_torch_tensor
-from minimalml.multitask import _task_systems
-from minimalml.multitask._task_statistics import RowGram
+from minimalml._core.arrays import array_namespace
+from minimalml.multitask import _task_systems as systems
+from minimalml.multitask._task_statistics import RowGram, few_blas_threads
 
 # Up to this many unknowns one Cholesky beats conjugate gradients (0.6 ms at 400).
 DIRECT_UNKNOWNS = 400
@@ -157,13 +157,12 @@ def fit_shared_representation(
     _check_parameters(k, n_heads, n_features, solver, init, ridge, max_iter, tol)
     weights = _check_task_weights(task_weights, statistics)
     moments = statistics.moments(center, weights)
-    systems = _systems_for(statistics.means)
-    basis = _first_basis(
-        systems, statistics, moments, k, init, whiten, check_random_state(random_state)
-    )
-    basis, heads, losses = _alternate(
-        systems, moments, basis, solver, ridge, max_iter, tol, callback
-    )
+    rng = check_random_state(random_state)
+    with few_blas_threads(n_features**2 * k):
+        basis = _first_basis(statistics, moments, k, init, whiten, rng)
+        basis, heads, losses = _alternate(
+            moments, basis, solver, ridge, max_iter, tol, callback
+        )
     needed = k if min_task_samples is None else min_task_samples
     return _give_result(statistics, basis, heads, losses, center, needed)
 
@@ -171,17 +170,8 @@ def fit_shared_representation(
 def fit_heads(statistics, basis, *, center=False, ridge=1e-8):
     """Fit a head per task on a fixed basis; return heads (T, k, m) and intercepts."""
     gram, cross, _ = statistics.moments(center)
-    systems = _systems_for(statistics.means)
     heads, _ = systems.solve_heads(gram, cross, basis, ridge)
     return heads, compute_intercepts(statistics, basis, heads, center)
-
-
-def _systems_for(array):
-    if is_torch_tensor(array):
-        from minimalml.multitask import _task_systems_torch
-
-        return _task_systems_torch
-    return _task_systems
 
 
 def _check_parameters(k, n_heads, n_features, solver, init, ridge, max_iter, tol):
@@ -213,10 +203,10 @@ def _check_task_weights(task_weights, statistics):
             "task_weights must hold one number at least 0 for each of "
             f"{len(statistics.tasks)} tasks, got {values}."
         )
-    return _systems_for(statistics.means).to_array(values, statistics.means)
+    return systems.to_array(values, statistics.means)
 
 
-def _first_basis(systems, statistics, moments, k, init, whiten, rng):
+def _first_basis(statistics, moments, k, init, whiten, rng):
     """Return an orthonormal start, completed at random where it is short."""
     n_features = statistics.means.shape[1]
     random = systems.to_array(rng.standard_normal((n_features, k)), statistics.means)
@@ -244,15 +234,16 @@ def _first_basis(systems, statistics, moments, k, init, whiten, rng):
         if whiten:
             wide = systems.whiten(systems.pooled(gram), counts.sum(), wide)
         found = systems.leading_directions(wide, k)
-    return systems.orthonormalise(systems.concatenate(found, random)[:, :k])
+    both = array_namespace(random).hstack([found, random])
+    return systems.orthonormalise(both[:, :k])
 
 
-def _alternate(systems, moments, basis, solver, ridge, max_iter, tol, callback):
+def _alternate(moments, basis, solver, ridge, max_iter, tol, callback):
     """Alternate heads and basis until the loss stands still."""
     gram, cross, squares = moments
     heads, projected = systems.solve_heads(gram, cross, basis, ridge)
     losses = [float(systems.loss(projected, cross, squares, basis, heads))]
-    improve = _choose_step(systems, gram, basis, solver)
+    improve = _choose_step(gram, basis, solver)
     exact = max(float(squares.sum()) * 1e-15, 0.0)
     for _ in range(max_iter):
         basis = systems.orthonormalise(improve(gram, cross, heads, basis))
@@ -272,7 +263,7 @@ def _alternate(systems, moments, basis, solver, ridge, max_iter, tol, callback):
     return basis, heads, losses
 
 
-def _choose_step(systems, gram, basis, solver):
+def _choose_step(gram, basis, solver):
     """Return what improves the basis on fixed heads."""
     if solver == "altgdmin":
         largest = systems.largest_eigenvalue(gram)

@@ -7,16 +7,22 @@ would not fit, the rows themselves are kept behind the same interface.
 
 # SPDX-License-Identifier: BSD-3-Clause
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
+from threading import current_thread, main_thread
 
 import numpy as np
 from sklearn.utils import check_array, check_consistent_length
+from threadpoolctl import ThreadpoolController
 
-from minimalml._core.arrays import is_torch_tensor
+from minimalml._core.arrays import array_namespace, is_torch_tensor
 
 # Above this the moments of all tasks take more memory than most machines' rows do.
 MAX_MOMENT_BYTES = 1e9
+# Multiplications of a task's product from which BLAS gains by sharing it among threads:
+# some milliseconds. Two threads on busy cores made 200 products of 5e6 20 times slower.
+WORTH_BLAS_THREADS = 1e8
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,7 @@ class TaskStatistics:
         tasks = np.union1d(self.tasks, other.tasks)
         left, right = self._spread(tasks), other._spread(tasks)
         counts = left.counts + right.counts
-        share = right.counts / np.maximum(counts, 1)
+        share = right.counts / counts.clip(1)
         shift = right.means - left.means
         target_shift = right.target_means - left.target_means
         moments = self.label_moment, other.label_moment
@@ -98,13 +104,16 @@ class TaskStatistics:
 
     def _spread(self, tasks):
         """Place these tasks among ``tasks``, empty where they are new."""
-        at = np.searchsorted(tasks, self.tasks)
+        xp, at = array_namespace(self.counts), np.searchsorted(tasks, self.tasks)
         spread = {"tasks": tasks}
         for name in (
             "counts", "means", "target_means", "scatter", "cross", "target_scatter"
         ):  # fmt: skip
             values = getattr(self, name)
-            spread[name] = np.zeros((len(tasks), *values.shape[1:]), values.dtype)
+            spread[name] = xp.zeros(
+                (len(tasks), *values.shape[1:]),
+                dtype=values.dtype, device=values.device,
+            )  # fmt: skip
             spread[name][at] = values
         return replace(self, **spread)
 
@@ -209,7 +218,7 @@ class RowGram:
         pairs = zip(self._blocks(self.X), self._blocks(values), strict=True)
         return np.stack([rows.T @ value for rows, value in pairs])
 
-    def matmul(self, matrices):
+    def __matmul__(self, matrices):
         """Multiply each task's Gram matrix with its own matrix, (n_tasks, d, m)."""
         pairs = zip(self._blocks(self.X), matrices, strict=True)
         return np.stack([rows.T @ (rows @ matrix) for rows, matrix in pairs])
@@ -277,28 +286,22 @@ def task_statistics(X, y, tasks, *, with_label_moment=False):
     >>> bool(abs(whole.scatter - task_statistics(X, y, tasks).scatter).max() < 1e-9)
     True
     """
-    if is_torch_tensor(X):
-        from minimalml.multitask._task_statistics_torch import tensor_statistics
-
-        return TaskStatistics(**tensor_statistics(X, y, tasks, with_label_moment))
     X, y, tasks = check_rows(X, y, tasks)
+    xp, columns = array_namespace(X), y.reshape(len(y), -1)
     names, codes = np.unique(tasks, return_inverse=True)
-    order = np.argsort(codes, kind="stable")
+    order = xp.asarray(np.argsort(codes, kind="stable"), device=X.device)
     counts = np.bincount(codes, minlength=len(names))
     ends = np.cumsum(counts)
-    columns = y.reshape(len(y), -1)
-    # Sums of squares lose half of float32's digits: one task at a time in double.
-    parts = [
-        _block_moments(X[rows].astype(np.float64), columns[rows].astype(np.float64))
-        for rows in np.split(order, ends[:-1])
-    ]
+    blocks = [order[a:b] for a, b in zip(ends - counts, ends, strict=True)]
+    with few_blas_threads(X.shape[0] * X.shape[1] ** 2 / len(names)):
+        parts = [_block_moments(X[rows], columns[rows]) for rows in blocks]
     means, target_means, scatter, cross, target_scatter = map(
-        np.stack, zip(*parts, strict=True)
+        xp.stack, zip(*parts, strict=True)
     )
     return TaskStatistics(
-        names, counts.astype(np.float64), means, target_means, scatter, cross,
-        target_scatter, label_moment(X, columns) if with_label_moment else None,
-        y.ndim == 1,
+        names, xp.asarray(counts, dtype=means.dtype, device=X.device), means,
+        target_means, scatter, cross, target_scatter,
+        label_moment(X, columns) if with_label_moment else None, y.ndim == 1,
     )  # fmt: skip
 
 
@@ -312,15 +315,26 @@ def gather_tasks(X, y, tasks, with_label_moment=False):
 
 def label_moment(X, y):
     """Return ``sum of |y|**2 * outer(x, x)``."""
-    return (X * (y**2).sum(axis=1, keepdims=True)).T @ X
+    return (X * (y**2).sum(1)[:, None]).T @ X
 
 
 def check_rows(X, y, tasks):
     """Check rows, targets and task identifiers of equal length."""
-    X = check_array(X, dtype=[np.float64, np.float32], input_name="X")
-    y = check_array(y, dtype=X.dtype, ensure_2d=False, input_name="y")
-    tasks = check_tasks(tasks)
-    check_consistent_length(X, y, tasks)
+    if not is_torch_tensor(X):
+        X = check_array(X, dtype=[np.float64, np.float32], input_name="X")
+        y = check_array(y, dtype=X.dtype, ensure_2d=False, input_name="y")
+        tasks = check_tasks(tasks)
+        check_consistent_length(X, y, tasks)
+        return X, y, tasks
+    y = array_namespace(X).asarray(y, dtype=X.dtype, device=X.device)
+    tasks = check_tasks(tasks.cpu() if is_torch_tensor(tasks) else tasks)
+    if not len(X) == len(y) == len(tasks):
+        raise ValueError(
+            "X, y and tasks must have equal lengths, got "
+            f"{len(X)}, {len(y)} and {len(tasks)}."
+        )
+    if not (X.isfinite().all() and y.isfinite().all()):
+        raise ValueError("X and y must not hold NaN or infinity.")
     return X, y, tasks
 
 
@@ -334,11 +348,25 @@ def check_tasks(tasks, name="tasks"):
     return tasks
 
 
+@cache
+def _blas():
+    return ThreadpoolController().select(user_api="blas")
+
+
+def few_blas_threads(n_multiplications):
+    """Keep BLAS from sharing products that are too small among threads."""
+    # The limit is the process's: only its main thread may set and lift it.
+    if n_multiplications > WORTH_BLAS_THREADS or current_thread() is not main_thread():
+        return nullcontext()
+    return _blas().limit(limits=1)
+
+
 def _block_moments(X, y):
     """Moments of one task's rows; BLAS takes the product as symmetric."""
-    mean, target_mean = X.mean(axis=0), y.mean(axis=0)
+    if isinstance(X, np.ndarray):  # sums of squares lose half of float32's digits
+        X = X.astype(np.float64, copy=False)
+        y = y.astype(np.float64, copy=False)
+    mean, target_mean = X.mean(0), y.mean(0)
     centred, target = X - mean, y - target_mean
-    return (
-        mean, target_mean, centred.T @ centred, centred.T @ target,
-        (target**2).sum(axis=0),
-    )  # fmt: skip
+    scatter, cross = centred.T @ centred, centred.T @ target
+    return mean, target_mean, scatter, cross, (target**2).sum(0)

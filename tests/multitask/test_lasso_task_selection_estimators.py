@@ -182,6 +182,7 @@ def test_sharing_beats_separate_fits_on_few_rows():
 
 
 @given(st.integers(0, 10_000), st.integers(2, 4))
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_partial_fit_in_shards_equals_one_fit(seed, n_shards):
     X, y, tasks, _ = make_low_rank_tasks(12, 8, 3, random_state=seed, n_samples=40)
     order = np.random.default_rng(seed).permutation(len(X))

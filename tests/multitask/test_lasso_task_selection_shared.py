@@ -213,8 +213,6 @@ def brute_force_basis(gram, cross, heads):
 
 def test_systems_agree_with_brute_force_and_torch(systems_data):
     torch = pytest.importorskip("torch")
-    from minimalml.multitask import _task_systems_torch
-
     gram, cross, basis, rng = systems_data
     heads = rng.standard_normal((5, 3, 2))
     calls = {
@@ -228,14 +226,16 @@ def test_systems_agree_with_brute_force_and_torch(systems_data):
         "descend_basis": (gram, cross, heads, basis, 20.0),
         "largest_eigenvalue": (gram,),
         "orthonormalise": (basis,),
+        "leading_directions": (basis, 2),
         "whiten": (gram.sum(axis=0), 45.0, basis),
     }
     for name, arguments in calls.items():
-        ours = getattr(_task_systems, name)(*arguments)
-        tensors = [torch.tensor(a) if np.ndim(a) else a for a in arguments]
-        twin = getattr(_task_systems_torch, name)(*tensors)
+        system = getattr(_task_systems, name)
+        ours = system(*arguments)
+        twin = system(*(torch.tensor(a) if np.ndim(a) else a for a in arguments))
         if name == "solve_heads":
             ours, twin = ours[0], twin[0]
+        assert isinstance(twin, torch.Tensor), name
         np.testing.assert_allclose(ours, twin.numpy(), atol=1e-7, err_msg=name)
     expected = brute_force_basis(gram, cross, heads)
     for name in ("solve_basis_direct", "solve_basis_cg"):
@@ -282,6 +282,21 @@ def test_tensors_go_through_conjugate_gradients_too(monkeypatch):
     )
     arrays = fit_shared_representation(task_statistics(X, y, tasks), 3)
     assert tensors.losses[-1] == pytest.approx(arrays.losses[-1], rel=1e-6)
+
+
+def test_statistics_of_tensors_add_up_too():
+    torch = pytest.importorskip("torch")
+    X, y, tasks, _ = tasks_of()
+    whole = task_statistics(X, y, tasks)
+    first = np.random.default_rng(0).random(len(X)) < 0.3 * (tasks != 4)
+    parts = sum(
+        task_statistics(torch.tensor(X[rows]), torch.tensor(y[rows]), tasks[rows])
+        for rows in (first, ~first)
+    )
+    np.testing.assert_array_equal(parts.tasks, whole.tasks)
+    for name in FIELDS[:-1]:
+        expected = getattr(whole, name)
+        np.testing.assert_allclose(getattr(parts, name).numpy(), expected, atol=1e-9)
 
 
 def test_tensor_statistics_name_bad_input():
