@@ -131,8 +131,9 @@ class TaskStatistics:
         gram, cross, squares = self.scatter, self.cross, self.target_scatter
         if not center:
             weighted = self.counts[:, None] * self.means  # (n_tasks, n_features)
-            gram = gram + weighted[:, :, None] * self.means[:, None, :]
             cross = cross + weighted[:, :, None] * self.target_means[:, None, :]
+            gram = weighted[:, :, None] * self.means[:, None, :]
+            gram += self.scatter  # in place: these are the largest arrays of a fit
             squares = squares + self.counts[:, None] * self.target_means**2
         if weights is None:
             return gram, cross, squares
