@@ -28,6 +28,7 @@ from minimalml._core.validation import (
 from minimalml.multitask._shared_representation import (
     SOLVERS,
     STARTS,
+    check_rank,
     compute_intercepts,
     fit_shared_representation,
 )
@@ -323,11 +324,11 @@ class SharedRepresentationRegressor(
         return codes
 
     def _n_components(self):
-        if self._has_tasks:
-            return self.n_components
-        return min(self.n_components, 1)
+        """Dimension of the representation: a single task has but one head."""
+        return self.n_components if self._has_tasks else 1
 
     def _fit_statistics(self, init, X, y):
+        check_rank(self._n_components(), self.n_features_in_)
         self.tasks_ = self.statistics_.tasks
         context = self._init_callback_context(max_subtasks=self.max_iter)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)

@@ -18,7 +18,12 @@ from sklearn.utils import check_random_state
 
 from minimalml._core.arrays import array_namespace
 from minimalml.multitask import _task_systems as systems
-from minimalml.multitask._task_statistics import RowGram, few_blas_threads
+from minimalml.multitask._task_statistics import (
+    RowGram,
+    TaskRows,
+    TaskStatistics,
+    few_blas_threads,
+)
 
 # Up to this many unknowns one Cholesky beats conjugate gradients (0.6 ms at 400).
 DIRECT_UNKNOWNS = 400
@@ -129,6 +134,9 @@ def fit_shared_representation(
     ValueError
         If ``k`` exceeds the number of features, or a parameter is out of range.
 
+    TypeError
+        If ``statistics`` are something else.
+
     Notes
     -----
     The basis is only determined up to rotation. R's diagonal is positive in every QR
@@ -152,6 +160,11 @@ def fit_shared_representation(
     ...       ) < 0.05
     True
     """
+    if not isinstance(statistics, (TaskStatistics, TaskRows)):
+        raise TypeError(
+            "statistics must come from task_statistics, got "
+            f"{type(statistics).__name__}."
+        )
     n_tasks, n_features = statistics.means.shape
     n_heads = n_tasks * statistics.target_means.shape[1]
     _check_parameters(k, n_heads, n_features, solver, init, ridge, max_iter, tol)
@@ -174,11 +187,17 @@ def fit_heads(statistics, basis, *, center=False, ridge=1e-8):
     return heads, compute_intercepts(statistics, basis, heads, center)
 
 
-def _check_parameters(k, n_heads, n_features, solver, init, ridge, max_iter, tol):
+def check_rank(k, n_features, name="n_components"):
+    """Check the dimension of a representation, called ``name`` by the user."""
     if not 1 <= k <= n_features:
         raise ValueError(
-            f"k must be between 1 and the number of features, {n_features}, got {k}."
+            f"{name} must be between 1 and the number of features, {n_features}, "
+            f"got {k}."
         )
+
+
+def _check_parameters(k, n_heads, n_features, solver, init, ridge, max_iter, tol):
+    check_rank(k, n_features, "k")
     if solver not in SOLVERS:
         raise ValueError(f"solver must be one of {SOLVERS}, got {solver!r}.")
     if isinstance(init, str) and init not in STARTS:

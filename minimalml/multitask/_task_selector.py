@@ -183,13 +183,25 @@ class LassoTaskSelector(SelectorMixin, BaseEstimator):
         -------
         ndarray of shape (n_tasks,)
             Number of samples of each source, zero where it is not selected.
+
+        Raises
+        ------
+        ValueError
+            If ``n_total`` can't pay for the floors or what it takes to open the
+            selected sources.
         """
         check_is_fitted(self)
         support = self._get_support_mask()
         n_tasks = len(support)
         prices = self.sample_cost
         if self.task_cost is not None:
-            n_total = n_total - check_task_cost(self.task_cost, n_tasks)[support].sum()
+            opening = check_task_cost(self.task_cost, n_tasks)[support].sum()
+            if not n_total > opening:
+                raise ValueError(
+                    f"n_total must exceed {opening:g}, the task_cost of the selected "
+                    f"tasks, got {n_total}."
+                )
+            n_total = n_total - opening
             prices = np.ones(n_tasks) if prices is None else prices
         if max_samples is not None:
             max_samples = np.broadcast_to(max_samples, (n_tasks,))[support]
@@ -239,15 +251,10 @@ def relevance_by_strategy(
     n_tasks = W.shape[1]
     prices = check_weights(sample_cost, n_tasks, "sample_cost")
     check_task_cost(task_cost, n_tasks)
-    is_bounded = task_cost is not None or max_tasks is not None
+    check_sparse(strategy, max_tasks, task_cost)
     if strategy == "l2":
-        if is_bounded:
-            raise ValueError(
-                "max_tasks and task_cost need a sparse strategy, got strategy='l2', "
-                "which uses every task: set strategy='lasso'."
-            )
         return relevance_l2(W, w0)
-    if is_bounded:
+    if task_cost is not None or max_tasks is not None:
         return select_tasks(
             W,
             w0,
@@ -264,3 +271,14 @@ def relevance_by_strategy(
         path = relevance_path(W, w0, weights=weights)
         lambda_ = lambda_by_discrepancy(path, W, w0, head_error)
     return relevance_lasso(W, w0, lambda_, is_relative, weights, refit=refit)
+
+
+def check_sparse(strategy, max_tasks, task_cost):
+    """Check that a strategy which is to open few tasks can leave some out."""
+    # Equal shares can pay for opening all tasks; it is only few that they can't take.
+    is_bounded = max_tasks is not None or (task_cost is not None and strategy == "l2")
+    if is_bounded and strategy in ("l2", "uniform"):
+        raise ValueError(
+            f"max_tasks and task_cost need a sparse strategy, got {strategy=}, which "
+            "uses every task: set strategy='lasso'."
+        )

@@ -344,8 +344,8 @@ def check_tasks(tasks, name="tasks"):
     tasks = np.asarray(tasks)
     if tasks.ndim != 1:
         raise ValueError(f"{name} must be 1-dimensional, got shape {tasks.shape}.")
-    if tasks.dtype.kind == "f" and np.isnan(tasks).any():
-        raise ValueError(f"{name} contains NaN: give each row a task.")
+    if np.any((tasks != tasks) | np.equal(tasks, None)):  # NaN is not itself
+        raise ValueError(f"{name} contains NaN or None: give each row a task.")
     return tasks
 
 

@@ -137,6 +137,15 @@ def test_prices_are_kept_and_cheap_tasks_preferred(pool):
     assert 900 - 4 <= model.cost_ <= 900
 
 
+def test_uniform_buys_equal_numbers_whatever_they_cost(pool):
+    X, y, tasks, _ = pool
+    prices = np.linspace(1, 4, 12)
+    model = model_for(strategy="uniform", sample_cost=prices, budget=900.0, exponent=2)
+    allocation = model.fit(X, y, tasks=tasks).allocation_
+    assert np.ptp(allocation[0]) == 0
+    assert np.ptp(allocation[1]) <= 1
+
+
 def test_opening_prices_are_paid_in_each_round(pool):
     *_, truth = pool
     X = np.random.default_rng(0).standard_normal((200, 8))
@@ -280,8 +289,8 @@ def test_classifier_names_what_it_cannot_do(pool):
             {"reuse_data": False, "n_rounds": 4, "budget": 200},
             "budget leaves 21.* min_samples=4 of",
         ),
-        ({"n_components": 9}, "at most the number of features, 8, got 9"),
-        ({"strategy": "l2", "max_tasks": 2}, "need a sparse strategy"),
+        ({"n_components": 9}, "n_components must be .* of features, 8, got 9"),
+        ({"strategy": "uniform", "max_tasks": 2}, "got strategy='uniform', which"),
         ({"exploration_fraction": 1.5}, "The 'exploration_fraction' parameter"),
         ({"lambda_": "x"}, "The 'lambda_' parameter"),
     ],
@@ -316,6 +325,29 @@ def test_bad_samplers_are_named(pool):
         ValueError, match=r"sampler must give 12 rows of 8 features for"
     ):
         model_for().fit_sampler(lambda t, n, s: draw(t, n - 1, s), range(12), X, y)
+    for spoil, message in (
+        (lambda y: np.full_like(y, np.nan), "Input y contains NaN"),
+        (lambda y: np.column_stack([y, y]), "y should be a 1d array"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model_for().fit_sampler(
+                lambda t, n, s, spoil=spoil: (draw(t, n, s)[0], spoil(draw(t, n, s)[1])),
+                range(12), X, y,
+            )  # fmt: skip
+
+
+@pytest.mark.parametrize("bound", [{"max_tasks": 2}, {"task_cost": 1.0}])
+def test_a_strategy_that_uses_all_tasks_buys_nothing_for_few(pool, bound):
+    X, y, _, truth = pool
+    bought, draw = [], sampler_of(truth)
+
+    def sampler(task, n, seed):
+        bought.append(n)
+        return draw(task, n, seed)
+
+    with pytest.raises(ValueError, match="need a sparse strategy, got strategy='l2'"):
+        model_for(strategy="l2", **bound).fit_sampler(sampler, range(12), X, y)
+    assert not bought
 
 
 def test_rounds_call_back_stop_and_print(pool, capsys):

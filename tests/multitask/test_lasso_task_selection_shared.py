@@ -1,6 +1,7 @@
 """Additive statistics and the shared representation."""
 
 import pickle
+import socket
 from functools import partial
 
 import numpy as np
@@ -126,6 +127,37 @@ def test_statistics_of_shards_add_up_in_any_order(seed, cut):
         expected = getattr(whole, name)
         atol = 1e-9 * max(np.abs(expected).max(), 1.0)
         np.testing.assert_allclose(getattr(parts, name), expected, atol=atol)
+
+
+def add_up_in_process(rank, world_size, port, path):
+    import torch.distributed
+
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group(
+        "gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=world_size
+    )
+    X, y, tasks, _ = tasks_of()
+    mine = slice(rank, None, world_size)
+    parts = [None] * world_size
+    torch.distributed.all_gather_object(
+        parts, task_statistics(X[mine], y[mine], tasks[mine])
+    )
+    np.save(path / f"{rank}.npy", fit_shared_representation(sum(parts), 3).basis)
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes_add_up_and_fit_as_one(tmp_path):
+    multiprocessing = pytest.importorskip("torch.multiprocessing")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    multiprocessing.spawn(add_up_in_process, (2, port, tmp_path), nprocs=2)
+    first, second = (np.load(tmp_path / f"{rank}.npy") for rank in range(2))
+    X, y, tasks, _ = tasks_of()
+    alone = fit_shared_representation(task_statistics(X, y, tasks), 3).basis
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_allclose(first, alone, atol=1e-8)
 
 
 def test_sum_starts_from_zero():
@@ -381,8 +413,10 @@ def test_bad_rows_are_named():
         task_statistics(X, y, np.where(tasks == 0, np.nan, tasks))
     with pytest.raises(ValueError, match="must agree in features and outputs"):
         task_statistics(X, y, tasks) + task_statistics(X[:, 1:], y, tasks)
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="unsupported operand"):
         task_statistics(X, y, tasks) + 1
+    with pytest.raises(TypeError, match="from task_statistics, got ndarray"):
+        fit_shared_representation(X, 2)
 
 
 def test_statistics_pickle_and_take_names_for_tasks():
