@@ -73,7 +73,8 @@ class SharedRepresentationRegressor(
         Ridge of the heads, relative to the mean diagonal of their systems.
 
     max_iter : int, default=100
-        Largest number of alternations.
+        Largest number of alternations. 0 keeps the first representation, which with
+        "moments" is the method of moments.
 
     tol : float, default=1e-6
         Stop when an alternation lowers the loss by less than this share.
@@ -133,7 +134,7 @@ class SharedRepresentationRegressor(
         "init": [StrOptions(set(STARTS))],
         "center": ["boolean"],
         "ridge": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "random_state": ["random_state"],
     }

@@ -109,7 +109,8 @@ def fit_shared_representation(
         Ridge of the heads, relative to the mean diagonal of their systems.
 
     max_iter : int, default=100
-        Largest number of alternations.
+        Largest number of alternations. 0 keeps the first basis, which with "moments"
+        is the method of moments.
 
     tol : float, default=1e-6
         Stop when an alternation lowers the loss by less than this share.
@@ -202,9 +203,9 @@ def _check_parameters(k, n_heads, n_features, solver, init, ridge, max_iter, tol
         raise ValueError(f"solver must be one of {SOLVERS}, got {solver!r}.")
     if isinstance(init, str) and init not in STARTS:
         raise ValueError(f"init must be one of {STARTS} or an array, got {init!r}.")
-    for name, value in (("ridge", ridge), ("tol", tol), ("max_iter", max_iter - 1)):
+    for name, value in (("ridge", ridge), ("tol", tol), ("max_iter", max_iter)):
         if not value >= 0:
-            raise ValueError(f"{name} is out of range, got {value}.")
+            raise ValueError(f"{name} must be at least 0, got {value}.")
     if k > n_heads:
         warnings.warn(
             f"k={k} exceeds the number of task heads, {n_heads}: the representation is "
@@ -272,6 +273,8 @@ def _alternate(moments, basis, solver, ridge, max_iter, tol, callback):
         if is_stopped or losses[-2] - losses[-1] <= max(tol * losses[-2], exact):
             break
     else:
+        if max_iter == 0:
+            return basis, heads, losses
         change = (losses[-2] - losses[-1]) / losses[-2]
         warnings.warn(
             f"The shared representation did not converge in {max_iter} alternations: "

@@ -91,6 +91,20 @@ def test_loss_never_rises_for_any_sizes(seed, k, n_samples, is_direct):
     assert np.all(np.diff(losses) <= 1e-6 * (y @ y))
 
 
+def test_without_alternations_it_is_the_method_of_moments():
+    X, y, tasks, truth = tasks_of(n_samples=2000, n_tasks=20)
+    model = SharedRepresentationRegressor(3, init="moments", max_iter=0, center=False)
+    model.fit(X, y, tasks=tasks)
+    moment = sum(target**2 * np.outer(x, x) for x, target in zip(X, y, strict=True))
+    leading = np.linalg.eigh(moment)[1][:, -3:]
+    assert subspace_angles(model.components_.T, leading).max() < 1e-6
+    assert subspace_angles(model.components_.T, truth.basis).max() < 0.1
+    images = X[tasks == 4] @ model.components_.T
+    expected = np.linalg.lstsq(images, y[tasks == 4], rcond=None)[0]
+    np.testing.assert_allclose(model.task_coef_[4], expected, atol=1e-6)
+    assert model.n_iter_ == 0
+
+
 @given(st.integers(0, 10_000), st.booleans())
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_without_noise_the_span_is_recovered(seed, center):
@@ -377,9 +391,9 @@ def test_a_basis_can_be_given():
         ({"k": 2, "init": "x"}, "init must be one of"),
         ({"k": 2, "init": np.eye(3)}, r"init must have shape \(8, 2\)"),
         ({"k": 2, "init": "moments"}, "gathered with_label_moment=True"),
-        ({"k": 2, "ridge": -1.0}, "ridge is out of range, got -1"),
-        ({"k": 2, "tol": -1.0}, "tol is out of range"),
-        ({"k": 2, "max_iter": 0}, "max_iter is out of range"),
+        ({"k": 2, "ridge": -1.0}, "ridge must be at least 0, got -1"),
+        ({"k": 2, "tol": -1.0}, "tol must be at least 0"),
+        ({"k": 2, "max_iter": -1}, "max_iter must be at least 0, got -1"),
         ({"k": 2, "task_weights": [1.0]}, "task_weights must hold one number"),
         ({"k": 2, "task_weights": -np.ones(13)}, "task_weights must hold one number"),
     ],
