@@ -16,7 +16,7 @@ from minimalml.multitask._shared_representation import (
     check_rank,
     fit_shared_representation,
 )
-from minimalml.multitask._task_statistics import gather_tasks
+from minimalml.multitask._task_rows import gather_tasks
 
 NETWORK_PARAMETERS = (
     "center", "loss", "max_epochs", "batch_size", "learning_rate", "weight_decay",

@@ -24,12 +24,15 @@ from minimalml._core.validation import (
     validate_data,
 )
 from minimalml.multitask._active_learners import make_learner
-from minimalml.multitask._active_relevance import head_error, task_relevance
 from minimalml.multitask._active_sources import BudgetPlan, PoolSource, SamplerSource
 from minimalml.multitask._allocation import allocate_samples
 from minimalml.multitask._relevance import check_weights
+from minimalml.multitask._relevance_strategy import (
+    check_sparse,
+    head_error,
+    task_relevance,
+)
 from minimalml.multitask._task_choice import check_task_cost
-from minimalml.multitask._task_selector import check_sparse
 from minimalml.multitask._task_statistics import check_tasks
 
 FLOATS = [np.float64, np.float32]

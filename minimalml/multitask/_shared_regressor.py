@@ -32,11 +32,8 @@ from minimalml.multitask._shared_representation import (
     compute_intercepts,
     fit_shared_representation,
 )
-from minimalml.multitask._task_statistics import (
-    TaskRows,
-    check_tasks,
-    gather_tasks,
-)
+from minimalml.multitask._task_rows import TaskRows, gather_tasks
+from minimalml.multitask._task_statistics import check_tasks
 
 FLOATS = [np.float64, np.float32]
 

@@ -18,12 +18,8 @@ from sklearn.utils import check_random_state
 
 from minimalml._core.arrays import array_namespace
 from minimalml.multitask import _task_systems as systems
-from minimalml.multitask._task_statistics import (
-    RowGram,
-    TaskRows,
-    TaskStatistics,
-    few_blas_threads,
-)
+from minimalml.multitask._task_rows import RowGram, TaskRows
+from minimalml.multitask._task_statistics import TaskStatistics, few_blas_threads
 
 # Up to this many unknowns one Cholesky beats conjugate gradients (0.6 ms at 400).
 DIRECT_UNKNOWNS = 400

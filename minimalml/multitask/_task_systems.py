@@ -10,7 +10,7 @@ that name, so one text serves both; nothing here waits for the device.
 import numpy as np
 
 from minimalml._core.arrays import array_namespace
-from minimalml.multitask._task_statistics import RowGram
+from minimalml.multitask._task_rows import RowGram
 
 # A proximal term, relative to the mean diagonal: the step never increases the loss, and
 # directions that no task sees stay where they were.

@@ -20,7 +20,7 @@ from minimalml.multitask import (
     make_low_rank_tasks,
     relevance_lasso,
 )
-from minimalml.multitask._active_relevance import head_error
+from minimalml.multitask._relevance_strategy import head_error
 from tests.multitask.test_lasso_task_selection_estimators import RecordingCallback
 
 

@@ -14,13 +14,13 @@ from sklearn.exceptions import ConvergenceWarning
 from minimalml.multitask import (
     SharedRepresentationRegressor,
     _shared_representation,
-    _task_statistics,
+    _task_rows,
     _task_systems,
     fit_shared_representation,
     make_low_rank_tasks,
     task_statistics,
 )
-from minimalml.multitask._task_statistics import TaskRows
+from minimalml.multitask._task_rows import TaskRows
 
 FLOAT64_TOLERANCE = 1e-10
 FIELDS = (
@@ -208,7 +208,7 @@ def test_rows_and_moments_give_the_same_fit(center, solver, recwarn):
 
 
 def test_rows_are_kept_where_moments_would_not_fit(monkeypatch):
-    monkeypatch.setattr(_task_statistics, "MAX_MOMENT_BYTES", 1000)
+    monkeypatch.setattr(_task_rows, "MAX_MOMENT_BYTES", 1000)
     X, y, tasks, _ = tasks_of(noise=0.2)
     model = SharedRepresentationRegressor(3)
     kept = model.fit(X, y, tasks=tasks).predict(X, tasks=tasks)
