@@ -158,6 +158,7 @@ def test_opening_prices_are_paid_in_each_round(pool):
     assert np.count_nonzero(model.allocation_[1]) <= 3
 
 
+@pytest.mark.filterwarnings("ignore:No affordable choice")
 def test_opening_prices_beyond_what_is_left_buy_nothing(pool):
     X, y, tasks, _ = pool
     prices = np.where(np.arange(12) == 0, 1.0, 100.0)
@@ -194,6 +195,7 @@ def test_a_budget_beyond_the_pool_buys_all_with_a_warning(pool):
     assert model.n_samples_spent_ == 1800
 
 
+@pytest.mark.filterwarnings("ignore:nu is all zero")
 def test_few_rows_a_task_are_too_few_for_heads(pool):
     X, y, tasks, _ = pool
     with pytest.warns(UserWarning, match="No source has the 3 rows"):

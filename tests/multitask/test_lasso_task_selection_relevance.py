@@ -178,6 +178,20 @@ def test_linear_program_agrees_with_brute_force_over_supports(is_path, problem):
     assert norm == pytest.approx(smallest_l1_by_brute_force(*problem), rel=1e-8)
 
 
+@pytest.mark.parametrize("size", [3, 4])
+def test_a_path_that_ends_elsewhere_is_not_taken_for_the_linear_program(
+    monkeypatch, size
+):
+    """Any basis is feasible; only the dual tells that one is not the best."""
+    rng = np.random.default_rng(0)
+    W, w0 = rng.standard_normal((4, 9)), rng.standard_normal(4)
+    wrong = np.zeros(9)
+    wrong[:size] = np.linalg.lstsq(W[:, :size], w0, rcond=None)[0]
+    monkeypatch.setattr(_relevance, "lars_path", lambda *a, **k: (None, None, wrong))
+    norm = np.abs(relevance_l1(W, w0)).sum()
+    assert norm == pytest.approx(smallest_l1_by_brute_force(W, w0), rel=1e-8)
+
+
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("has_weights", [False, True])
 def test_linear_program_agrees_with_cvxpy(seed, has_weights):
