@@ -19,7 +19,9 @@ from minimalml.multitask import (
     allocate_samples,
     make_low_rank_tasks,
     relevance_lasso,
+    task_statistics,
 )
+from minimalml.multitask._active_learners import spread_heads
 from minimalml.multitask._relevance_strategy import head_error
 from tests.multitask.test_lasso_task_selection_estimators import RecordingCallback
 
@@ -238,6 +240,16 @@ def test_classifier_learns_the_target(pool, n_classes, lambda_):
     assert model.relevance_.shape == (12,)
     assert model.coef_.shape == (1 if n_classes == 2 else 3, 8)
     assert np.all(model.relevance_ >= 0) or n_classes == 2
+
+
+def test_heads_of_one_label_few_rows_or_none_are_barred(rng):
+    tasks = np.repeat([0, 1, 3], [5, 5, 1])
+    y = np.where(tasks == 0, -1.0, rng.standard_normal(11))
+    statistics = task_statistics(rng.standard_normal((11, 4)), y, tasks)
+    is_reliable = np.array([True, True, False])
+    heads, is_usable = spread_heads(statistics, np.ones((2, 3, 1)), is_reliable, 4)
+    np.testing.assert_array_equal(heads[0, :, 0], [1, 1, 0, 1])
+    np.testing.assert_array_equal(is_usable[:, 0], [False, True, False, False])
 
 
 def test_a_source_with_one_label_is_not_relevant(pool):

@@ -23,7 +23,7 @@ from minimalml.multitask import (
     make_low_rank_tasks,
     task_statistics,
 )
-from minimalml.multitask._task_rows import TaskRows
+from minimalml.multitask._task_rows import RowGram, TaskRows
 from minimalml.multitask._task_statistics import few_blas_threads
 
 FLOAT64_TOLERANCE = 1e-10
@@ -303,10 +303,32 @@ def test_systems_agree_with_brute_force_and_torch(systems_data):
             ours, twin = ours[0], twin[0]
         assert isinstance(twin, torch.Tensor), name
         np.testing.assert_allclose(ours, twin.numpy(), atol=1e-7, err_msg=name)
+    triangle = _task_systems.orthonormalise(basis).T @ basis
+    assert np.all(np.diag(triangle) > 0)
+
+
+def test_both_ways_to_the_basis_agree_with_brute_force(systems_data):
+    gram, cross, basis, rng = systems_data
+    heads = rng.standard_normal((5, 3, 2))
     expected = brute_force_basis(gram, cross, heads)
-    for name in ("solve_basis_direct", "solve_basis_cg"):
-        found = getattr(_task_systems, name)(*calls[name])
-        np.testing.assert_allclose(found, expected, atol=1e-5)
+    direct = _task_systems.solve_basis_direct(gram, cross, heads, basis)
+    np.testing.assert_allclose(direct, expected, atol=1e-6)
+    # Conjugate gradients end after as many steps as there are unknowns.
+    found = _task_systems.solve_basis_cg(gram, cross, heads, basis, basis.size)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_rows_stand_for_their_gram_matrices(rng):
+    X, starts = rng.standard_normal((20, 4)), np.array([0, 3, 11, 20])
+    rows, basis = RowGram(X, starts), rng.standard_normal((4, 2))
+    blocks = np.split(X, starts[1:-1])
+    gram = np.stack([block.T @ block for block in blocks])
+    np.testing.assert_allclose(rows @ np.stack([basis] * 3), gram @ basis)
+    for name, *arguments in (
+        ("project", basis), ("traces",), ("pooled",), ("largest_eigenvalue",)
+    ):  # fmt: skip
+        system = getattr(_task_systems, name)
+        np.testing.assert_allclose(system(rows, *arguments), system(gram, *arguments))
 
 
 def test_heads_agree_with_brute_force(systems_data):
