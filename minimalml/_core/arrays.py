@@ -6,6 +6,8 @@ imported: if nobody imported torch, nothing can be a tensor.
 
 import sys
 
+import numpy as np
+
 from minimalml._core.optional import import_optional
 
 
@@ -24,6 +26,11 @@ def is_torch_tensor(array):
     """Whether ``array`` is a torch tensor; never imports torch."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(array, torch.Tensor)
+
+
+def array_namespace(array):
+    """Return torch for a tensor, else NumPy, to call what both name alike."""
+    return sys.modules["torch"] if is_torch_tensor(array) else np
 
 
 def is_torch_module(model):

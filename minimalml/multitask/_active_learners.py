@@ -12,8 +12,11 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from minimalml._core.arrays import import_torch
-from minimalml.multitask._shared_representation import fit_shared_representation
-from minimalml.multitask._task_statistics import gather_tasks
+from minimalml.multitask._shared_representation import (
+    check_rank,
+    fit_shared_representation,
+)
+from minimalml.multitask._task_rows import gather_tasks
 
 NETWORK_PARAMETERS = (
     "center", "loss", "max_epochs", "batch_size", "learning_rate", "weight_decay",
@@ -39,11 +42,7 @@ def make_learner(estimator, n_tasks, n_outputs, rng):
         )
     if not n_tasks:  # the target alone is least squares
         k = min(n_outputs, n_features)
-    if k > n_features:
-        raise ValueError(
-            "n_components must be at most the number of features, "
-            f"{n_features}, got {k}."
-        )
+    check_rank(k, n_features)
     settings = {
         "center": estimator.center,
         "max_iter": estimator.max_iter,

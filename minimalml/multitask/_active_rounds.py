@@ -24,10 +24,14 @@ from minimalml._core.validation import (
     validate_data,
 )
 from minimalml.multitask._active_learners import make_learner
-from minimalml.multitask._active_relevance import head_error, task_relevance
 from minimalml.multitask._active_sources import BudgetPlan, PoolSource, SamplerSource
 from minimalml.multitask._allocation import allocate_samples
 from minimalml.multitask._relevance import check_weights
+from minimalml.multitask._relevance_strategy import (
+    check_sparse,
+    head_error,
+    task_relevance,
+)
 from minimalml.multitask._task_choice import check_task_cost
 from minimalml.multitask._task_statistics import check_tasks
 
@@ -216,7 +220,7 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
         context.call_on_fit_task_begin(estimator=self, X=X_target, y=y_target)
         self.tasks_, self.history_, self.cost_ = source.tasks, [], 0.0
         n_outputs = 1 if y_target.ndim == 1 else y_target.shape[1]
-        self._check_outputs(n_outputs)
+        self._check_bounds(n_outputs)
         learner = make_learner(self, n_tasks, n_outputs, rng)
         plan = self._plan(n_tasks) if n_tasks else None
         for number in range(self._n_rounds):
@@ -244,7 +248,9 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
         context.call_on_fit_task_end(estimator=self, X=X_target, y=y_target)
         return self
 
-    def _check_outputs(self, n_outputs):
+    def _check_bounds(self, n_outputs):
+        """Check what would fail after exploration, before anything is bought."""
+        check_sparse(self.strategy, self.max_tasks, self.task_cost)
         if self._is_bounded() and n_outputs > 1:
             raise ValueError(
                 f"max_tasks and task_cost need two classes, got {n_outputs}: fit one "
@@ -291,7 +297,10 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
                 )
             total = int(min(wanted, pool.sum()))
             return allocate_samples(np.ones(len(pool)), total, max_samples=pool)
-        nu, money = self.relevance_, plan.for_round(number)
+        nu, exponent = self.relevance_, self.exponent
+        if self.strategy == "uniform":  # equal numbers whatever they cost
+            nu, exponent = np.sqrt(plan.prices), 1
+        money = plan.for_round(number)
         is_open = (nu != 0) | (not self._is_bounded() or not nu.any())
         floors = np.where(is_open, np.minimum(self._floor(), pool), 0)
         caps = np.where(is_open, pool, 0)
@@ -302,7 +311,7 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
         if total <= 0:
             return np.zeros(len(pool), dtype=np.int64)
         prices = plan.prices if plan.is_money else None
-        return allocate_samples(nu, total, floors, self.exponent, caps, prices)
+        return allocate_samples(nu, total, floors, exponent, caps, prices)
 
     def _finish_round(self, learner, X, y, counts, spent, money):
         """Fit the target's head, re-estimate relevance, and set fitted attributes."""

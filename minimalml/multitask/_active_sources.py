@@ -7,7 +7,7 @@ their targets, and the number of the task of each.
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils import check_X_y
 from sklearn.utils.parallel import Parallel, delayed
 
 LARGEST_SEED = np.iinfo(np.int32).max
@@ -63,9 +63,7 @@ class SamplerSource:
 
     def _ask(self, task, n_rows, seed):
         X, y = self.sampler(task, n_rows, seed)
-        X = check_array(X, dtype=self.dtype, input_name="X")
-        y = np.asarray(y)
-        check_consistent_length(X, y)
+        X, y = check_X_y(X, y, dtype=self.dtype)
         if X.shape != (n_rows, self.n_features):
             raise ValueError(
                 f"sampler must give {n_rows} rows of {self.n_features} features for "

@@ -125,7 +125,7 @@ def excess_risk_bound(nu, n, *, noise=1.0, n_features=1, rank=1, n_target=None):
     Raises
     ------
     ValueError
-        If shapes disagree or a number of samples is negative.
+        If shapes disagree, a number of samples is negative, or ``n_target`` is zero.
 
     Examples
     --------
@@ -138,6 +138,8 @@ def excess_risk_bound(nu, n, *, noise=1.0, n_features=1, rank=1, n_target=None):
         raise ValueError(f"nu and n must match, got shapes {nu.shape} and {n.shape}.")
     if np.isnan(nu).any() or not (n >= 0).all():
         raise ValueError("nu must not hold NaN, and n no NaN and no negative number.")
+    if n_target is not None and not n_target > 0:
+        raise ValueError(f"n_target must be positive, got {n_target}.")
     used = nu != 0
     with np.errstate(divide="ignore"):
         sources = n_features * rank * np.sum(nu[used] ** 2 / n[used])
@@ -146,7 +148,13 @@ def excess_risk_bound(nu, n, *, noise=1.0, n_features=1, rank=1, n_target=None):
 
 
 def _check_counts(counts, n_tasks, name):
-    counts = np.broadcast_to(np.asarray(counts, dtype=np.float64), (n_tasks,))
+    counts = np.asarray(counts, dtype=np.float64)
+    if counts.ndim and counts.shape != (n_tasks,):
+        raise ValueError(
+            f"{name} must be a number or hold one for each of {n_tasks} tasks, "
+            f"got shape {counts.shape}."
+        )
+    counts = np.broadcast_to(counts, (n_tasks,))
     if not (counts >= 0).all() or (counts[np.isfinite(counts)] % 1).any():
         raise ValueError(f"{name} must hold whole numbers at least 0, got {counts}.")
     return counts
@@ -157,7 +165,7 @@ def _check_budget(n_total, floors, caps, prices, is_money):
     whole = is_money or isinstance(n_total, Integral)
     if not whole or not 0 < n_total < np.inf:
         kind = "number" if is_money else "whole number"
-        raise ValueError(f"{what} must be a positive {kind}, got {n_total!r}.")
+        raise ValueError(f"{what} must be a positive {kind}, got {n_total}.")
     if (floors > caps).any():
         task = int(np.argmax(floors > caps))
         raise ValueError(

@@ -1,7 +1,8 @@
 """How a target's head is written with the heads of source tasks.
 
 Each function solves ``W @ relevance = w0`` in its own sense: smallest L1 norm (a
-linear program), smallest L2 norm, or approximately with an L1 penalty (Lasso). See Wang, Chen, Jamieson and Du (2023), arXiv 2306.02556.
+linear program), smallest L2 norm, or approximately with an L1 penalty (Lasso). See
+Wang, Chen, Jamieson and Du (2023), arXiv 2306.02556.
 """
 
 # SPDX-License-Identifier: BSD-3-Clause
@@ -24,6 +25,8 @@ LARS_MAX_TASKS = 20_000
 # Largest violation of the optimality conditions, relative to the largest penalty,
 # that passes as a solution; LARS is exact to 1e-12 unless sources nearly coincide.
 OPTIMALITY_TOLERANCE = 1e-7
+# By how much rounding may raise the dual's largest price, of one, at a vertex.
+PRICE_TOLERANCE = 1e-9
 SOLVERS = ("auto", "lars", "coordinate_descent", "skglm")
 
 
@@ -59,8 +62,8 @@ def relevance_l1(W, w0, *, weights=None):
     Notes
     -----
     A target outside the span of the sources is projected onto it, with a warning.
-    Of sources that are equal up to sign only the first is used. Dual simplex of HiGHS,
-    then a least-squares solve on its support.
+    Of sources that are equal up to sign only the first is used. The end of the Lasso's
+    path, where its dual proves that optimal; else dual simplex of HiGHS.
 
     References
     ----------
@@ -292,10 +295,12 @@ def _warn_outside_span(targets, span):
 
 def _basic_solution(rows, value):
     """Solve ``min ||nu||_1, rows @ nu = value`` at a vertex."""
-    scale = np.linalg.norm(value)
-    n_columns = rows.shape[1]
+    n_columns, scale = rows.shape[1], np.linalg.norm(value)
     if scale == 0:
         return np.zeros(n_columns)
+    solution = _end_of_path(rows, value)
+    if solution is not None:
+        return solution
     result = linprog(
         np.ones(2 * n_columns),
         A_eq=np.hstack([rows, -rows]),
@@ -308,6 +313,30 @@ def _basic_solution(rows, value):
     # HiGHS keeps the constraints to 1e-7; its support gives them to rounding.
     refitted = refit_on_support(rows, value[:, None], solution[:, None])[:, 0]
     return refitted if np.all(refitted * solution >= 0) else solution
+
+
+def _end_of_path(rows, value):
+    """Follow the Lasso to no penalty; None unless the dual proves that optimal.
+
+    The proof needs a full basis. A tenth of the linear program's time.
+    """
+    n_rows, n_columns = rows.shape
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        ended = lars_path(
+            rows, value, max_iter=10 * n_rows + 100, method="lasso", return_path=False
+        )[2]
+    support = np.flatnonzero(ended)
+    basis, signs = rows[:, support], np.sign(ended[support])
+    if len(support) != n_rows or np.linalg.cond(basis) > 1 / OPTIMALITY_TOLERANCE:
+        return None
+    prices = np.abs(np.linalg.solve(basis.T, signs) @ rows)
+    solution = np.zeros(n_columns)
+    solution[support] = np.linalg.solve(basis, value)
+    is_optimal = prices.max() <= 1 + PRICE_TOLERANCE and np.all(
+        solution[support] * signs >= 0
+    )
+    return solution if is_optimal else None
 
 
 def _lasso(sources, target, product, penalty, gram, solver):

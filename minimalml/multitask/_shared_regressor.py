@@ -28,14 +28,12 @@ from minimalml._core.validation import (
 from minimalml.multitask._shared_representation import (
     SOLVERS,
     STARTS,
+    check_rank,
     compute_intercepts,
     fit_shared_representation,
 )
-from minimalml.multitask._task_statistics import (
-    TaskRows,
-    check_tasks,
-    gather_tasks,
-)
+from minimalml.multitask._task_rows import TaskRows, gather_tasks
+from minimalml.multitask._task_statistics import check_tasks
 
 FLOATS = [np.float64, np.float32]
 
@@ -72,7 +70,8 @@ class SharedRepresentationRegressor(
         Ridge of the heads, relative to the mean diagonal of their systems.
 
     max_iter : int, default=100
-        Largest number of alternations.
+        Largest number of alternations. 0 keeps the first representation, which with
+        "moments" is the method of moments.
 
     tol : float, default=1e-6
         Stop when an alternation lowers the loss by less than this share.
@@ -132,7 +131,7 @@ class SharedRepresentationRegressor(
         "init": [StrOptions(set(STARTS))],
         "center": ["boolean"],
         "ridge": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "random_state": ["random_state"],
     }
@@ -323,11 +322,11 @@ class SharedRepresentationRegressor(
         return codes
 
     def _n_components(self):
-        if self._has_tasks:
-            return self.n_components
-        return min(self.n_components, 1)
+        """Dimension of the representation: a single task has but one head."""
+        return self.n_components if self._has_tasks else 1
 
     def _fit_statistics(self, init, X, y):
+        check_rank(self._n_components(), self.n_features_in_)
         self.tasks_ = self.statistics_.tasks
         context = self._init_callback_context(max_subtasks=self.max_iter)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)

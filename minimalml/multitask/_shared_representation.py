@@ -16,9 +16,10 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from minimalml._core.arrays import is_torch_tensor
-from minimalml.multitask import _task_systems
-from minimalml.multitask._task_statistics import RowGram
+from minimalml._core.arrays import array_namespace
+from minimalml.multitask import _task_systems as systems
+from minimalml.multitask._task_rows import RowGram, TaskRows
+from minimalml.multitask._task_statistics import TaskStatistics, few_blas_threads
 
 # Up to this many unknowns one Cholesky beats conjugate gradients (0.6 ms at 400).
 DIRECT_UNKNOWNS = 400
@@ -104,7 +105,8 @@ def fit_shared_representation(
         Ridge of the heads, relative to the mean diagonal of their systems.
 
     max_iter : int, default=100
-        Largest number of alternations.
+        Largest number of alternations. 0 keeps the first basis, which with "moments"
+        is the method of moments.
 
     tol : float, default=1e-6
         Stop when an alternation lowers the loss by less than this share.
@@ -129,6 +131,9 @@ def fit_shared_representation(
     ValueError
         If ``k`` exceeds the number of features, or a parameter is out of range.
 
+    TypeError
+        If ``statistics`` are something else.
+
     Notes
     -----
     The basis is only determined up to rotation. R's diagonal is positive in every QR
@@ -152,18 +157,22 @@ def fit_shared_representation(
     ...       ) < 0.05
     True
     """
+    if not isinstance(statistics, (TaskStatistics, TaskRows)):
+        raise TypeError(
+            "statistics must come from task_statistics, got "
+            f"{type(statistics).__name__}."
+        )
     n_tasks, n_features = statistics.means.shape
     n_heads = n_tasks * statistics.target_means.shape[1]
     _check_parameters(k, n_heads, n_features, solver, init, ridge, max_iter, tol)
     weights = _check_task_weights(task_weights, statistics)
     moments = statistics.moments(center, weights)
-    systems = _systems_for(statistics.means)
-    basis = _first_basis(
-        systems, statistics, moments, k, init, whiten, check_random_state(random_state)
-    )
-    basis, heads, losses = _alternate(
-        systems, moments, basis, solver, ridge, max_iter, tol, callback
-    )
+    rng = check_random_state(random_state)
+    with few_blas_threads(n_features**2 * k):
+        basis = _first_basis(statistics, moments, k, init, whiten, rng)
+        basis, heads, losses = _alternate(
+            moments, basis, solver, ridge, max_iter, tol, callback
+        )
     needed = k if min_task_samples is None else min_task_samples
     return _give_result(statistics, basis, heads, losses, center, needed)
 
@@ -171,31 +180,28 @@ def fit_shared_representation(
 def fit_heads(statistics, basis, *, center=False, ridge=1e-8):
     """Fit a head per task on a fixed basis; return heads (T, k, m) and intercepts."""
     gram, cross, _ = statistics.moments(center)
-    systems = _systems_for(statistics.means)
     heads, _ = systems.solve_heads(gram, cross, basis, ridge)
     return heads, compute_intercepts(statistics, basis, heads, center)
 
 
-def _systems_for(array):
-    if is_torch_tensor(array):
-        from minimalml.multitask import _task_systems_torch
-
-        return _task_systems_torch
-    return _task_systems
+def check_rank(k, n_features, name="n_components"):
+    """Check the dimension of a representation, called ``name`` by the user."""
+    if not 1 <= k <= n_features:
+        raise ValueError(
+            f"{name} must be between 1 and the number of features, {n_features}, "
+            f"got {k}."
+        )
 
 
 def _check_parameters(k, n_heads, n_features, solver, init, ridge, max_iter, tol):
-    if not 1 <= k <= n_features:
-        raise ValueError(
-            f"k must be between 1 and the number of features, {n_features}, got {k}."
-        )
+    check_rank(k, n_features, "k")
     if solver not in SOLVERS:
         raise ValueError(f"solver must be one of {SOLVERS}, got {solver!r}.")
     if isinstance(init, str) and init not in STARTS:
         raise ValueError(f"init must be one of {STARTS} or an array, got {init!r}.")
-    for name, value in (("ridge", ridge), ("tol", tol), ("max_iter", max_iter - 1)):
+    for name, value in (("ridge", ridge), ("tol", tol), ("max_iter", max_iter)):
         if not value >= 0:
-            raise ValueError(f"{name} is out of range, got {value}.")
+            raise ValueError(f"{name} must be at least 0, got {value}.")
     if k > n_heads:
         warnings.warn(
             f"k={k} exceeds the number of task heads, {n_heads}: the representation is "
@@ -213,10 +219,10 @@ def _check_task_weights(task_weights, statistics):
             "task_weights must hold one number at least 0 for each of "
             f"{len(statistics.tasks)} tasks, got {values}."
         )
-    return _systems_for(statistics.means).to_array(values, statistics.means)
+    return systems.to_array(values, statistics.means)
 
 
-def _first_basis(systems, statistics, moments, k, init, whiten, rng):
+def _first_basis(statistics, moments, k, init, whiten, rng):
     """Return an orthonormal start, completed at random where it is short."""
     n_features = statistics.means.shape[1]
     random = systems.to_array(rng.standard_normal((n_features, k)), statistics.means)
@@ -244,15 +250,16 @@ def _first_basis(systems, statistics, moments, k, init, whiten, rng):
         if whiten:
             wide = systems.whiten(systems.pooled(gram), counts.sum(), wide)
         found = systems.leading_directions(wide, k)
-    return systems.orthonormalise(systems.concatenate(found, random)[:, :k])
+    both = array_namespace(random).hstack([found, random])
+    return systems.orthonormalise(both[:, :k])
 
 
-def _alternate(systems, moments, basis, solver, ridge, max_iter, tol, callback):
+def _alternate(moments, basis, solver, ridge, max_iter, tol, callback):
     """Alternate heads and basis until the loss stands still."""
     gram, cross, squares = moments
     heads, projected = systems.solve_heads(gram, cross, basis, ridge)
     losses = [float(systems.loss(projected, cross, squares, basis, heads))]
-    improve = _choose_step(systems, gram, basis, solver)
+    improve = _choose_step(gram, basis, solver)
     exact = max(float(squares.sum()) * 1e-15, 0.0)
     for _ in range(max_iter):
         basis = systems.orthonormalise(improve(gram, cross, heads, basis))
@@ -262,6 +269,8 @@ def _alternate(systems, moments, basis, solver, ridge, max_iter, tol, callback):
         if is_stopped or losses[-2] - losses[-1] <= max(tol * losses[-2], exact):
             break
     else:
+        if max_iter == 0:
+            return basis, heads, losses
         change = (losses[-2] - losses[-1]) / losses[-2]
         warnings.warn(
             f"The shared representation did not converge in {max_iter} alternations: "
@@ -272,7 +281,7 @@ def _alternate(systems, moments, basis, solver, ridge, max_iter, tol, callback):
     return basis, heads, losses
 
 
-def _choose_step(systems, gram, basis, solver):
+def _choose_step(gram, basis, solver):
     """Return what improves the basis on fixed heads."""
     if solver == "altgdmin":
         largest = systems.largest_eigenvalue(gram)

@@ -117,9 +117,11 @@ def select_tasks(
     prices = check_weights(sample_cost, n_tasks, "sample_cost")
     openings = check_task_cost(task_cost, n_tasks)
     money = _check_money(budget, openings, max_tasks)
-    if not targets.any():
-        return TaskChoice(give_back(np.zeros((n_tasks, 1))), np.arange(0), 0.0, 0.0)
     target = W @ np.linalg.lstsq(W, targets[:, 0], rcond=None)[0]
+    if not target.any():
+        residual = float(targets.any())
+        nothing = give_back(np.zeros((n_tasks, 1)))
+        return TaskChoice(nothing, np.arange(0), 0.0, residual)
     most = min(n_tasks, len(W), max_tasks or n_tasks)
     supports = (
         _all_supports(n_tasks, most)

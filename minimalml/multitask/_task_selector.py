@@ -19,14 +19,8 @@ from minimalml._core.validation import (
     validate_data,
 )
 from minimalml.multitask._allocation import allocate_samples
-from minimalml.multitask._relevance import (
-    check_weights,
-    relevance_l1,
-    relevance_l2,
-    relevance_lasso,
-)
-from minimalml.multitask._relevance_path import lambda_by_discrepancy, relevance_path
-from minimalml.multitask._task_choice import check_task_cost, select_tasks
+from minimalml.multitask._relevance_strategy import relevance_by_strategy
+from minimalml.multitask._task_choice import check_task_cost
 
 
 class LassoTaskSelector(SelectorMixin, BaseEstimator):
@@ -183,13 +177,25 @@ class LassoTaskSelector(SelectorMixin, BaseEstimator):
         -------
         ndarray of shape (n_tasks,)
             Number of samples of each source, zero where it is not selected.
+
+        Raises
+        ------
+        ValueError
+            If ``n_total`` can't pay for the floors or what it takes to open the
+            selected sources.
         """
         check_is_fitted(self)
         support = self._get_support_mask()
         n_tasks = len(support)
         prices = self.sample_cost
         if self.task_cost is not None:
-            n_total = n_total - check_task_cost(self.task_cost, n_tasks)[support].sum()
+            opening = check_task_cost(self.task_cost, n_tasks)[support].sum()
+            if not n_total > opening:
+                raise ValueError(
+                    f"n_total must exceed {opening:g}, the task_cost of the selected "
+                    f"tasks, got {n_total}."
+                )
+            n_total = n_total - opening
             prices = np.ones(n_tasks) if prices is None else prices
         if max_samples is not None:
             max_samples = np.broadcast_to(max_samples, (n_tasks,))[support]
@@ -216,51 +222,3 @@ class LassoTaskSelector(SelectorMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
         return tags
-
-
-def relevance_by_strategy(
-    W,
-    w0,
-    strategy,
-    lambda_,
-    *,
-    refit=False,
-    max_tasks=None,
-    sample_cost=None,
-    task_cost=None,
-    budget=None,
-    head_error=0.0,
-):
-    """Compute the relevance of sources as the parameters of an estimator say.
-
-    ``lambda_`` may also be "lp", or "discrepancy" with the length of the error of the
-    target's head.
-    """
-    n_tasks = W.shape[1]
-    prices = check_weights(sample_cost, n_tasks, "sample_cost")
-    check_task_cost(task_cost, n_tasks)
-    is_bounded = task_cost is not None or max_tasks is not None
-    if strategy == "l2":
-        if is_bounded:
-            raise ValueError(
-                "max_tasks and task_cost need a sparse strategy, got strategy='l2', "
-                "which uses every task: set strategy='lasso'."
-            )
-        return relevance_l2(W, w0)
-    if is_bounded:
-        return select_tasks(
-            W,
-            w0,
-            budget,
-            sample_cost=sample_cost,
-            task_cost=task_cost,
-            max_tasks=max_tasks,
-        ).relevance
-    weights = np.sqrt(prices)
-    if "lp" in (strategy, lambda_):
-        return relevance_l1(W, w0, weights=weights)
-    is_relative = lambda_ != "discrepancy"
-    if not is_relative:
-        path = relevance_path(W, w0, weights=weights)
-        lambda_ = lambda_by_discrepancy(path, W, w0, head_error)
-    return relevance_lasso(W, w0, lambda_, is_relative, weights, refit=refit)

@@ -1,22 +1,25 @@
 """What least squares over many tasks needs to know of the data, and nothing more.
 
 Per task: count, means, and centred second moments. They add over shards, so tasks may
-be gathered from streams, workers or machines. Where ``n_tasks * n_features**2`` numbers
-would not fit, the rows themselves are kept behind the same interface.
+be gathered from streams, workers or machines.
 """
 
 # SPDX-License-Identifier: BSD-3-Clause
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache
+from threading import current_thread, main_thread
 
 import numpy as np
 from sklearn.utils import check_array, check_consistent_length
+from threadpoolctl import ThreadpoolController
 
-from minimalml._core.arrays import is_torch_tensor
+from minimalml._core.arrays import array_namespace, is_torch_tensor
 
-# Above this the moments of all tasks take more memory than most machines' rows do.
-MAX_MOMENT_BYTES = 1e9
+# Multiplications of a task's product from which BLAS gains by sharing it among threads:
+# some milliseconds. Two threads on busy cores made 200 products of 5e6 20 times slower.
+WORTH_BLAS_THREADS = 1e8
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class TaskStatistics:
         tasks = np.union1d(self.tasks, other.tasks)
         left, right = self._spread(tasks), other._spread(tasks)
         counts = left.counts + right.counts
-        share = right.counts / np.maximum(counts, 1)
+        share = right.counts / counts.clip(1)
         shift = right.means - left.means
         target_shift = right.target_means - left.target_means
         moments = self.label_moment, other.label_moment
@@ -98,13 +101,16 @@ class TaskStatistics:
 
     def _spread(self, tasks):
         """Place these tasks among ``tasks``, empty where they are new."""
-        at = np.searchsorted(tasks, self.tasks)
+        xp, at = array_namespace(self.counts), np.searchsorted(tasks, self.tasks)
         spread = {"tasks": tasks}
         for name in (
             "counts", "means", "target_means", "scatter", "cross", "target_scatter"
         ):  # fmt: skip
             values = getattr(self, name)
-            spread[name] = np.zeros((len(tasks), *values.shape[1:]), values.dtype)
+            spread[name] = xp.zeros(
+                (len(tasks), *values.shape[1:]),
+                dtype=values.dtype, device=values.device,
+            )  # fmt: skip
             spread[name][at] = values
         return replace(self, **spread)
 
@@ -122,8 +128,9 @@ class TaskStatistics:
         gram, cross, squares = self.scatter, self.cross, self.target_scatter
         if not center:
             weighted = self.counts[:, None] * self.means  # (n_tasks, n_features)
-            gram = gram + weighted[:, :, None] * self.means[:, None, :]
             cross = cross + weighted[:, :, None] * self.target_means[:, None, :]
+            gram = weighted[:, :, None] * self.means[:, None, :]
+            gram += self.scatter  # in place: these are the largest arrays of a fit
             squares = squares + self.counts[:, None] * self.target_means**2
         if weights is None:
             return gram, cross, squares
@@ -132,104 +139,6 @@ class TaskStatistics:
             weights[:, None, None] * cross,
             weights[:, None] * squares,
         )
-
-
-class TaskRows:
-    """Rows sorted by task, where the moments of all tasks would not fit.
-
-    Attributes
-    ----------
-    tasks, counts, means, target_means, label_moment, single_output
-        As in `TaskStatistics`.
-    X : ndarray of shape (n_rows, n_features)
-        Rows, sorted by task.
-    y : ndarray of shape (n_rows, n_outputs)
-        Targets.
-    """
-
-    def __init__(self, X, y, tasks):
-        self.single_output = y.ndim == 1
-        self.tasks, codes = np.unique(tasks, return_inverse=True)
-        order = np.argsort(codes, kind="stable")
-        X, y = X.astype(np.float64, copy=False), y.astype(np.float64, copy=False)
-        self.X, self.y = X[order], y.reshape(len(y), -1)[order]
-        self.row_tasks = np.asarray(tasks)[order]
-        self.counts = np.bincount(codes, minlength=len(self.tasks)).astype(X.dtype)
-        self.starts = np.concatenate([[0], np.cumsum(self.counts)]).astype(np.intp)
-        self.means = self._sums(self.X) / self.counts[:, None]
-        self.target_means = self._sums(self.y) / self.counts[:, None]
-
-    def __add__(self, other):
-        """Merge with other rows."""
-        if not isinstance(other, TaskRows):
-            return NotImplemented
-        y = np.vstack([self.y, other.y])
-        return TaskRows(
-            np.vstack([self.X, other.X]),
-            y[:, 0] if self.single_output else y,
-            np.concatenate([self.row_tasks, other.row_tasks]),
-        )
-
-    def _sums(self, values):
-        return np.add.reduceat(values, self.starts[:-1], axis=0)
-
-    @cached_property
-    def label_moment(self):
-        """``sum of y**2 * outer(x, x)`` over all rows."""
-        return label_moment(self.X, self.y)
-
-    def moments(self, center=False, weights=None):
-        """Return ``(gram, cross, squares)``; the first multiplies without existing."""
-        X, y = self.X, self.y
-        codes = np.repeat(np.arange(len(self.tasks)), np.diff(self.starts))
-        if center:
-            X, y = X - self.means[codes], y - self.target_means[codes]
-        if weights is not None:
-            roots = np.sqrt(weights)[codes, None]
-            X, y = roots * X, roots * y
-        gram = RowGram(X, self.starts)
-        cross = gram.multiply_rows(y)
-        return gram, cross, self._sums(y**2)
-
-
-class RowGram:
-    """``X_t.T @ X_t`` of all tasks, as far as multiplying with it goes."""
-
-    def __init__(self, X, starts):
-        self.X, self.starts = X, starts
-        self.shape = (len(starts) - 1, X.shape[1], X.shape[1])
-        self.dtype = X.dtype
-
-    def _blocks(self, values):
-        ends = zip(self.starts[:-1], self.starts[1:], strict=True)
-        return (values[a:b] for a, b in ends)
-
-    def multiply_rows(self, values):
-        """Return ``X_t.T @ values_t`` of each task, (n_tasks, d, m)."""
-        pairs = zip(self._blocks(self.X), self._blocks(values), strict=True)
-        return np.stack([rows.T @ value for rows, value in pairs])
-
-    def matmul(self, matrices):
-        """Multiply each task's Gram matrix with its own matrix, (n_tasks, d, m)."""
-        pairs = zip(self._blocks(self.X), matrices, strict=True)
-        return np.stack([rows.T @ (rows @ matrix) for rows, matrix in pairs])
-
-    def project(self, basis):
-        """Return ``basis.T @ gram_t @ basis`` of each task, (n_tasks, k, k)."""
-        rows = self.X @ basis  # (n_rows, k)
-        return np.stack([block.T @ block for block in self._blocks(rows)])
-
-    def traces(self):
-        """Trace of each task's Gram matrix."""
-        return np.add.reduceat((self.X**2).sum(axis=1), self.starts[:-1])
-
-    def largest_eigenvalue(self):
-        """Largest eigenvalue of any task's Gram matrix."""
-        return max(np.linalg.norm(rows, 2) ** 2 for rows in self._blocks(self.X))
-
-    def pooled(self):
-        """Sum over tasks, (d, d)."""
-        return self.X.T @ self.X
 
 
 def task_statistics(X, y, tasks, *, with_label_moment=False):
@@ -277,50 +186,47 @@ def task_statistics(X, y, tasks, *, with_label_moment=False):
     >>> bool(abs(whole.scatter - task_statistics(X, y, tasks).scatter).max() < 1e-9)
     True
     """
-    if is_torch_tensor(X):
-        from minimalml.multitask._task_statistics_torch import tensor_statistics
-
-        return TaskStatistics(**tensor_statistics(X, y, tasks, with_label_moment))
     X, y, tasks = check_rows(X, y, tasks)
+    xp, columns = array_namespace(X), y.reshape(len(y), -1)
     names, codes = np.unique(tasks, return_inverse=True)
-    order = np.argsort(codes, kind="stable")
+    order = xp.asarray(np.argsort(codes, kind="stable"), device=X.device)
     counts = np.bincount(codes, minlength=len(names))
     ends = np.cumsum(counts)
-    columns = y.reshape(len(y), -1)
-    # Sums of squares lose half of float32's digits: one task at a time in double.
-    parts = [
-        _block_moments(X[rows].astype(np.float64), columns[rows].astype(np.float64))
-        for rows in np.split(order, ends[:-1])
-    ]
+    blocks = [order[a:b] for a, b in zip(ends - counts, ends, strict=True)]
+    with few_blas_threads(X.shape[0] * X.shape[1] ** 2 / len(names)):
+        parts = [_block_moments(X[rows], columns[rows]) for rows in blocks]
     means, target_means, scatter, cross, target_scatter = map(
-        np.stack, zip(*parts, strict=True)
+        xp.stack, zip(*parts, strict=True)
     )
     return TaskStatistics(
-        names, counts.astype(np.float64), means, target_means, scatter, cross,
-        target_scatter, label_moment(X, columns) if with_label_moment else None,
-        y.ndim == 1,
+        names, xp.asarray(counts, dtype=means.dtype, device=X.device), means,
+        target_means, scatter, cross, target_scatter,
+        label_moment(X, columns) if with_label_moment else None, y.ndim == 1,
     )  # fmt: skip
-
-
-def gather_tasks(X, y, tasks, with_label_moment=False):
-    """Return `TaskStatistics`, or `TaskRows` where those would pass 1 GB."""
-    n_tasks = len(np.unique(tasks))
-    if n_tasks * X.shape[1] ** 2 * X.itemsize > MAX_MOMENT_BYTES:
-        return TaskRows(X, y, tasks)
-    return task_statistics(X, y, tasks, with_label_moment=with_label_moment)
 
 
 def label_moment(X, y):
     """Return ``sum of |y|**2 * outer(x, x)``."""
-    return (X * (y**2).sum(axis=1, keepdims=True)).T @ X
+    return (X * (y**2).sum(1)[:, None]).T @ X
 
 
 def check_rows(X, y, tasks):
     """Check rows, targets and task identifiers of equal length."""
-    X = check_array(X, dtype=[np.float64, np.float32], input_name="X")
-    y = check_array(y, dtype=X.dtype, ensure_2d=False, input_name="y")
-    tasks = check_tasks(tasks)
-    check_consistent_length(X, y, tasks)
+    if not is_torch_tensor(X):
+        X = check_array(X, dtype=[np.float64, np.float32], input_name="X")
+        y = check_array(y, dtype=X.dtype, ensure_2d=False, input_name="y")
+        tasks = check_tasks(tasks)
+        check_consistent_length(X, y, tasks)
+        return X, y, tasks
+    y = array_namespace(X).asarray(y, dtype=X.dtype, device=X.device)
+    tasks = check_tasks(tasks.cpu() if is_torch_tensor(tasks) else tasks)
+    if not len(X) == len(y) == len(tasks):
+        raise ValueError(
+            "X, y and tasks must have equal lengths, got "
+            f"{len(X)}, {len(y)} and {len(tasks)}."
+        )
+    if not (X.isfinite().all() and y.isfinite().all()):
+        raise ValueError("X and y must not hold NaN or infinity.")
     return X, y, tasks
 
 
@@ -329,16 +235,30 @@ def check_tasks(tasks, name="tasks"):
     tasks = np.asarray(tasks)
     if tasks.ndim != 1:
         raise ValueError(f"{name} must be 1-dimensional, got shape {tasks.shape}.")
-    if tasks.dtype.kind == "f" and np.isnan(tasks).any():
-        raise ValueError(f"{name} contains NaN: give each row a task.")
+    if np.any((tasks != tasks) | np.equal(tasks, None)):  # NaN is not itself
+        raise ValueError(f"{name} contains NaN or None: give each row a task.")
     return tasks
+
+
+@cache
+def _blas():
+    return ThreadpoolController().select(user_api="blas")
+
+
+def few_blas_threads(n_multiplications):
+    """Keep BLAS from sharing products that are too small among threads."""
+    # The limit is the process's: only its main thread may set and lift it.
+    if n_multiplications > WORTH_BLAS_THREADS or current_thread() is not main_thread():
+        return nullcontext()
+    return _blas().limit(limits=1)
 
 
 def _block_moments(X, y):
     """Moments of one task's rows; BLAS takes the product as symmetric."""
-    mean, target_mean = X.mean(axis=0), y.mean(axis=0)
+    if isinstance(X, np.ndarray):  # sums of squares lose half of float32's digits
+        X = X.astype(np.float64, copy=False)
+        y = y.astype(np.float64, copy=False)
+    mean, target_mean = X.mean(0), y.mean(0)
     centred, target = X - mean, y - target_mean
-    return (
-        mean, target_mean, centred.T @ centred, centred.T @ target,
-        (target**2).sum(axis=0),
-    )  # fmt: skip
+    scatter, cross = centred.T @ centred, centred.T @ target
+    return mean, target_mean, scatter, cross, (target**2).sum(0)

@@ -19,8 +19,10 @@ from minimalml.multitask import (
     allocate_samples,
     make_low_rank_tasks,
     relevance_lasso,
+    task_statistics,
 )
-from minimalml.multitask._active_relevance import head_error
+from minimalml.multitask._active_learners import spread_heads
+from minimalml.multitask._relevance_strategy import head_error
 from tests.multitask.test_lasso_task_selection_estimators import RecordingCallback
 
 
@@ -137,6 +139,15 @@ def test_prices_are_kept_and_cheap_tasks_preferred(pool):
     assert 900 - 4 <= model.cost_ <= 900
 
 
+def test_uniform_buys_equal_numbers_whatever_they_cost(pool):
+    X, y, tasks, _ = pool
+    prices = np.linspace(1, 4, 12)
+    model = model_for(strategy="uniform", sample_cost=prices, budget=900.0, exponent=2)
+    allocation = model.fit(X, y, tasks=tasks).allocation_
+    assert np.ptp(allocation[0]) == 0
+    assert np.ptp(allocation[1]) <= 1
+
+
 def test_opening_prices_are_paid_in_each_round(pool):
     *_, truth = pool
     X = np.random.default_rng(0).standard_normal((200, 8))
@@ -149,6 +160,7 @@ def test_opening_prices_are_paid_in_each_round(pool):
     assert np.count_nonzero(model.allocation_[1]) <= 3
 
 
+@pytest.mark.filterwarnings("ignore:No affordable choice")
 def test_opening_prices_beyond_what_is_left_buy_nothing(pool):
     X, y, tasks, _ = pool
     prices = np.where(np.arange(12) == 0, 1.0, 100.0)
@@ -185,6 +197,7 @@ def test_a_budget_beyond_the_pool_buys_all_with_a_warning(pool):
     assert model.n_samples_spent_ == 1800
 
 
+@pytest.mark.filterwarnings("ignore:nu is all zero")
 def test_few_rows_a_task_are_too_few_for_heads(pool):
     X, y, tasks, _ = pool
     with pytest.warns(UserWarning, match="No source has the 3 rows"):
@@ -227,6 +240,16 @@ def test_classifier_learns_the_target(pool, n_classes, lambda_):
     assert model.relevance_.shape == (12,)
     assert model.coef_.shape == (1 if n_classes == 2 else 3, 8)
     assert np.all(model.relevance_ >= 0) or n_classes == 2
+
+
+def test_heads_of_one_label_few_rows_or_none_are_barred(rng):
+    tasks = np.repeat([0, 1, 3], [5, 5, 1])
+    y = np.where(tasks == 0, -1.0, rng.standard_normal(11))
+    statistics = task_statistics(rng.standard_normal((11, 4)), y, tasks)
+    is_reliable = np.array([True, True, False])
+    heads, is_usable = spread_heads(statistics, np.ones((2, 3, 1)), is_reliable, 4)
+    np.testing.assert_array_equal(heads[0, :, 0], [1, 1, 0, 1])
+    np.testing.assert_array_equal(is_usable[:, 0], [False, True, False, False])
 
 
 def test_a_source_with_one_label_is_not_relevant(pool):
@@ -280,8 +303,8 @@ def test_classifier_names_what_it_cannot_do(pool):
             {"reuse_data": False, "n_rounds": 4, "budget": 200},
             "budget leaves 21.* min_samples=4 of",
         ),
-        ({"n_components": 9}, "at most the number of features, 8, got 9"),
-        ({"strategy": "l2", "max_tasks": 2}, "need a sparse strategy"),
+        ({"n_components": 9}, "n_components must be .* of features, 8, got 9"),
+        ({"strategy": "uniform", "max_tasks": 2}, "got strategy='uniform', which"),
         ({"exploration_fraction": 1.5}, "The 'exploration_fraction' parameter"),
         ({"lambda_": "x"}, "The 'lambda_' parameter"),
     ],
@@ -316,6 +339,29 @@ def test_bad_samplers_are_named(pool):
         ValueError, match=r"sampler must give 12 rows of 8 features for"
     ):
         model_for().fit_sampler(lambda t, n, s: draw(t, n - 1, s), range(12), X, y)
+    for spoil, message in (
+        (lambda y: np.full_like(y, np.nan), "Input y contains NaN"),
+        (lambda y: np.column_stack([y, y]), "y should be a 1d array"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model_for().fit_sampler(
+                lambda t, n, s, spoil=spoil: (draw(t, n, s)[0], spoil(draw(t, n, s)[1])),
+                range(12), X, y,
+            )  # fmt: skip
+
+
+@pytest.mark.parametrize("bound", [{"max_tasks": 2}, {"task_cost": 1.0}])
+def test_a_strategy_that_uses_all_tasks_buys_nothing_for_few(pool, bound):
+    X, y, _, truth = pool
+    bought, draw = [], sampler_of(truth)
+
+    def sampler(task, n, seed):
+        bought.append(n)
+        return draw(task, n, seed)
+
+    with pytest.raises(ValueError, match="need a sparse strategy, got strategy='l2'"):
+        model_for(strategy="l2", **bound).fit_sampler(sampler, range(12), X, y)
+    assert not bought
 
 
 def test_rounds_call_back_stop_and_print(pool, capsys):

@@ -187,6 +187,8 @@ def test_bound_counts_what_it_is_told():
         (([1.0, 1.0], 3, 2), "n_total must be at least 4, the sum of min_samples"),
         (([1.0], 3, 0, 1, 2), "n_total must be at most 2, the sum of max_samples"),
         (([1.0], 3, 4, 1, 3), "min_samples must not exceed max_samples, got 4 and 3"),
+        (([1.0], 3, [1, 2]), "min_samples must be a number or hold one for each of 1"),
+        (([1.0], 3, 0, 1, np.nan), "max_samples must hold whole numbers at least 0"),
         (([1.0], 3, -1), "min_samples must hold whole numbers at least 0"),
         (([1.0], 3, 0.5), "min_samples must hold whole numbers at least 0"),
         (([1.0], 3, 0, 0), "exponent must be positive, got 0"),
@@ -207,6 +209,8 @@ def test_bad_bounds_are_named():
         excess_risk_bound([1.0], [1, 2])
     with pytest.raises(ValueError, match="no negative number"):
         excess_risk_bound([1.0], [-1])
+    with pytest.raises(ValueError, match="n_target must be positive, got 0"):
+        excess_risk_bound([1.0], [1], n_target=0)
 
 
 def brute_force_choice(W, w0, budget, prices, openings, max_tasks):
@@ -272,11 +276,14 @@ def test_number_of_tasks_is_bounded(n_tasks):
     assert len(choice.support) == np.count_nonzero(choice.relevance) == 2
 
 
-def test_a_zero_target_opens_nothing():
-    with pytest.warns(UserWarning, match="w0 is zero"):
-        choice = select_tasks(np.eye(2), np.zeros(2), 10)
+@pytest.mark.parametrize("residual", [0.0, 1.0])
+@pytest.mark.filterwarnings("ignore:w0 is zero")
+def test_a_target_of_which_nothing_can_be_expressed_opens_nothing(residual):
+    W = np.array([[1.0, 2.0], [0.0, 0.0]])
+    choice = select_tasks(W, [0.0, residual], 10)
     assert len(choice.support) == 0
     assert not choice.relevance.any()
+    assert choice.residual == residual
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,12 @@ def test_selector_counts_with_opening_prices_alone(heads):
     assert selector.allocate(100).sum() == 100 - 10 * n_open
 
 
+def test_selector_names_money_that_opens_nothing(heads):
+    selector = LassoTaskSelector(task_cost=10.0, budget=100).fit(*heads)
+    with pytest.raises(ValueError, match=r"must exceed \d+, the task_cost .*, got 5"):
+        selector.allocate(5)
+
+
 def test_selector_bounds_the_number_of_tasks(heads):
     with pytest.warns(UserWarning, match="allow more tasks"):
         selector = LassoTaskSelector(max_tasks=2).fit(*heads)
@@ -182,6 +188,7 @@ def test_sharing_beats_separate_fits_on_few_rows():
 
 
 @given(st.integers(0, 10_000), st.integers(2, 4))
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_partial_fit_in_shards_equals_one_fit(seed, n_shards):
     X, y, tasks, _ = make_low_rank_tasks(12, 8, 3, random_state=seed, n_samples=40)
     order = np.random.default_rng(seed).permutation(len(X))
@@ -248,8 +255,9 @@ def test_regressor_names_bad_tasks(low_rank):
     model = SharedRepresentationRegressor(3)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         model.fit(X, y, tasks=tasks[:-1])
-    with pytest.raises(ValueError, match="tasks contains NaN"):
-        model.fit(X, y, tasks=np.full(len(X), np.nan))
+    for missing in (np.nan, None):
+        with pytest.raises(ValueError, match="tasks contains NaN or None"):
+            model.fit(X, y, tasks=np.where(tasks == 1, missing, tasks))
     model.fit(X, y, tasks=tasks)
     with pytest.raises(ValueError, match="tasks must be given to predict"):
         model.predict(X)
@@ -259,7 +267,7 @@ def test_regressor_names_bad_tasks(low_rank):
         model.predict(X[:1], tasks=[0, 1])
     with pytest.raises(ValueError, match="tasks must be given at each call"):
         model.partial_fit(X, y)
-    with pytest.raises(ValueError, match="number of features, 8, got 9"):
+    with pytest.raises(ValueError, match=r"n_components must be .* features, 8, got 9"):
         SharedRepresentationRegressor(9).fit(X, y, tasks=tasks)
 
 

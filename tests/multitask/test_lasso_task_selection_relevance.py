@@ -1,6 +1,7 @@
 """Relevance of sources: linear program, least squares, Lasso and its path."""
 
 import warnings
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import Lasso
 
 from minimalml.multitask import (
+    _relevance,
     relevance_l1,
     relevance_l2,
     relevance_lasso,
@@ -22,10 +24,10 @@ ROUNDING = 1e-9
 
 
 @st.composite
-def head_problems(draw, min_extra=0):
+def head_problems(draw, min_extra=0, max_tasks=26):
     """Random heads with at least as many sources as rows, and a target."""
     k = draw(st.integers(1, 6))
-    n_tasks = draw(st.integers(k + min_extra, k + 20))
+    n_tasks = draw(st.integers(k + min_extra, min(k + 20, max_tasks)))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     return rng.standard_normal((k, n_tasks)), rng.standard_normal(k)
 
@@ -155,6 +157,39 @@ def test_few_sources_use_the_gram_matrix_and_agree():
     W, w0 = rng.standard_normal((30, 6)), rng.standard_normal(30)
     expected, _ = l1_oracle(W, w0, penalty=0.05 * np.abs(W.T @ w0).max())
     np.testing.assert_allclose(relevance_lasso(W, w0), expected, atol=1e-5)
+
+
+def smallest_l1_by_brute_force(W, w0):
+    """Best of all basic solutions, basis by basis: the linear program's definition."""
+    norms = [
+        np.abs(np.linalg.solve(W[:, basis], w0)).sum()
+        for basis in map(list, combinations(range(W.shape[1]), len(W)))
+    ]
+    return min(norms)
+
+
+@pytest.mark.parametrize("is_path", [True, False])
+@given(head_problems(max_tasks=10))
+def test_linear_program_agrees_with_brute_force_over_supports(is_path, problem):
+    with pytest.MonkeyPatch.context() as patch:
+        if not is_path:
+            patch.setattr(_relevance, "_end_of_path", lambda rows, value: None)
+        norm = np.abs(relevance_l1(*problem)).sum()
+    assert norm == pytest.approx(smallest_l1_by_brute_force(*problem), rel=1e-8)
+
+
+@pytest.mark.parametrize("size", [3, 4])
+def test_a_path_that_ends_elsewhere_is_not_taken_for_the_linear_program(
+    monkeypatch, size
+):
+    """Any basis is feasible; only the dual tells that one is not the best."""
+    rng = np.random.default_rng(0)
+    W, w0 = rng.standard_normal((4, 9)), rng.standard_normal(4)
+    wrong = np.zeros(9)
+    wrong[:size] = np.linalg.lstsq(W[:, :size], w0, rcond=None)[0]
+    monkeypatch.setattr(_relevance, "lars_path", lambda *a, **k: (None, None, wrong))
+    norm = np.abs(relevance_l1(W, w0)).sum()
+    assert norm == pytest.approx(smallest_l1_by_brute_force(W, w0), rel=1e-8)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -1,6 +1,9 @@
 """Additive statistics and the shared representation."""
 
 import pickle
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 
 import numpy as np
@@ -9,17 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.linalg import subspace_angles
 from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from minimalml.multitask import (
     SharedRepresentationRegressor,
     _shared_representation,
-    _task_statistics,
+    _task_rows,
     _task_systems,
     fit_shared_representation,
     make_low_rank_tasks,
     task_statistics,
 )
-from minimalml.multitask._task_statistics import TaskRows
+from minimalml.multitask._task_rows import RowGram, TaskRows
+from minimalml.multitask._task_statistics import few_blas_threads
 
 FLOAT64_TOLERANCE = 1e-10
 FIELDS = (
@@ -90,6 +95,20 @@ def test_loss_never_rises_for_any_sizes(seed, k, n_samples, is_direct):
     assert np.all(np.diff(losses) <= 1e-6 * (y @ y))
 
 
+def test_without_alternations_it_is_the_method_of_moments():
+    X, y, tasks, truth = tasks_of(n_samples=2000, n_tasks=20)
+    model = SharedRepresentationRegressor(3, init="moments", max_iter=0, center=False)
+    model.fit(X, y, tasks=tasks)
+    moment = sum(target**2 * np.outer(x, x) for x, target in zip(X, y, strict=True))
+    leading = np.linalg.eigh(moment)[1][:, -3:]
+    assert subspace_angles(model.components_.T, leading).max() < 1e-6
+    assert subspace_angles(model.components_.T, truth.basis).max() < 0.1
+    images = X[tasks == 4] @ model.components_.T
+    expected = np.linalg.lstsq(images, y[tasks == 4], rcond=None)[0]
+    np.testing.assert_allclose(model.task_coef_[4], expected, atol=1e-6)
+    assert model.n_iter_ == 0
+
+
 @given(st.integers(0, 10_000), st.booleans())
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_without_noise_the_span_is_recovered(seed, center):
@@ -128,6 +147,53 @@ def test_statistics_of_shards_add_up_in_any_order(seed, cut):
         np.testing.assert_allclose(getattr(parts, name), expected, atol=atol)
 
 
+def blas_threads():
+    pools = threadpool_info()
+    return [pool["num_threads"] for pool in pools if pool["user_api"] == "blas"]
+
+
+def test_small_products_are_not_shared_among_threads():
+    with threadpool_limits(2, user_api="blas"):
+        several = blas_threads()
+        with few_blas_threads(1e6):
+            assert max(blas_threads()) == 1
+        with few_blas_threads(1e9):
+            assert blas_threads() == several
+        with ThreadPoolExecutor(1) as pool:  # the limit would be all threads'
+            assert isinstance(pool.submit(few_blas_threads, 1).result(), nullcontext)
+
+
+def add_up_in_process(rank, world_size, port, path):
+    import torch.distributed
+
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group(
+        "gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=world_size
+    )
+    X, y, tasks, _ = tasks_of()
+    mine = slice(rank, None, world_size)
+    parts = [None] * world_size
+    torch.distributed.all_gather_object(
+        parts, task_statistics(X[mine], y[mine], tasks[mine])
+    )
+    np.save(path / f"{rank}.npy", fit_shared_representation(sum(parts), 3).basis)
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes_add_up_and_fit_as_one(tmp_path):
+    multiprocessing = pytest.importorskip("torch.multiprocessing")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    multiprocessing.spawn(add_up_in_process, (2, port, tmp_path), nprocs=2)
+    first, second = (np.load(tmp_path / f"{rank}.npy") for rank in range(2))
+    X, y, tasks, _ = tasks_of()
+    alone = fit_shared_representation(task_statistics(X, y, tasks), 3).basis
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_allclose(first, alone, atol=1e-8)
+
+
 def test_sum_starts_from_zero():
     X, y, tasks, _ = tasks_of()
     parts = [task_statistics(X[i::3], y[i::3], tasks[i::3]) for i in range(3)]
@@ -162,7 +228,7 @@ def test_rows_and_moments_give_the_same_fit(center, solver, recwarn):
 
 
 def test_rows_are_kept_where_moments_would_not_fit(monkeypatch):
-    monkeypatch.setattr(_task_statistics, "MAX_MOMENT_BYTES", 1000)
+    monkeypatch.setattr(_task_rows, "MAX_MOMENT_BYTES", 1000)
     X, y, tasks, _ = tasks_of(noise=0.2)
     model = SharedRepresentationRegressor(3)
     kept = model.fit(X, y, tasks=tasks).predict(X, tasks=tasks)
@@ -213,8 +279,6 @@ def brute_force_basis(gram, cross, heads):
 
 def test_systems_agree_with_brute_force_and_torch(systems_data):
     torch = pytest.importorskip("torch")
-    from minimalml.multitask import _task_systems_torch
-
     gram, cross, basis, rng = systems_data
     heads = rng.standard_normal((5, 3, 2))
     calls = {
@@ -228,19 +292,43 @@ def test_systems_agree_with_brute_force_and_torch(systems_data):
         "descend_basis": (gram, cross, heads, basis, 20.0),
         "largest_eigenvalue": (gram,),
         "orthonormalise": (basis,),
+        "leading_directions": (basis, 2),
         "whiten": (gram.sum(axis=0), 45.0, basis),
     }
     for name, arguments in calls.items():
-        ours = getattr(_task_systems, name)(*arguments)
-        tensors = [torch.tensor(a) if np.ndim(a) else a for a in arguments]
-        twin = getattr(_task_systems_torch, name)(*tensors)
+        system = getattr(_task_systems, name)
+        ours = system(*arguments)
+        twin = system(*(torch.tensor(a) if np.ndim(a) else a for a in arguments))
         if name == "solve_heads":
             ours, twin = ours[0], twin[0]
+        assert isinstance(twin, torch.Tensor), name
         np.testing.assert_allclose(ours, twin.numpy(), atol=1e-7, err_msg=name)
+    triangle = _task_systems.orthonormalise(basis).T @ basis
+    assert np.all(np.diag(triangle) > 0)
+
+
+def test_both_ways_to_the_basis_agree_with_brute_force(systems_data):
+    gram, cross, basis, rng = systems_data
+    heads = rng.standard_normal((5, 3, 2))
     expected = brute_force_basis(gram, cross, heads)
-    for name in ("solve_basis_direct", "solve_basis_cg"):
-        found = getattr(_task_systems, name)(*calls[name])
-        np.testing.assert_allclose(found, expected, atol=1e-5)
+    direct = _task_systems.solve_basis_direct(gram, cross, heads, basis)
+    np.testing.assert_allclose(direct, expected, atol=1e-6)
+    # Conjugate gradients end after as many steps as there are unknowns.
+    found = _task_systems.solve_basis_cg(gram, cross, heads, basis, basis.size)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_rows_stand_for_their_gram_matrices(rng):
+    X, starts = rng.standard_normal((20, 4)), np.array([0, 3, 11, 20])
+    rows, basis = RowGram(X, starts), rng.standard_normal((4, 2))
+    blocks = np.split(X, starts[1:-1])
+    gram = np.stack([block.T @ block for block in blocks])
+    np.testing.assert_allclose(rows @ np.stack([basis] * 3), gram @ basis)
+    for name, *arguments in (
+        ("project", basis), ("traces",), ("pooled",), ("largest_eigenvalue",)
+    ):  # fmt: skip
+        system = getattr(_task_systems, name)
+        np.testing.assert_allclose(system(rows, *arguments), system(gram, *arguments))
 
 
 def test_heads_agree_with_brute_force(systems_data):
@@ -282,6 +370,21 @@ def test_tensors_go_through_conjugate_gradients_too(monkeypatch):
     )
     arrays = fit_shared_representation(task_statistics(X, y, tasks), 3)
     assert tensors.losses[-1] == pytest.approx(arrays.losses[-1], rel=1e-6)
+
+
+def test_statistics_of_tensors_add_up_too():
+    torch = pytest.importorskip("torch")
+    X, y, tasks, _ = tasks_of()
+    whole = task_statistics(X, y, tasks)
+    first = np.random.default_rng(0).random(len(X)) < 0.3 * (tasks != 4)
+    parts = sum(
+        task_statistics(torch.tensor(X[rows]), torch.tensor(y[rows]), tasks[rows])
+        for rows in (first, ~first)
+    )
+    np.testing.assert_array_equal(parts.tasks, whole.tasks)
+    for name in FIELDS[:-1]:
+        expected = getattr(whole, name)
+        np.testing.assert_allclose(getattr(parts, name).numpy(), expected, atol=1e-9)
 
 
 def test_tensor_statistics_name_bad_input():
@@ -330,9 +433,9 @@ def test_a_basis_can_be_given():
         ({"k": 2, "init": "x"}, "init must be one of"),
         ({"k": 2, "init": np.eye(3)}, r"init must have shape \(8, 2\)"),
         ({"k": 2, "init": "moments"}, "gathered with_label_moment=True"),
-        ({"k": 2, "ridge": -1.0}, "ridge is out of range, got -1"),
-        ({"k": 2, "tol": -1.0}, "tol is out of range"),
-        ({"k": 2, "max_iter": 0}, "max_iter is out of range"),
+        ({"k": 2, "ridge": -1.0}, "ridge must be at least 0, got -1"),
+        ({"k": 2, "tol": -1.0}, "tol must be at least 0"),
+        ({"k": 2, "max_iter": -1}, "max_iter must be at least 0, got -1"),
         ({"k": 2, "task_weights": [1.0]}, "task_weights must hold one number"),
         ({"k": 2, "task_weights": -np.ones(13)}, "task_weights must hold one number"),
     ],
@@ -366,8 +469,10 @@ def test_bad_rows_are_named():
         task_statistics(X, y, np.where(tasks == 0, np.nan, tasks))
     with pytest.raises(ValueError, match="must agree in features and outputs"):
         task_statistics(X, y, tasks) + task_statistics(X[:, 1:], y, tasks)
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="unsupported operand"):
         task_statistics(X, y, tasks) + 1
+    with pytest.raises(TypeError, match="from task_statistics, got ndarray"):
+        fit_shared_representation(X, 2)
 
 
 def test_statistics_pickle_and_take_names_for_tasks():
