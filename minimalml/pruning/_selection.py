@@ -76,9 +76,13 @@ def format_of(weights):
 
 def common_format(weights):
     """Return the narrowest format that holds the values of all tensors exactly."""
-    formats = {format_of(tensor) for tensor in weights.values()}
+    return narrowest_format({format_of(tensor) for tensor in weights.values()})
+
+
+def narrowest_format(formats):
+    """Return the narrowest format that holds the values of all of a set's."""
     if len(formats) == 1:
-        return formats.pop()
+        return next(iter(formats))
     return FORMATS["float64" if FORMATS["float64"] in formats else "float32"]
 
 
