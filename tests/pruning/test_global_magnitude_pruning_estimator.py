@@ -294,8 +294,12 @@ def test_bad_parameters(options, message):
 def test_models_without_weights_are_refused(model):
     with pytest.raises(TypeError, match=rf"{type(model).__name__}.*supported are"):
         GlobalMagnitudePruner(model).fit(X, y)
-    with pytest.raises(TypeError, match="no weights to prune"):
-        GlobalMagnitudePruner(Ridge(), exclude="coef_").fit(X, y)
+
+
+def test_excluding_everything_is_refused():
+    for exclude in ("coef_", lambda name: True):
+        with pytest.raises(ValueError, match=r"leaves nothing to prune of \['coef_'\]"):
+            GlobalMagnitudePruner(Ridge(), exclude=exclude).fit(X, y)
 
 
 @pytest.mark.parametrize("options", [dict(fine_tune_epochs=1), dict(schedule="cubic")])
