@@ -65,7 +65,9 @@ def distributed_magnitude_mask(weights, sparsity, group=None):
     counts = add_up(np.array(list(sizes.values())))
     if not counts.any():
         raise ValueError("weights must hold at least one weight on some process.")
-    number_format = narrowest_format({f for f, n in zip(sizes, counts, strict=True) if n})
+    number_format = narrowest_format(
+        {f for f, n in zip(sizes, counts, strict=True) if n}
+    )
     n_prune = n_to_prune(sparsity, int(counts.sum()))
     threshold = find_threshold(named, max(n_prune, 1), number_format, reduce=add_up)
     masks = {name: empty_mask(tensor) for name, tensor in named.items()}

@@ -98,6 +98,10 @@ def test_min_fraction_is_of_all_weights(rng):
     weights = [1e-3 * rng.normal(size=50), rng.normal(size=950)]
     masks = global_magnitude_mask(weights, 0.9, min_fraction=0.03)
     assert [int(m.sum()) for m in masks] == [30, 70]
+    masks = global_magnitude_mask(  # 0.29 * 100 is 28.999999999999996
+        [1e-3 * weights[0], weights[1][:50]], 0.4, min_fraction=0.29
+    )
+    assert int(masks[0].sum()) == 29
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -121,6 +121,24 @@ def test_the_torch_kernel_gives_the_same_masks(dtype, sparsity, floor):
         np.testing.assert_array_equal(mask.numpy(), expected.reshape(array.shape))
 
 
+@pytest.mark.parametrize("dtype", ALL_DTYPES)
+@given(seed=st.integers(0, 2**32), sparsity=st.floats(0, 0.98))
+def test_tensors_on_two_devices_share_one_threshold(dtype, seed, sparsity):
+    def as_integers(flat, number_format):  # those of odd size stand for a device
+        integers = flat.view(getattr(torch, f"int{number_format.key_bits + 1}"))
+        if len(flat) % 2:
+            return integers
+        return integers.numpy().view(f"uint{number_format.key_bits + 1}")
+
+    tensors = [random_weights(dtype, seed + i, n=500 + i) for i in range(4)]
+    expected = reference([t.double().numpy() for t in tensors], sparsity, 7)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_selection, "_as_integers", as_integers)
+        masks = global_magnitude_mask(tensors, sparsity, min_weights=7)
+    for mask, other in zip(masks, expected, strict=True):
+        np.testing.assert_array_equal(mask.numpy(), other)
+
+
 def reference(arrays, sparsity, floor):
     """Protect each tensor's largest, then drop the smallest of the rest."""
     sizes = [a.size for a in arrays]
