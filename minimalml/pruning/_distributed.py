@@ -47,6 +47,18 @@ def distributed_magnitude_mask(weights, sparsity, group=None):
     ------
     ValueError
         On every process alike, if any of them holds a NaN, or none holds a weight.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import distributed
+    >>> from minimalml.pruning import distributed_magnitude_mask
+    >>> distributed.init_process_group(
+    ...     "gloo", store=distributed.HashStore(), rank=0, world_size=1
+    ... )
+    >>> distributed_magnitude_mask([torch.tensor([1.0, -3.0, 2.0])], sparsity=0.5)
+    [tensor([False,  True,  True])]
+    >>> distributed.destroy_process_group()
     """
     torch = import_torch("distributed_magnitude_mask")
     distributed, device = torch.distributed, "cpu"

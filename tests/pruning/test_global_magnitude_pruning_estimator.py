@@ -13,7 +13,9 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import (
     LinearRegression,
     LogisticRegression,
+    LogisticRegressionCV,
     Ridge,
+    RidgeCV,
     SGDClassifier,
     SGDRegressor,
 )
@@ -41,6 +43,9 @@ X, y = make_classification(
 X_REGRESSION, TARGETS = make_regression(150, 12, n_targets=3, random_state=0)
 OPTIMUM_TOLERANCE = 1e-3  # two solvers stop at gradients of 1e-4 and 1e-6
 
+CV_MODEL = LogisticRegressionCV(
+    Cs=[1.0], l1_ratios=(0,), use_legacy_attributes=False, scoring="neg_log_loss"
+)
 MLP = MLPClassifier((16, 8), max_iter=5, random_state=0)
 TRAINABLE = [
     MLP,
@@ -266,6 +271,12 @@ def test_nan_weights_are_named():
     model.coefs_[1][0, 0] = np.nan
     with pytest.raises(ValueError, match=r"weight 'coefs_\.1' contains NaN"):
         GlobalMagnitudePruner(model).fit(X, y)
+
+
+@pytest.mark.parametrize("model", [RidgeCV(), CV_MODEL, SGDClassifier()])
+def test_refitting_other_linear_models_is_refused(model):
+    with pytest.raises(ValueError, match=rf"is for .* got {type(model).__name__}\."):
+        GlobalMagnitudePruner(model, sparsity=0.5, fine_tune="refit_support").fit(X, y)
 
 
 # Integration
