@@ -36,8 +36,8 @@ def global_magnitude_mask(
 
     The default way to prune: no scores, no settings. Use `layerwise_magnitude_mask`
     where each tensor must lose the same share. O(n) time for n weights; besides the
-    masks, memory for a histogram a thread (0.5 MB). Tensors are read in place: arrays
-    mapped from files larger than the memory work.
+    masks, memory for a histogram a thread (0.5 MB), at most 8. Tensors are read in
+    place: arrays mapped from files larger than the memory work.
 
     Parameters
     ----------
