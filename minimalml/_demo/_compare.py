@@ -50,6 +50,8 @@ class Demo:
         ``figures(showcase) -> [(caption, figure)]``, drawn for the report.
     splits : ShuffleSplit or StratifiedShuffleSplit
         The outer splits, whose test parts no search sees.
+    inner_folds : int
+        Folds of the search on each training part.
     """
 
     title: str
@@ -65,6 +67,7 @@ class Demo:
     showcase: GridSearchCV
     figures: Callable
     splits: ShuffleSplit
+    inner_folds: int = 3
 
     @property
     def lower_is_better(self):
@@ -148,7 +151,7 @@ def pipeline_for(estimator):
     return Pipeline([("scale", StandardScaler()), ("model", estimator)])
 
 
-def search_all(demo, cv, n_jobs):
+def search_all(demo, n_jobs):
     """One search over all contenders: the model itself is searched, and its grid."""
     grids = [
         {"model": [c.estimator]} | {f"model__{k}": v for k, v in c.grid.items()}
@@ -156,7 +159,12 @@ def search_all(demo, cv, n_jobs):
     ]
     pipeline = pipeline_for(demo.contenders[0].estimator)
     return GridSearchCV(
-        pipeline, grids, scoring=demo.scoring, cv=cv, refit=False, n_jobs=n_jobs
+        pipeline,
+        grids,
+        scoring=demo.scoring,
+        cv=demo.inner_folds,
+        refit=False,
+        n_jobs=n_jobs,
     )
 
 
@@ -184,7 +192,7 @@ def fit_and_score(params, scoring, X_train, y_train, X_test, y_test):
     return abs(get_scorer(scoring)(model, X_test, y_test)), seconds
 
 
-def compare(demo, inner_folds=3, n_jobs=-1):
+def compare(demo, n_jobs=-1):
     """Run one demo: the showcase, then every contender on every split."""
     print(f"\n{demo.title}\n{demo.data}\n\nOne search, all its levels:")
     with warnings.catch_warnings():
@@ -199,7 +207,7 @@ def compare(demo, inner_folds=3, n_jobs=-1):
         n_splits = demo.splits.get_n_splits()
         for number, (train, test) in enumerate(demo.splits.split(demo.X, demo.y), 1):
             print(f"\nAll contenders, split {number} of {n_splits}:")
-            search = search_all(demo, inner_folds, n_jobs)
+            search = search_all(demo, n_jobs)
             search.set_callbacks(ProgressBar(max_propagation_depth=0))
             search.fit(demo.X[train], demo.y[train])
             params.append(best_candidates(search, demo))

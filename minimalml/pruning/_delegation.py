@@ -13,6 +13,18 @@ from sklearn.utils.metaestimators import available_if
 from minimalml._core.arrays import is_torch_module
 from minimalml._core.validation import check_is_fitted
 
+DOCSTRING = """{does} with the pruned estimator.
+
+Parameters
+----------
+X : array-like of shape (n_samples, n_features)
+    Rows, as the estimator takes them.
+
+Returns
+-------
+{returns}
+"""
+
 
 def _estimator_has(method):
     def check(self):
@@ -23,91 +35,50 @@ def _estimator_has(method):
     return check
 
 
+def _delegated(method, does, returns):
+    """Make the method that calls ``estimator_``'s of the same name."""
+
+    def call(self, X):
+        check_is_fitted(self)
+        return getattr(self.estimator_, method)(X)
+
+    call.__name__, call.__qualname__ = method, f"GlobalMagnitudePruner.{method}"
+    call.__doc__ = DOCSTRING.format(does=does, returns=returns)
+    return available_if(_estimator_has(method))(call)
+
+
 class DelegatesToPruned:
     """Methods of ``estimator_``, where it has them.
 
     The class must have ``_estimator()``, the unfitted estimator.
     """
 
+    predict = _delegated(
+        "predict", "Predict", "ndarray of shape (n_samples,) or (n_samples, n_outputs)"
+    )
+    predict_proba = _delegated(
+        "predict_proba",
+        "Predict class probabilities",
+        "ndarray of shape (n_samples, n_classes)",
+    )
+    predict_log_proba = _delegated(
+        "predict_log_proba",
+        "Predict logarithms of class probabilities",
+        "ndarray of shape (n_samples, n_classes)",
+    )
+    decision_function = _delegated(
+        "decision_function",
+        "Compute decision values",
+        "ndarray of shape (n_samples,) or (n_samples, n_classes)",
+    )
+    transform = _delegated(
+        "transform", "Transform", "array of shape (n_samples, n_features_out)"
+    )
+
     @property
     def classes_(self):
         """Classes of the pruned classifier."""
         return self.estimator_.classes_
-
-    @available_if(_estimator_has("predict"))
-    def predict(self, X):
-        """Predict with the pruned estimator.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_outputs)
-        """
-        check_is_fitted(self)
-        return self.estimator_.predict(X)
-
-    @available_if(_estimator_has("predict_proba"))
-    def predict_proba(self, X):
-        """Predict class probabilities with the pruned estimator.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-        """
-        check_is_fitted(self)
-        return self.estimator_.predict_proba(X)
-
-    @available_if(_estimator_has("predict_log_proba"))
-    def predict_log_proba(self, X):
-        """Predict logarithms of class probabilities with the pruned estimator.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-        """
-        check_is_fitted(self)
-        return self.estimator_.predict_log_proba(X)
-
-    @available_if(_estimator_has("decision_function"))
-    def decision_function(self, X):
-        """Compute decision values with the pruned estimator.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_classes)
-        """
-        check_is_fitted(self)
-        return self.estimator_.decision_function(X)
-
-    @available_if(_estimator_has("transform"))
-    def transform(self, X):
-        """Transform with the pruned estimator.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        array of shape (n_samples, n_features_out)
-        """
-        check_is_fitted(self)
-        return self.estimator_.transform(X)
 
     @available_if(_estimator_has("score"))
     def score(self, X, y=None, **params):

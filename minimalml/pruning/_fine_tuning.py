@@ -6,6 +6,9 @@ loss of the last epoch, None if the model reports none. Optimiser state is zeroe
 weights are, or momentum would move them within a step.
 """
 
+from contextlib import contextmanager
+from numbers import Real
+
 import numpy as np
 from sklearn.utils import _safe_indexing, check_array, gen_batches
 from sklearn.utils.multiclass import type_of_target
@@ -74,6 +77,7 @@ class PartialFitTrainer:
     def run(self, n_epochs, masks):
         """Train for some epochs over all rows."""
         loss = None
+        self._mask(masks)
         for _ in range(n_epochs):
             order = self.generator.permutation(len(self.y))
             losses = [
@@ -87,20 +91,19 @@ class PartialFitTrainer:
         options = {}
         if self.sample_weight is not None:
             options["sample_weight"] = np.asarray(self.sample_weight)[rows]
-        estimator = self.estimator
-        own_size = getattr(estimator, "batch_size", None)
-        # an MLP would warn of a last batch shorter than its own batch_size
-        if isinstance(own_size, int) and own_size > len(rows):
-            estimator.batch_size = len(rows)
-        estimator.partial_fit(_safe_indexing(self.X, rows), self.y[rows], **options)
-        if own_size is not None:
-            estimator.batch_size = own_size
-        zero_weights(estimator, masks)
+        with _ready_for_a_batch(self.estimator, len(rows)):
+            self.estimator.partial_fit(
+                _safe_indexing(self.X, rows), self.y[rows], **options
+            )
+        self._mask(masks)
+        loss = getattr(self.estimator, "loss_", None)
+        return float(loss) * len(rows) if isinstance(loss, Real) else None
+
+    def _mask(self, masks):
+        zero_weights(self.estimator, masks)
         for name, mask in masks.items():
-            for moment in _moments_of(estimator, name):
-                zero_masked(moment, mask)
-        loss = getattr(estimator, "loss_", None)
-        return loss * len(rows) if isinstance(loss, float) else None
+            for state in _training_state_of(self.estimator, name):
+                zero_masked(state, mask.reshape(state.shape))
 
     def _set_learning_rate(self, learning_rate):
         if hasattr(self.estimator, "_optimizer"):
@@ -170,6 +173,7 @@ class ModuleTrainer:
             **{hook: lambda state: self._mask(state, masks)},
             **self.options,
         )
+        self._mask(self.state, masks)  # a diverged run went back to an unmasked state
         self.module.train(is_training)
         return self.state.loss_curve[-1]
 
@@ -204,11 +208,41 @@ def make_trainer(holder, X, y, **options):
     return kind(holder, X, y, **options)
 
 
-def _moments_of(estimator, name):
-    """Return an MLP optimiser's running means for the weight ``coefs_.i``."""
+@contextmanager
+def _ready_for_a_batch(estimator, n_rows):
+    """Set aside settings that ``partial_fit`` refuses, or misreads on a batch."""
+    own = {
+        name: getattr(estimator, name)
+        for name in ("batch_size", "early_stopping")
+        if hasattr(estimator, name)
+    }
+    # an MLP warns of a batch shorter than its own batch_size, such as the last
+    if isinstance(own.get("batch_size"), int):
+        estimator.batch_size = min(own["batch_size"], n_rows)
+    if own.get("early_stopping"):
+        estimator.early_stopping = False
+        estimator.best_loss_ = np.inf  # an MLP compares with it, and has none
+    if hasattr(estimator, "_no_improvement_count"):
+        # it counts epochs: batches would end a learning_rate="adaptive" at once
+        estimator._no_improvement_count = 0
+    try:
+        yield
+    finally:
+        for name, value in own.items():
+            setattr(estimator, name, value)
+
+
+def _training_state_of(estimator, name):
+    """Return what training keeps beside the weight ``name``, of the same size.
+
+    An MLP optimiser's running means; the two copies of averaged gradient descent,
+    which goes on from ``_standard_coef`` whatever ``coef_`` is.
+    """
+    if name == "coef_":
+        copies = ("_standard_coef", "_average_coef")
+        copies = [getattr(estimator, copy, None) for copy in copies]
+        return [copy for copy in copies if copy is not None]
     optimizer = getattr(estimator, "_optimizer", None)
-    attribute, _, index = name.partition(".")
-    if optimizer is None or attribute != "coefs_":
-        return []
     kinds = [getattr(optimizer, kind, None) for kind in ("ms", "vs", "velocities")]
-    return [moments[int(index)] for moments in kinds if moments is not None]
+    index = int(name.partition(".")[2])
+    return [moments[index] for moments in kinds if moments is not None]

@@ -5,13 +5,31 @@ A floor a tensor (the paper's minimum threshold) prevents layer collapse: a laye
 left without weights, whose network gives a constant.
 """
 
+import math
 import warnings
+from numbers import Integral, Real
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 # The paper's rescaling need not end; in practice it takes fewer than ten rounds.
 MAX_RESCALING_ROUNDS = 100
+
+
+def check_floor(min_weights, min_fraction):
+    """Check the two ways to give a floor."""
+    if not isinstance(min_weights, Integral) or min_weights < 0:
+        raise ValueError(f"min_weights must be an int >= 0, got {min_weights!r}.")
+    if min_fraction is None:
+        return
+    if min_weights:
+        raise ValueError(
+            "min_weights and min_fraction are two ways to give one floor, got "
+            f"min_weights={min_weights} and min_fraction={min_fraction}: pass one of "
+            "them."
+        )
+    if not isinstance(min_fraction, Real) or not 0 <= min_fraction <= 1:
+        raise ValueError(f"min_fraction must be in [0, 1], got {min_fraction!r}.")
 
 
 def absolute_floors(sizes, n_prune, min_weights, min_fraction):
@@ -37,7 +55,9 @@ def absolute_floors(sizes, n_prune, min_weights, min_fraction):
         If less can be pruned than ``n_prune``.
     """
     n = sum(sizes.values())
-    floor = min_weights if min_fraction is None else int(n * min_fraction)
+    floor = min_weights
+    if min_fraction is not None:
+        floor = math.floor(min_fraction * n + 1e-9)  # 0.29 * 100 is below 29
     floors = {name: min(size, floor) for name, size in sizes.items()}
     n_protected = sum(floors.values())
     if n - n_prune < n_protected:

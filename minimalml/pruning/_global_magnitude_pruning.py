@@ -11,19 +11,11 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
-from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline
 
-from minimalml._core.arrays import is_torch_module
 from minimalml._core.callbacks import CallbackSupportMixin, with_callbacks
-from minimalml._core.validation import (
-    Interval,
-    StrOptions,
-    _fit_context,
-    check_is_fitted,
-)
+from minimalml._core.validation import Interval, StrOptions, _fit_context
 from minimalml._core.weights import (
     find_weight_holder,
     model_weights,
@@ -32,6 +24,12 @@ from minimalml._core.weights import (
 from minimalml.pruning._delegation import DelegatesToPruned
 from minimalml.pruning._events import Masks
 from minimalml.pruning._fine_tuning import make_trainer
+from minimalml.pruning._floors import check_floor
+from minimalml.pruning._inner_estimator import (
+    is_prefit,
+    rows_of_last_step,
+    sample_weight_of_last_step,
+)
 from minimalml.pruning._masks import make_generator
 from minimalml.pruning._named_tensors import size_of
 from minimalml.pruning._prunable import prunable_weights
@@ -271,7 +269,7 @@ class GlobalMagnitudePruner(
             Training data; None if the estimator is fitted and is not trained further.
 
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Targets.
+            Targets; None likewise.
 
         **params : dict
             Passed to the estimator's ``fit``, by metadata routing where that is on;
@@ -294,10 +292,11 @@ class GlobalMagnitudePruner(
         steps = pruning_schedule(
             self.schedule, self.sparsity, self.n_steps, self.initial_sparsity
         )
-        if self.min_fraction is not None and self.min_weights:
+        check_floor(self.min_weights, self.min_fraction)
+        if self.fine_tune == "refit_support" and self.fine_tune_epochs:
             raise ValueError(
-                "min_weights and min_fraction are two ways to give one floor, got "
-                "both: pass one of them."
+                "fine_tune='refit_support' trains no epochs, got fine_tune_epochs="
+                f"{self.fine_tune_epochs}: set it to 0, or fine_tune='epochs'."
             )
         params = self._route("fit", params)
         # the parts that need not be fitted: the dense fit, and the training at the end
@@ -317,7 +316,7 @@ class GlobalMagnitudePruner(
         step = context.subcontext(task_name="dense fit")
         step.call_on_fit_task_begin(estimator=self, X=X, y=y)
         estimator = self._estimator()
-        if self._is_prefit(estimator):
+        if is_prefit(estimator, self.prefit):
             if isinstance(estimator, FrozenEstimator):
                 estimator = estimator.estimator
             self.estimator_ = copy.deepcopy(estimator)
@@ -331,35 +330,20 @@ class GlobalMagnitudePruner(
                 setattr(self, name, getattr(self.estimator_, name))
         step.call_on_fit_task_end(estimator=self, X=X, y=y)
 
-    def _is_prefit(self, estimator):
-        if is_torch_module(estimator) or isinstance(estimator, FrozenEstimator):
-            return True
-        if self.prefit is False:
-            return False
-        parts = [estimator]
-        if isinstance(estimator, Pipeline):  # it asks its last step alone
-            parts = [
-                part for _, part in estimator.steps if isinstance(part, BaseEstimator)
-            ]
-        try:
-            for part in parts:
-                check_is_fitted(part)
-        except NotFittedError:
-            if self.prefit is True:
-                raise
-            return False
-        return True
-
     def _prune(self, steps, X, y, params, context):
         """Take the schedule's steps, training after each."""
         holder = find_weight_holder(self.estimator_)
         epochs = [0 if len(steps) == 1 else self.epochs_per_step] * len(steps)
         epochs[-1] += self.fine_tune_epochs if self.fine_tune == "epochs" else 0
         generator = make_generator(self.random_state)
-        X_inner = X
+        X_inner = None
         if sum(epochs) or self.fine_tune == "refit_support":
-            X_inner = _through_pipeline(self.estimator_, X)
-        weight = _sample_weight_of(self.estimator_, params)
+            if X is None or y is None:
+                raise ValueError(
+                    "X and y must be given, as the pruned estimator is trained further."
+                )
+            X_inner = rows_of_last_step(self.estimator_, X)
+        weight = sample_weight_of_last_step(self.estimator_, params)
         if sum(epochs):
             trainer = make_trainer(
                 holder,
@@ -411,35 +395,17 @@ class GlobalMagnitudePruner(
             print(f"[GlobalMagnitudePruner] sparsity {self.sparsity_:.4f}{told}")
 
     def _warn_if_collapsed(self):
-        if self.collapsed_layers_:
-            warnings.warn(
-                f"pruning left no weight of {', '.join(self.collapsed_layers_)}, whose "
-                "outputs are constant now: raise min_weights or min_fraction, or lower "
-                "sparsity.",
-                UserWarning,
-                stacklevel=5,  # past fit and its decorators
-            )
+        if not self.collapsed_layers_:
+            return
+        # a floor is of a whole layer, so it does not save the row of one output
+        has_layers = any(name in self.masks_ for name in self.collapsed_layers_)
+        advice = "raise min_weights or min_fraction, or " if has_layers else ""
+        warnings.warn(
+            f"pruning left no weight of {', '.join(self.collapsed_layers_)}, whose "
+            f"outputs are constant now: {advice}lower sparsity.",
+            UserWarning,
+            stacklevel=5,  # past fit and its decorators
+        )
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "history_")
-
-
-def _through_pipeline(estimator, X):
-    """Return the rows as the step that holds the weights sees them."""
-    if isinstance(estimator, FrozenEstimator):
-        return _through_pipeline(estimator.estimator, X)
-    if hasattr(estimator, "best_estimator_"):
-        return _through_pipeline(estimator.best_estimator_, X)
-    if isinstance(estimator, Pipeline):
-        if len(estimator) > 1:
-            X = estimator[:-1].transform(X)
-        return _through_pipeline(estimator.steps[-1][1], X)
-    return X
-
-
-def _sample_weight_of(estimator, params):
-    """Find the last step's sample weights among what ``fit`` was given."""
-    name = "sample_weight"
-    if isinstance(estimator, Pipeline) and name not in params:
-        name = f"{estimator.steps[-1][0]}__{name}"
-    return params.get(name)

@@ -29,8 +29,8 @@ def histogram_magnitudes(
     int width,
     uint64_t upper,             # keys count only below this
     uint64_t infinity,          # keys above this are NaN
-    int64_t[:, ::1] counts,     # IN, OUT: (n_threads, 2 ** width + 1), last: NaNs
-    int n_threads,
+    int64_t[:, ::1] counts,     # IN, OUT: (n_histograms, 2 ** width + 1), last: NaNs
+    int n_threads,              # no more are used than there are histograms
 ):
     """Add the magnitudes' histogram over one digit to ``counts``."""
     cdef:
@@ -44,6 +44,7 @@ def histogram_magnitudes(
 
     if n == 0:
         return
+    n_threads = min(n_threads, <int> counts.shape[0])
     for block in prange(
         n_blocks, nogil=True, num_threads=n_threads, schedule="static"
     ):

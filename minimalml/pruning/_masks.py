@@ -5,12 +5,12 @@ Ranking all weights together lets the sparsity of each layer come out by itself
 (Gupta et al., "Is complexity required for neural network pruning?", 2022).
 """
 
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 from sklearn.utils import check_random_state
 
-from minimalml.pruning._floors import absolute_floors
+from minimalml.pruning._floors import absolute_floors, check_floor
 from minimalml.pruning._named_tensors import (
     copy_of,
     like_container,
@@ -19,12 +19,7 @@ from minimalml.pruning._named_tensors import (
     size_of,
 )
 from minimalml.pruning._ranking import masks_in_scope, n_to_prune
-from minimalml.pruning._selection import (
-    common_format,
-    find_threshold,
-    name_of_nan,
-    zero_masked,
-)
+from minimalml.pruning._selection import common_format, find_threshold, zero_masked
 
 
 def global_magnitude_mask(
@@ -41,8 +36,8 @@ def global_magnitude_mask(
 
     The default way to prune: no scores, no settings. Use `layerwise_magnitude_mask`
     where each tensor must lose the same share. O(n) time for n weights; besides the
-    masks, memory for two histograms (1 MB). Tensors are read in place: arrays mapped
-    from files larger than the memory work.
+    masks, memory for a histogram a thread (0.5 MB), at most 8. Tensors are read in
+    place: arrays mapped from files larger than the memory work.
 
     Parameters
     ----------
@@ -117,11 +112,8 @@ def global_magnitude_mask(
     >>> global_magnitude_mask(weights, sparsity=0.6, min_weights=1)
     [array([False,  True, False]), array([[ True, False]])]
     """
-    named, n_prune, floors = check_masking(
-        weights, sparsity, n_keep, min_weights, min_fraction, ties, floor_rule
-    )
-    masks = masks_in_scope("global", named, n_prune, floors, ties, floor_rule)
-    return like_container(weights, masks)
+    floors = (min_weights, min_fraction)
+    return _scoped_masks("global", weights, sparsity, n_keep, floors, ties, floor_rule)
 
 
 def layerwise_magnitude_mask(
@@ -144,23 +136,11 @@ def layerwise_magnitude_mask(
     weights : list, tuple or dict of arrays or tensors
         As in `global_magnitude_mask`.
 
-    sparsity : float, default=None
-        Share of the weights to prune, in [0, 1).
+    sparsity, n_keep, ties, floor_rule
+        As in `global_magnitude_mask`; ties are those within a tensor.
 
-    n_keep : int, default=None
-        Number of weights to keep, instead of ``sparsity``.
-
-    min_weights : int, default=0
+    min_weights, min_fraction
         Floor of each tensor; what it saves is taken from the others in proportion.
-
-    min_fraction : float, default=None
-        The same floor as a fraction of the weights of all tensors.
-
-    ties : {"exact", "threshold"}, default="exact"
-        As in `global_magnitude_mask`, within each tensor.
-
-    floor_rule : {"exact", "rescale"}, default="exact"
-        As in `global_magnitude_mask`.
 
     Returns
     -------
@@ -174,11 +154,8 @@ def layerwise_magnitude_mask(
     >>> layerwise_magnitude_mask([np.array([3.0, 4.0]), np.array([1.0, 2.0])], 0.5)
     [array([False,  True]), array([False,  True])]
     """
-    named, n_prune, floors = check_masking(
-        weights, sparsity, n_keep, min_weights, min_fraction, ties, floor_rule
-    )
-    masks = masks_in_scope("layer", named, n_prune, floors, ties, floor_rule)
-    return like_container(weights, masks)
+    floors = (min_weights, min_fraction)
+    return _scoped_masks("layer", weights, sparsity, n_keep, floors, ties, floor_rule)
 
 
 def random_mask(
@@ -199,17 +176,8 @@ def random_mask(
     weights : list, tuple or dict of arrays or tensors
         As in `global_magnitude_mask`; only their shapes matter.
 
-    sparsity : float, default=None
-        Share of the weights to prune, in [0, 1).
-
-    n_keep : int, default=None
-        Number of weights to keep, instead of ``sparsity``.
-
-    min_weights : int, default=0
-        Floor of each tensor.
-
-    min_fraction : float, default=None
-        The same floor as a fraction of the weights of all tensors.
+    sparsity, n_keep, min_weights, min_fraction
+        As in `global_magnitude_mask`.
 
     ties : {"exact", "threshold"}, default="exact"
         No effect, as nothing is ranked; for the same signature.
@@ -234,17 +202,10 @@ def random_mask(
     >>> int(masks[0].sum() + masks[1].sum())
     10
     """
-    named, n_prune, floors = check_masking(
-        weights, sparsity, n_keep, min_weights, min_fraction, ties, floor_rule
+    generator, floors = make_generator(random_state), (min_weights, min_fraction)
+    return _scoped_masks(
+        "random", weights, sparsity, n_keep, floors, ties, floor_rule, generator
     )
-    bad_name = name_of_nan(named)
-    if bad_name is not None:
-        raise ValueError(f"{bad_name} contains NaN.")
-    generator = make_generator(random_state)
-    masks = masks_in_scope(
-        "random", named, n_prune, floors, ties, floor_rule, generator
-    )
-    return like_container(weights, masks)
 
 
 def global_threshold(weights, sparsity):
@@ -332,6 +293,16 @@ def apply_masks(weights, masks, inplace=False):
     return weights if inplace else like_container(weights, named)
 
 
+def _scoped_masks(
+    scope, weights, sparsity, n_keep, floors, ties, floor_rule, generator=None
+):
+    named, n_prune, floors = check_masking(
+        weights, sparsity, n_keep, *floors, ties, floor_rule
+    )
+    masks = masks_in_scope(scope, named, n_prune, floors, ties, floor_rule, generator)
+    return like_container(weights, masks)
+
+
 def check_masking(
     weights, sparsity, n_keep, min_weights, min_fraction, ties, floor_rule
 ):
@@ -339,17 +310,7 @@ def check_masking(
     named = name_weights(weights)
     sizes = {name: size_of(tensor) for name, tensor in named.items()}
     n_prune = _n_pruned(sparsity, n_keep, sum(sizes.values()))
-    if not isinstance(min_weights, Integral) or min_weights < 0:
-        raise ValueError(f"min_weights must be an int >= 0, got {min_weights!r}.")
-    if min_fraction is not None and min_weights:
-        raise ValueError(
-            "min_weights and min_fraction are two ways to give one floor, got both: "
-            "pass one of them."
-        )
-    if min_fraction is not None and not (
-        isinstance(min_fraction, Real) and 0 <= min_fraction <= 1
-    ):
-        raise ValueError(f"min_fraction must be in [0, 1], got {min_fraction!r}.")
+    check_floor(min_weights, min_fraction)
     for parameter, value, allowed in (
         ("ties", ties, ("exact", "threshold")),
         ("floor_rule", floor_rule, ("exact", "rescale")),
@@ -372,10 +333,6 @@ def _n_pruned(sparsity, n_keep, n):
                 f"{n_keep!r}."
             )
         return n - int(n_keep)
-    if not isinstance(sparsity, Real) or not 0 <= sparsity < 1:
-        raise ValueError(
-            f"sparsity must be in [0, 1), got {sparsity!r}: at 1 nothing would be left."
-        )
     return n_to_prune(sparsity, n)
 
 

@@ -65,8 +65,11 @@ def prune_module(
 
     Raises
     ------
+    TypeError
+        If ``module`` is no torch module, or has no weights to prune.
     ValueError
-        If the module is parametrized by masks already.
+        If the module is parametrized by masks already, a weight is NaN, or the floors
+        leave too little to prune.
 
     Examples
     --------
@@ -118,6 +121,18 @@ def finalize(module):
     ------
     ValueError
         If the module has no such masks.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from minimalml.pruning import finalize, prune_module
+    >>> module = torch.nn.Linear(8, 4)
+    >>> masks = prune_module(module, sparsity=0.75, parametrize=True)
+    >>> optimizer = torch.optim.Adam(module.parameters())
+    >>> module(torch.ones(2, 8)).sum().backward()
+    >>> optimizer.step()
+    >>> int((finalize(module).weight != 0).sum())
+    8
     """
     import_torch("finalize")
     from minimalml.pruning._mask_parametrization import (

@@ -32,7 +32,7 @@ def name_tensors(tensors, parameter="weights"):
     return named
 
 
-def name_weights(weights):
+def name_weights(weights, allow_empty=False):
     """Return `name_tensors` of weights that can be ranked."""
     named = name_tensors(weights)
     for name, tensor in named.items():
@@ -41,7 +41,7 @@ def name_weights(weights):
                 f"weight {name!r} has dtype {tensor.dtype}; supported are "
                 f"{', '.join(FORMATS)}."
             )
-    if not sum(map(size_of, named.values())):
+    if not allow_empty and not sum(map(size_of, named.values())):
         raise ValueError(f"weights must hold at least one weight, got {weights!r}.")
     return named
 

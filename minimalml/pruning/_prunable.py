@@ -19,9 +19,14 @@ def prunable_weights(model, exclude=None):
     """
     weights, kinds = model_weights(model), weight_kinds(model)
     prunable = {name: w for name, w in weights.items() if kinds[name] == "weight"}
-    if callable(exclude):
-        prunable = {name: w for name, w in prunable.items() if not exclude(name)}
-    elif exclude is not None:
+    if not prunable:
+        raise TypeError(
+            f"{type(model).__name__} has no weights to prune; supported are {SUPPORTED}."
+        )
+    if exclude is None:
+        return prunable
+    is_excluded = exclude
+    if not callable(exclude):
         names = [exclude] if isinstance(exclude, str) else list(exclude)
         unknown = [name for name in names if name not in prunable]
         if unknown:
@@ -29,9 +34,8 @@ def prunable_weights(model, exclude=None):
                 f"exclude names {unknown}, which can't be pruned anyway or do not "
                 f"exist; prunable are {list(prunable)}."
             )
-        prunable = {name: w for name, w in prunable.items() if name not in names}
-    if not prunable:
-        raise TypeError(
-            f"{type(model).__name__} has no weights to prune; supported are {SUPPORTED}."
-        )
-    return prunable
+        is_excluded = names.__contains__
+    left = {name: w for name, w in prunable.items() if not is_excluded(name)}
+    if not left:
+        raise ValueError(f"exclude leaves nothing to prune of {list(prunable)}.")
+    return left

@@ -5,10 +5,12 @@ import numpy as np
 
 from minimalml.pruning._floors import proportional_counts, rescaled_counts
 from minimalml.pruning._named_tensors import empty_mask, mask_like, size_of
+from minimalml.pruning._schedule import check_sparsity
 from minimalml.pruning._selection import (
     can_be_zeroed,
     common_format,
     find_threshold,
+    name_of_nan,
     write_mask,
     zero_masked,
 )
@@ -56,6 +58,7 @@ def masks_of_all(named, n_prune, floors, ties, floor_rule, zero=False, n_threads
         n_threads=n_threads,
     )
     left = _ties_to_prune(overall, ties)
+    counts_ties = left >= 0  # asked once: on a device the rest of them is a tensor
     masks = {}
     for name, tensor in named.items():
         mask = masks[name] = empty_mask(tensor)
@@ -65,11 +68,11 @@ def masks_of_all(named, n_prune, floors, ties, floor_rule, zero=False, n_threads
         key, quota = overall.key, left
         if name in own and overall.key >= own[name].key:
             key, quota = own[name].key, _ties_to_prune(own[name], ties)
-            if overall.key == key and left >= 0:
+            if overall.key == key and counts_ties:
                 own_ties = 0 if ties == "threshold" else own[name].n_tied_to_prune
                 quota = min(left, own_ties)
         n_ties_pruned = _write(tensor, mask, key, quota, number_format, zero, n_threads)
-        if key == overall.key and left >= 0:
+        if key == overall.key and counts_ties:
             left = left - n_ties_pruned
     return masks
 
@@ -96,6 +99,7 @@ def masks_of_counts(named, counts, ties, zero=False, n_threads=None):
 
 def n_to_prune(sparsity, n):
     """Return floor(sparsity * n), for sparsity below 1 fewer than all."""
+    check_sparsity(sparsity)
     # 0.29 * 100 is 28.999999999999996
     return min(int(np.floor(sparsity * n + 1e-9)), n - 1)
 
@@ -117,6 +121,9 @@ def _random_masks(named, n_prune, floors, floor_rule, generator):
             prunable, n_prune, method="marginals"
         )
         counts = dict(zip(named, drawn.tolist(), strict=True))
+    bad_name = name_of_nan(named)
+    if bad_name is not None:
+        raise ValueError(f"{bad_name} contains NaN.")
     masks = {}
     for name, tensor in named.items():
         flat = np.arange(size_of(tensor)) >= counts[name]

@@ -8,7 +8,12 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 from sklearn.base import clone
-from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.linear_model import (
+    LinearRegression,
+    LogisticRegression,
+    LogisticRegressionCV,
+    Ridge,
+)
 from sklearn.utils import check_array
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.extmath import safe_sparse_dot
@@ -38,7 +43,10 @@ def refit_on_support(estimator, mask, X, y, **fit_params):
     ValueError
         If the estimator is another one, or a multinomial model with an L1 penalty.
     """
-    if not isinstance(estimator, (LinearRegression, Ridge, LogisticRegression)):
+    is_search = isinstance(estimator, LogisticRegressionCV)
+    if is_search or not isinstance(
+        estimator, (LinearRegression, Ridge, LogisticRegression)
+    ):
         raise ValueError(
             "fine_tune='refit_support' is for LinearRegression, Ridge and "
             f"LogisticRegression, got {type(estimator).__name__}."

@@ -49,8 +49,7 @@ def pruning_schedule(kind, sparsity, n_steps, initial_sparsity=0.0):
     >>> pruning_schedule("cubic", 0.96, 4).round(3)
     array([0.555, 0.84 , 0.945, 0.96 ])
     """
-    if not isinstance(sparsity, Real) or not 0 <= sparsity < 1:
-        raise ValueError(f"sparsity must be in [0, 1), got {sparsity!r}.")
+    check_sparsity(sparsity)
     if not isinstance(kind, str):
         return _check_sequence(kind, sparsity)
     if kind not in SCHEDULES:
@@ -75,6 +74,14 @@ def pruning_schedule(kind, sparsity, n_steps, initial_sparsity=0.0):
         steps = 1 - (1 - initial_sparsity) ** (1 - done) * (1 - sparsity) ** done
     steps[-1] = sparsity
     return steps
+
+
+def check_sparsity(sparsity):
+    """Check a share of weights to prune."""
+    if not isinstance(sparsity, Real) or not 0 <= sparsity < 1:
+        raise ValueError(
+            f"sparsity must be in [0, 1), got {sparsity!r}: at 1 nothing would be left."
+        )
 
 
 def _check_sequence(steps, sparsity):

@@ -6,6 +6,7 @@ bin the wanted rank lies, the next histogram looks into that bin alone. Histogra
 add, so tensors may lie in files, on devices or in other processes.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,9 @@ from minimalml.pruning import _magnitude_select
 CONVERSION_BLOCK = 2**18
 # Measured on a 2.4 GHz core: a histogram or a mask takes about this long a weight.
 SECONDS_PER_WEIGHT = 1e-9
+# One a thread, 0.5 MB each. Adding up 8 of them costs as much as what further threads
+# would save on 4 million weights: counting takes n / threads, adding threads * 2 ** 16.
+MAX_HISTOGRAMS = 8
 
 
 class NumberFormat(NamedTuple):
@@ -76,9 +80,13 @@ def format_of(weights):
 
 def common_format(weights):
     """Return the narrowest format that holds the values of all tensors exactly."""
-    formats = {format_of(tensor) for tensor in weights.values()}
+    return narrowest_format({format_of(tensor) for tensor in weights.values()})
+
+
+def narrowest_format(formats):
+    """Return the narrowest format that holds the values of all of a set's."""
     if len(formats) == 1:
-        return formats.pop()
+        return next(iter(formats))
     return FORMATS["float64" if FORMATS["float64"] in formats else "float32"]
 
 
@@ -160,7 +168,7 @@ def write_mask(
         if kernel is _magnitude_select:
             out = (out.numpy() if is_torch_tensor(out) else out).view(np.uint8)
             left = int(left)
-        threads = effective_n_threads(keys.shape[0], SECONDS_PER_WEIGHT, n_threads)
+        threads = _n_threads(keys.shape[0], n_threads)
         n_pruned = n_pruned + getattr(kernel, verb)(keys, key, left, out, threads)
     return n_pruned
 
@@ -177,8 +185,7 @@ def zero_masked(tensor, mask, n_threads=None):
         if is_torch_tensor(flat_mask):
             flat_mask = flat_mask.numpy()
         flat_mask = np.ascontiguousarray(flat_mask).view(np.uint8)
-    threads = effective_n_threads(keys.shape[0], SECONDS_PER_WEIGHT, n_threads)
-    kernel.zero_masked(keys, flat_mask, threads)
+    kernel.zero_masked(keys, flat_mask, _n_threads(keys.shape[0], n_threads))
 
 
 def can_be_zeroed(tensor, number_format):
@@ -201,8 +208,9 @@ def name_of_nan(weights):
 
 def _histogram(weights, number_format, digit, uppers, n_threads):
     prefix, shift, width = digit
-    total_threads = effective_n_threads(n_threads=n_threads)
-    on_host = np.zeros((total_threads, 2**width + 1), dtype=np.int64)
+    largest = max((math.prod(w.shape) for w in weights.values()), default=0)
+    n_histograms = min(_n_threads(largest, n_threads), MAX_HISTOGRAMS)
+    on_host = np.zeros((n_histograms, 2**width + 1), dtype=np.int64)
     on_devices = {}
     for name, tensor in weights.items():
         upper = uppers.get(name, number_format.infinity + 1)
@@ -212,12 +220,11 @@ def _histogram(weights, number_format, digit, uppers, n_threads):
                 counts = on_devices.setdefault(
                     keys.device, kernel.empty_counts(width, keys.device)
                 )
-            threads = effective_n_threads(keys.shape[0], SECONDS_PER_WEIGHT, n_threads)
             kernel.histogram_magnitudes(
                 keys,
                 *(prefix, shift, width, upper, number_format.infinity),
                 counts,
-                min(threads, total_threads),
+                _n_threads(keys.shape[0], n_threads),
             )
     counts = on_host[0]
     for others in on_host[1:]:
@@ -225,6 +232,10 @@ def _histogram(weights, number_format, digit, uppers, n_threads):
     for others in on_devices.values():
         counts += others[0].cpu().numpy()  # what a pass waits for, once a device
     return counts
+
+
+def _n_threads(n_weights, n_threads):
+    return effective_n_threads(n_weights, SECONDS_PER_WEIGHT, n_threads)
 
 
 def _key_blocks(tensor, number_format):

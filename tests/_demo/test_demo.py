@@ -14,7 +14,14 @@ pytest.importorskip("rich")
 plt = pytest.importorskip("matplotlib.pyplot")
 
 from minimalml import _demo
-from minimalml._demo._compare import Contender, Demo, Result, compare, with_error
+from minimalml._demo._compare import (
+    Contender,
+    Demo,
+    Result,
+    compare,
+    search_all,
+    with_error,
+)
 from minimalml._demo._report import print_result, table_rows, write_report
 
 
@@ -38,12 +45,13 @@ def small_demo():
         showcase=GridSearchCV(Ridge(), {"alpha": [0.1, 1.0]}, cv=2),
         figures=lambda search: [("Chosen", plt.figure())],
         splits=ShuffleSplit(3, test_size=0.25, random_state=0),
+        inner_folds=2,
     )
 
 
 @pytest.fixture(scope="module")
 def result():
-    return compare(small_demo(), inner_folds=2, n_jobs=1)
+    return compare(small_demo(), n_jobs=1)
 
 
 def test_each_contender_is_scored_with_its_own_best_parameters(result):
@@ -52,6 +60,11 @@ def test_each_contender_is_scored_with_its_own_best_parameters(result):
         assert [type(p["model"]) for p in params] == [DummyRegressor, Ridge, Lasso]
         assert params[1]["model__alpha"] == 1.0
         assert params[2]["model__alpha"] == 0.1
+
+
+def test_a_demo_says_how_many_folds_its_searches_have():
+    search = search_all(small_demo(), n_jobs=1).fit(*load_diabetes(return_X_y=True))
+    assert search.n_splits_ == 2 and len(search.cv_results_["params"]) == 6
 
 
 def test_scores_are_those_of_the_unseen_part(result):

@@ -301,7 +301,9 @@ def test_two_ways_to_say_one_thing(mask):
         mask([np.ones(3)], 0.5, n_keep=1)
     with pytest.raises(ValueError, match="exactly one of sparsity and n_keep"):
         mask([np.ones(3)])
-    with pytest.raises(ValueError, match=r"min_weights and min_fraction .* got both"):
+    with pytest.raises(
+        ValueError, match=r"two ways to give .* got min_weights=1 and min_f"
+    ):
         mask([np.ones(3)], 0.5, min_weights=1, min_fraction=0.1)
 
 

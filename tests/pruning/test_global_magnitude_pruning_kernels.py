@@ -121,6 +121,24 @@ def test_the_torch_kernel_gives_the_same_masks(dtype, sparsity, floor):
         np.testing.assert_array_equal(mask.numpy(), expected.reshape(array.shape))
 
 
+@pytest.mark.parametrize("dtype", ALL_DTYPES)
+@given(seed=st.integers(0, 2**32), sparsity=st.floats(0, 0.98))
+def test_tensors_on_two_devices_share_one_threshold(dtype, seed, sparsity):
+    def as_integers(flat, number_format):  # those of odd size stand for a device
+        integers = flat.view(getattr(torch, f"int{number_format.key_bits + 1}"))
+        if len(flat) % 2:
+            return integers
+        return integers.numpy().view(f"uint{number_format.key_bits + 1}")
+
+    tensors = [random_weights(dtype, seed + i, n=500 + i) for i in range(4)]
+    expected = reference([t.double().numpy() for t in tensors], sparsity, 7)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_selection, "_as_integers", as_integers)
+        masks = global_magnitude_mask(tensors, sparsity, min_weights=7)
+    for mask, other in zip(masks, expected, strict=True):
+        np.testing.assert_array_equal(mask.numpy(), other)
+
+
 def reference(arrays, sparsity, floor):
     """Protect each tensor's largest, then drop the smallest of the rest."""
     sizes = [a.size for a in arrays]
@@ -140,15 +158,17 @@ def reference(arrays, sparsity, floor):
 
 @pytest.mark.parametrize("dtype", KEYS)
 def test_threads_do_not_change_the_result(dtype):
+    sizes = (620_000, 1_000, 2_000)  # 10 blocks, for more threads than histograms
     arrays = {
-        i: random_weights(dtype, i, n=200_000 + i, distinct=5).numpy() for i in range(3)
+        i: random_weights(dtype, i, n=n, distinct=5).numpy()
+        for i, n in enumerate(sizes)
     }
     results = [
         masks_of_all(arrays, 312_345, dict.fromkeys(arrays, 900), "exact", "exact",
                      n_threads=n_threads)
-        for n_threads in (1, 2, 5)
+        for n_threads in (1, 2, 10)
     ]  # fmt: skip
-    expected = reference(list(arrays.values()), 312_345 / 600_003, 900)
+    expected = reference(list(arrays.values()), 312_345 / 623_000, 900)
     for masks in results:
         for name, mask in masks.items():
             np.testing.assert_array_equal(mask, expected[name])

@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
@@ -20,6 +21,7 @@ from minimalml.pruning import (
     sparsity_report,
     to_sparse,
 )
+from minimalml.pruning._fine_tuning import make_trainer
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
@@ -38,8 +40,9 @@ def images():
     return (X[:200].reshape(-1, 1, 8, 8) / 16).astype(np.float32), y[:200]
 
 
-def train(module, X, y, steps=5):
-    optimizer = torch.optim.Adam(module.parameters(), lr=0.01)
+def train(module, X, y, steps=5, optimizer=None):
+    if optimizer is None:
+        optimizer = torch.optim.Adam(module.parameters(), lr=0.01)
     for _ in range(steps):
         optimizer.zero_grad()
         nn.functional.cross_entropy(module(X), y).backward()
@@ -81,6 +84,21 @@ def test_a_mask_holds_in_a_training_loop_of_ones_own():
     assert finalize(module) is module and set(module.state_dict()) == keys
     assert torch.equal(module(X), output)
     assert not module[4].weight[~masks["4.weight"]].any()
+
+
+@pytest.mark.parametrize("kind", ["SGD", "Adam"])
+def test_optimisers_made_before_go_on_behind_the_mask(kind):
+    module, (X, y) = network(), map(torch.from_numpy, images())
+    options = {"momentum": 0.9} if kind == "SGD" else {}
+    optimizer = getattr(torch.optim, kind)(module.parameters(), lr=0.05, **options)
+    train(module, X, y, optimizer=optimizer)
+    masks = prune_module(module, 0.8, parametrize=True)
+    before = module[4].weight.detach().clone()
+    train(module, X, y, optimizer=optimizer)
+    kept = masks["4.weight"]
+    assert not torch.equal(module[4].weight[kept], before[kept])
+    finalize(module)
+    assert not module[4].weight[~kept].any()
 
 
 def test_tied_weights_are_masked_wherever_they_are_used():
@@ -125,6 +143,44 @@ def test_fine_tuning_a_module_keeps_the_zeros(schedule, mask_every_batch):
     assert (scores.argmax(1).numpy() == y).mean() > 0.6
     assert pruner.history_[-1]["loss"] < 2
     assert pruner.sparsity_ == pytest.approx(1 - pruner.n_nonzero_ / 396)
+
+
+def test_moments_of_a_module_are_zero_where_weights_are():
+    X, y = images()
+    module = network()
+    masks = prune_module(module, 0.7)
+    trainer = trainer_of(module, X, y)
+    trainer.run(2, masks)
+    (optimizer,) = trainer.state.optimizers
+    for name, mask in masks.items():
+        state = optimizer.state[module.get_parameter(name)]
+        for moment in (state["exp_avg"], state["exp_avg_sq"]):
+            assert not moment[~mask].any() and moment[mask].any()
+
+
+class NanAtThirdCall(nn.Linear):
+    n_calls = 0
+
+    def forward(self, X):
+        self.n_calls += 1
+        return super().forward(X) * (float("nan") if self.n_calls == 3 else 1.0)
+
+
+def test_a_diverged_run_goes_back_to_a_masked_state():
+    X, y = images()
+    module = NanAtThirdCall(64, 10)
+    masks = prune_module(module, 0.7)
+    trainer = trainer_of(module, X.reshape(-1, 64), y, mask_every_batch=False)
+    with pytest.warns(ConvergenceWarning, match="weights of epoch 2 are used"):
+        trainer.run(5, masks)
+    assert not module.weight[~masks["weight"]].any() and module.weight.any()
+
+
+def trainer_of(module, X, y, mask_every_batch=True):
+    return make_trainer(
+        module, X, y, sample_weight=None, batch_size=len(X), learning_rate=0.01,
+        mask_every_batch=mask_every_batch, generator=np.random.default_rng(0),
+    )  # fmt: skip
 
 
 def test_fine_tuning_a_module_on_numbers():
@@ -182,9 +238,12 @@ def test_sparse_matrices_compute_the_same():
     X, y = load_digits(return_X_y=True)
     pruner = GlobalMagnitudePruner(LogisticRegression(tol=0.01), sparsity=0.8)
     pruner.fit(X / 16, y)
+    dense = pruner.predict_proba(X / 16)
     matrix = to_sparse(pruner)["coef_"]
     assert matrix.format == "csr" and matrix.nnz == 128
     np.testing.assert_array_equal(matrix.toarray(), pruner.estimator_.coef_)
+    pruner.estimator_.coef_ = matrix
+    np.testing.assert_allclose(pruner.predict_proba(X / 16), dense)
     module = network()
     prune_module(module, 0.8)
     for name, matrix in to_sparse(module).items():

@@ -27,6 +27,24 @@ mask = global_magnitude_mask({"all": weights}, 0.9)["all"]
 print(int(mask.sum()), round(tau, 3))
 """
 
+RESIDENT = """
+import re
+import numpy as np
+from minimalml.pruning import global_magnitude_mask
+
+def resident(field):
+    kilobytes = re.search(rf"{field}:\\s+(\\d+)", open("/proc/self/status").read())[1]
+    return 1024 * int(kilobytes)
+
+rng = np.random.default_rng(0)
+weights = [rng.standard_normal(5_000_000, np.float32) for _ in range(4)]
+global_magnitude_mask([w[:100_000] for w in weights], 0.9)  # loads code and threads
+open("/proc/self/clear_refs", "w").write("5")  # forgets the peak until now
+before = resident("VmRSS")
+masks = global_magnitude_mask(weights, 0.9)
+print(resident("VmHWM") - before)
+"""
+
 RANKS = """
 import sys
 import numpy as np
@@ -38,18 +56,46 @@ distributed.init_process_group(
     "gloo", init_method=f"file://{sys.argv[1]}", rank=rank, world_size=2
 )
 rng = np.random.default_rng(0)
-tied = [rng.integers(-3, 4, n).astype(np.float32) for n in (1000, 500, 700, 900)]
-distinct = [rng.normal(size=n).astype(np.float32) for n in (1000, 500, 700, 900)]
-mine = slice(0, 2) if rank == 0 else slice(2, 4)
-for weights in (tied, distinct):
+sizes = (1000, 500, 700, 900)
+tied = [rng.integers(-3, 4, n).astype(np.float32) for n in sizes]
+distinct = [rng.normal(size=n).astype(np.float32) for n in sizes]
+mixed = [w.astype(d) for w, d in zip(tied, ("f4", "f2", "f8", "f2"))]
+half = slice(0, 2) if rank == 0 else slice(2, 4)
+nothing_or_all = slice(0, 4 * rank)
+for weights, mine in (
+    (tied, half), (distinct, half), (mixed, half), (tied, nothing_or_all)
+):
     for sparsity in (0.0, 0.35, 0.6, 0.95):
         ours = distributed_magnitude_mask(weights[mine], sparsity)
         expected = global_magnitude_mask(weights, sparsity)[mine]
         for mask, other in zip(ours, expected, strict=True):
             np.testing.assert_array_equal(mask, other)
+
+def message_of(weights, sparsity):
+    try:
+        distributed_magnitude_mask(weights, sparsity)
+    except ValueError as error:
+        return str(error)
+
+bad = np.array([1.0, np.nan if rank else 2.0])
+told = message_of({"mine": bad}, 0.5)
+assert told == ("weight 'mine'" if rank else "a weight of another process") + (
+    " contains NaN."
+), told
+assert "at least one weight on some process" in message_of([], 0.5)
+assert "sparsity must be in [0, 1), got 1.0" in message_of(tied, 1.0)
 distributed.destroy_process_group()
 print("same")
 """
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_resident_memory_is_a_byte_a_weight_and_two_megabytes():
+    result = subprocess.run(
+        [sys.executable, "-c", RESIDENT], capture_output=True, text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "2"}, check=False,
+    )  # fmt: skip
+    assert 20_000_000 <= int(result.stdout) <= 22_000_000, result.stderr
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits data by RLIMIT_DATA")

@@ -80,9 +80,10 @@ search = GridSearchCV(
             LogisticRegression(max_iter=200), fine_tune="refit_support"
         ),
     ),
-    {"globalmagnitudepruner__sparsity": [0.0, 0.5, 0.8, 0.9, 0.95]},
+    {"globalmagnitudepruner__sparsity": [0.0, 0.5, 0.7, 0.8, 0.9]},
     cv=3,
 )
 search.fit(X_train, y_train)
-SparsityCurveDisplay.from_search(search)
+figure, ax = plt.subplots(figsize=(6, 3.5), layout="constrained")
+SparsityCurveDisplay.from_search(search, ax=ax)
 plt.show()
