@@ -14,7 +14,6 @@ from minimalml._core.methods import load_methods
 
 logger = logging.getLogger(__name__)
 HEADINGS = ("Claim", "Measured here", "Verdict")
-WIDTHS = (34, 52, 14)
 
 
 def cell(*children):
@@ -29,7 +28,7 @@ def verdict_badge(verdict):
 def claims_table(results):
     """One row a claim."""
     group = nodes.tgroup("", cols=len(HEADINGS))
-    group += [nodes.colspec(colwidth=width) for width in WIDTHS]
+    group += [nodes.colspec(colwidth=1) for _ in HEADINGS]  # minimalml.css has widths
     heading = nodes.row("", *(cell(nodes.paragraph("", h)) for h in HEADINGS))
     group += nodes.thead("", heading)
     body = nodes.tbody()
