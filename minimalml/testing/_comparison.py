@@ -218,8 +218,11 @@ def _tolerance(old, X, rtol, atol):
     if rtol is None:
         single = np.float32 in (old.dtype, _dtype_of(X))
         rtol = FLOAT32_RTOL if single else FLOAT64_RTOL
-    finite = np.abs(old[np.isfinite(old)])
-    return atol + rtol * finite.max(initial=0.0)
+    return atol + rtol * _largest(old)
+
+
+def _largest(numbers):
+    return np.abs(numbers[np.isfinite(numbers)]).max(initial=0.0)
 
 
 def _dtype_of(X):
@@ -236,11 +239,12 @@ def _assert_numbers_unchanged(where, old, new, change, tolerance=0.0):
         return
     worst = np.unravel_index(np.argmax(difference), difference.shape)
     position = list(map(int, worst))
+    digits = 6 if f"{old[worst]:.6g}" != f"{new[worst]:.6g}" else 17
     raise AssertionError(
         f"{where} changed by up to {difference[worst]:.3g} (tolerance "
-        f"{tolerance:.2g}) when {change}: at {position} it was {old[worst]:.6g} and "
-        f"is {new[worst]:.6g}."
-        + (EARLY_STOP if 0 < difference[worst] < 1e4 * tolerance else "")
+        f"{tolerance:.2g}) when {change}: at {position} it was "
+        f"{old[worst]:.{digits}g} and is {new[worst]:.{digits}g}."
+        + (EARLY_STOP if difference[worst] < 1e-3 * _largest(old) and tolerance else "")
     )
 
 

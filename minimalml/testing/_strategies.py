@@ -64,7 +64,8 @@ def feature_matrices(
         Corners that may occur; an empty sequence gives plain C-ordered arrays.
         One of the first six and one of the others can meet in one matrix.
 
-        - "constant_column", "duplicated_column": where there are columns enough;
+        - "constant_column", "duplicated_column": the last one, of one value or as the
+          first;
         - "ties": entries are -1, 0 or 1;
         - "huge_scale", "tiny_scale": a column is multiplied by 1e10 or 1e-10;
         - "one_row": a single row, whatever ``n_samples`` says;
