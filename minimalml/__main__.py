@@ -97,16 +97,14 @@ def plain_table():
         if method.family != family:
             family = method.family
             lines += ["", f"minimalml.{family}"]
-        lines.append(f"  {method.name}  [{', '.join(method.classes)}]")
+        heading = f"{method.name}  [{', '.join(method.classes)}]"
         lines += textwrap.wrap(
-            method.claim, 88, initial_indent="    ", subsequent_indent="    "
+            heading, 88, initial_indent="  ", subsequent_indent=" " * 6
         )
-        lines += textwrap.wrap(
-            f"{method.paper} (arXiv:{method.arxiv})",
-            88,
-            initial_indent="    ",
-            subsequent_indent="    ",
-        )
+        for text in (method.claim, f"{method.paper} (arXiv:{method.arxiv})"):
+            lines += textwrap.wrap(
+                text, 88, initial_indent="    ", subsequent_indent="    "
+            )
     return "\n".join(lines[1:])
 
 

@@ -45,6 +45,7 @@ def test_methods_lists_every_method_with_its_classes(capsys, form):
     for method in load_methods():
         assert method.name in out and method.arxiv in out
         assert all(name in out for name in method.classes)
+    assert form or max(map(len, out.splitlines())) <= 88
 
 
 def example_method():
