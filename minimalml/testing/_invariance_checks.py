@@ -33,7 +33,7 @@ def check_row_permutation(
 
     True of methods that reach the optimum of a sum over rows: linear models,
     neighbours without tied distances, trees without tied splits, naive Bayes,
-    scalers, PCA. Not true of stochastic gradients, bootstraps, shuffled splits, or
+    scalers, PCA of full rank. Not true of stochastic gradients, bootstraps, shuffled splits, or
     random starts taken from the rows. Clusters may be renumbered.
 
     Parameters
