@@ -59,9 +59,10 @@ docs: $(VENV)/built $(VENV)/extra-docs
 	$(BIN)/python -m sphinx -W --keep-going -q -b html doc doc/_build/html
 	@echo "Open doc/_build/html/index.html"
 
+# One server imports the suite once; the default imports it anew for each figure.
 bench: $(VENV)/built $(VENV)/extra-bench
-	$(BIN)/asv machine --yes
-	$(BIN)/asv run --python=same --show-stderr $(BENCH_ARGS)
+	$(BIN)/asv machine --yes >/dev/null
+	$(BIN)/asv run --python=same --show-stderr --launch-method=forkserver $(BENCH_ARGS)
 
 bench-quick: BENCH_ARGS += --quick
 bench-quick: bench

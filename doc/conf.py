@@ -33,6 +33,8 @@ exclude_patterns = ["_build", "examples", "gallery/**/README*", "gallery/README*
 # Markdown comes in through include directives only
 source_suffix = {".rst": "restructuredtext"}
 default_role = "obj"
+smartquotes = False  # the quotes here are those of code
+toc_object_entries_show_parents = "hide"
 templates_path = ["_templates"]
 suppress_warnings = [
     # Copied configuration functions can't be pickled; only a cache is lost
@@ -83,8 +85,18 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
     "download_all_examples": False,
     "show_memory": False,
+    # What plots return says nothing beside the plot
+    "ignore_repr_types": r"matplotlib|Display",
 }
 warnings.filterwarnings("ignore", message=".*non-interactive.*cannot be shown.*")
+
+
+def formatted_warning(message, category, *location):
+    """Show warnings of the gallery's examples without a path of this machine."""
+    return f"{category.__name__}: {message}\n"
+
+
+warnings.formatwarning = formatted_warning
 
 html_theme = "pydata_sphinx_theme"
 html_title = "minimalml"
@@ -93,7 +105,8 @@ html_css_files = ["minimalml.css"]
 html_favicon = "_static/logo.svg"
 html_show_sourcelink = False
 html_copy_source = False
-html_sidebars = {"index": [], "install": [], "changelog": [], "contributing": []}
+without_sidebar = ("index", "install", "claims", "changelog", "contributing")
+html_sidebars = {page: [] for page in without_sidebar}
 html_theme_options = {
     "logo": {
         "text": "minimalml",

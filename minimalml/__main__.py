@@ -51,12 +51,13 @@ def parser():
         "claims",
         help="run the papers' headline claims again: claim, measured, verdict",
         description="Run the papers' headline claims again on real data, print claim, "
-        "measured and verdict, and keep them in benchmarks/claims/results.",
+        "measured and verdict, and keep each in benchmarks/claims/results beside those "
+        "that were not run. Example: claims c_mixup rotated_digits quad_attack",
     )
-    claims.add_argument("stems", nargs="*", metavar="STEM",
-                        help="methods, as --list names them; default: all")  # fmt: skip
+    claims.add_argument("chosen", nargs="*", metavar="STEM [CLAIM ...]",
+                        help="methods, and which of their claims; default: all")  # fmt: skip
     claims.add_argument("--list", action="store_true",
-                        help="list the methods that have claims")  # fmt: skip
+                        help="list the methods, or the claims of the chosen")  # fmt: skip
     claims.set_defaults(run=run_claims)
     return top
 
@@ -96,16 +97,14 @@ def plain_table():
         if method.family != family:
             family = method.family
             lines += ["", f"minimalml.{family}"]
-        lines.append(f"  {method.name}  [{', '.join(method.classes)}]")
+        heading = f"{method.name}  [{', '.join(method.classes)}]"
         lines += textwrap.wrap(
-            method.claim, 88, initial_indent="    ", subsequent_indent="    "
+            heading, 88, initial_indent="  ", subsequent_indent=" " * 6
         )
-        lines += textwrap.wrap(
-            f"{method.paper} (arXiv:{method.arxiv})",
-            88,
-            initial_indent="    ",
-            subsequent_indent="    ",
-        )
+        for text in (method.claim, f"{method.paper} (arXiv:{method.arxiv})"):
+            lines += textwrap.wrap(
+                text, 88, initial_indent="    ", subsequent_indent="    "
+            )
     return "\n".join(lines[1:])
 
 
@@ -169,20 +168,48 @@ def run_claims(arguments):
         sys.path.insert(0, str(root))
     from benchmarks.claims import runner
 
-    known = runner.available()
-    if arguments.list:
-        print("\n".join(known))
+    if arguments.list and not arguments.chosen:
+        print("\n".join(runner.available()))
         return 0
-    unknown = set(arguments.stems) - set(known)
-    if unknown:
-        return complain(
-            f"no claims for {', '.join(sorted(unknown))}; there are: "
-            f"{', '.join(known)}."
-        )
-    for stem in arguments.stems or known:
+    try:
+        chosen = claims_by_stem(arguments.chosen, runner)
+    except ValueError as error:
+        return complain(str(error))
+    for stem, names in chosen.items():
         print(f"--- {stem} ---\n")
-        runner.run(stem)
+        if arguments.list:
+            print_claims(stem, runner)
+        else:
+            runner.run(stem, names)
     return 0
+
+
+def print_claims(stem, runner):
+    """Print name, kept verdict and statement of each claim of a method."""
+    kept = runner.results_of(stem)
+    for name, experiment in runner.experiments_of(stem).items():
+        verdict = kept[name]["verdict"] if name in kept else "not run yet"
+        print(f"{name}  ({verdict})\n    {experiment.claim_statement}")
+    print()
+
+
+def claims_by_stem(words, runner):
+    """Return method -> names of its claims, none meaning all, from words in a row."""
+    known, chosen = runner.available(), {}
+    for word in words:
+        if word in known:
+            stem = word
+            chosen.setdefault(stem, [])
+        elif not chosen:
+            raise ValueError(f"no claims for {word}; there are: {', '.join(known)}.")
+        elif word in (names := runner.experiments_of(stem)):
+            chosen[stem].append(word)
+        else:
+            raise ValueError(
+                f"{word} is neither a claim of {stem} ({', '.join(names)}) nor a "
+                f"method ({', '.join(known)})."
+            )
+    return chosen or {stem: [] for stem in known}
 
 
 def complain(sentence):

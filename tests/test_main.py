@@ -45,6 +45,7 @@ def test_methods_lists_every_method_with_its_classes(capsys, form):
     for method in load_methods():
         assert method.name in out and method.arxiv in out
         assert all(name in out for name in method.classes)
+    assert form or max(map(len, out.splitlines())) <= 88
 
 
 def example_method():
@@ -123,27 +124,60 @@ def test_a_checkout_is_told_from_an_installation(monkeypatch, tmp_path):
     assert table.source_checkout() is None
 
 
-@needs_checkout
-def test_claims_runs_the_named_scripts_only(capsys, monkeypatch):
+@pytest.fixture
+def claim_scripts(monkeypatch):
+    """Two methods with two claims each; returns the list of what was run."""
     from benchmarks.claims import runner
 
+    marked = runner.claim("Less is more")(lambda: None)
     ran = []
     monkeypatch.setattr(runner, "available", lambda: ["one", "two"])
-    monkeypatch.setattr(runner, "run", ran.append)
-    assert run(capsys, "claims", "two")[0] == 0
-    assert ran == ["two"]
-    assert run(capsys, "claims")[0] == 0
-    assert ran == ["two", "one", "two"]
+    monkeypatch.setattr(runner, "experiments_of", lambda _: dict(a=marked, b=marked))
+    monkeypatch.setattr(runner, "results_of", lambda _: {"a": {"verdict": "partly"}})
+    monkeypatch.setattr(runner, "run", lambda *arguments: ran.append(arguments))
+    return ran
 
 
 @needs_checkout
-def test_an_unknown_claim_is_refused_with_the_known_ones(capsys, monkeypatch):
-    from benchmarks.claims import runner
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("", [("one", []), ("two", [])]),
+        ("two", [("two", [])]),
+        ("two b a", [("two", ["b", "a"])]),
+        ("one b two", [("one", ["b"]), ("two", [])]),
+    ],
+)
+def test_claims_runs_the_named_methods_and_claims(
+    capsys, claim_scripts, words, expected
+):
+    assert run(capsys, "claims", *words.split())[0] == 0
+    assert claim_scripts == expected
 
-    monkeypatch.setattr(runner, "available", lambda: ["one", "two"])
-    code, _, error = run(capsys, "claims", "three")
-    assert code == 2
-    assert "no claims for three; there are: one, two." in error
+
+@needs_checkout
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("three", "no claims for three; there are: one, two."),
+        ("a one", "no claims for a; there are: one, two."),
+        ("one c", "c is neither a claim of one (a, b) nor a method (one, two)."),
+    ],
+)
+def test_an_unknown_claim_is_refused_with_the_known_ones(
+    capsys, claim_scripts, words, sentence
+):
+    code, _, error = run(capsys, "claims", *words.split())
+    assert (code, error) == (2, sentence + "\n")
+    assert claim_scripts == []
+
+
+@needs_checkout
+def test_claims_of_a_method_are_listed_with_their_verdicts(capsys, claim_scripts):
+    code, out, _ = run(capsys, "claims", "--list", "two")
+    assert code == 0
+    assert "a  (partly)\n    Less is more\nb  (not run yet)\n" in out
+    assert claim_scripts == []
 
 
 @needs_checkout

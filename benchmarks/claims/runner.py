@@ -3,13 +3,13 @@
 import importlib
 import json
 import platform
+import sys
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import sklearn
-
 RESULTS = Path(__file__).parent / "results"
+PACKAGES = {"scikit-learn": "sklearn", "numpy": "numpy", "torch": "torch"}
 VERDICTS = ("reproduced", "partly", "not reproduced")
 
 
@@ -58,31 +58,57 @@ def available():
 
 
 def experiments_of(stem):
-    """Return the experiments of a claim script, in the order they are written."""
+    """Return the experiments of a claim script by name, in the order of the script."""
     module = importlib.import_module(f"benchmarks.claims.{stem}")
-    return [f for f in vars(module).values() if hasattr(f, "claim_statement")]
+    return {k: f for k, f in vars(module).items() if hasattr(f, "claim_statement")}
 
 
-def run(stem):
-    """Run, print and store all claims of one method; return the outcomes by name."""
-    outcomes = {}
-    for experiment in experiments_of(stem):
-        print(f"claim     {experiment.claim_statement}", flush=True)
+def run(stem, names=()):
+    """Run, print and keep the claims of one method, or those of ``names`` alone."""
+    experiments = experiments_of(stem)
+    for name in names or experiments:
+        statement = experiments[name].claim_statement
+        print(f"claim     {statement}", flush=True)
         start = time.perf_counter()
-        outcome = experiment()
+        outcome = experiments[name]()
         seconds = time.perf_counter() - start
         print(f"measured  {outcome.summary}")
         print(f"verdict   {outcome.verdict}   ({seconds:.0f} s)\n", flush=True)
-        outcomes[experiment.__name__] = {
-            "claim": experiment.claim_statement,
-            **asdict(outcome),
-        }
+        keep(stem, name, {"claim": statement, **asdict(outcome)})
+
+
+def keep(stem, name, result):
+    """Write one claim into the results of ``stem``, beside those kept before.
+
+    Each claim carries the versions it was measured with. One whose experiment has left
+    the script goes.
+    """
+    kept = results_of(stem) | {name: result | {"versions": versions()}}
+    claims = {known: kept[known] for known in experiments_of(stem) if known in kept}
     RESULTS.mkdir(exist_ok=True)
-    record = {
-        "method": stem,
-        "python": platform.python_version(),
-        "scikit-learn": sklearn.__version__,
-        "claims": outcomes,
+    record = {"method": stem, "claims": claims}
+    path = RESULTS / f"{stem}.json"
+    path.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+
+
+def results_of(stem):
+    """Return the kept claims of one method by name; none where none was run."""
+    path = RESULTS / f"{stem}.json"
+    if not path.exists():
+        return {}
+    record = json.loads(path.read_text("utf-8"))
+    # Files used to name the versions once, for all their claims
+    of_all = {k: v for k, v in record.items() if k not in ("method", "claims")}
+    return {
+        name: result | {"versions": result.get("versions", of_all)}
+        for name, result in record["claims"].items()
     }
-    (RESULTS / f"{stem}.json").write_text(json.dumps(record, indent=1) + "\n")
-    return outcomes
+
+
+def versions():
+    """Return the versions that figures may hang on; torch's only where it was used."""
+    found = {"python": platform.python_version()}
+    for package, module in PACKAGES.items():
+        if module in sys.modules:
+            found[package] = sys.modules[module].__version__
+    return found

@@ -16,10 +16,18 @@ API reference
 
 Each family of methods is a sub-package, imported when it is first used.
 
+.. list-table::
+   :widths: 30 70
+
+{rows}
+
 .. toctree::
-   :maxdepth: 1
+   :hidden:
 
 {pages}
+
+For a bug report
+----------------
 
 .. currentmodule:: minimalml
 
@@ -31,8 +39,15 @@ Each family of methods is a sub-package, imported when it is first used.
 
 
 def index_page():
-    pages = [f"   {family}" for family in sorted(minimalml._SUBPACKAGES)]
-    return INDEX.format(pages="\n".join(pages))
+    """Return the page of all sub-packages, each with what it is for."""
+    rows, pages = [], []
+    for family in sorted(minimalml._SUBPACKAGES):
+        package = importlib.import_module(f"minimalml.{family}")
+        rows += [f"   * - :doc:`minimalml.{family} <{family}>`"]
+        rows += [f"     - {inspect.cleandoc(package.__doc__).splitlines()[0]}"]
+        # In the contents, "minimalml." would only break the line
+        pages += [f"   {family} <{family}>"]
+    return INDEX.format(rows="\n".join(rows), pages="\n".join(pages))
 
 
 def family_page(family):

@@ -5,25 +5,15 @@ STEM`` writes. Without an argument it shows every method. A result that is not t
 a warning, so a page can't promise what was never run.
 """
 
-import json
-from pathlib import Path
-
 from docutils import nodes
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
+from benchmarks.claims.runner import RESULTS, results_of
 from minimalml._core.methods import load_methods
 
 logger = logging.getLogger(__name__)
-RESULTS = Path(__file__).parents[2] / "benchmarks" / "claims" / "results"
 HEADINGS = ("Claim", "Measured here", "Verdict")
-WIDTHS = (34, 52, 14)
-
-
-def read_results(stem):
-    """Return the record of one method, or None."""
-    path = RESULTS / f"{stem}.json"
-    return json.loads(path.read_text("utf-8")) if path.exists() else None
 
 
 def cell(*children):
@@ -35,14 +25,14 @@ def verdict_badge(verdict):
     return nodes.inline("", verdict, classes=["verdict", f"verdict-{slug}"])
 
 
-def claims_table(record):
+def claims_table(results):
     """One row a claim."""
     group = nodes.tgroup("", cols=len(HEADINGS))
-    group += [nodes.colspec(colwidth=width) for width in WIDTHS]
+    group += [nodes.colspec(colwidth=1) for _ in HEADINGS]  # minimalml.css has widths
     heading = nodes.row("", *(cell(nodes.paragraph("", h)) for h in HEADINGS))
     group += nodes.thead("", heading)
     body = nodes.tbody()
-    for result in record["claims"].values():
+    for result in results.values():
         body += nodes.row(
             "",
             cell(nodes.paragraph("", result["claim"])),
@@ -53,15 +43,18 @@ def claims_table(record):
     return nodes.table("", group, classes=["claims"])
 
 
-def how_to_repeat(record):
-    command = f"python -m minimalml claims {record['method']}"
-    text = (
-        f" prints these figures again; they were measured with scikit-learn "
-        f"{record['scikit-learn']} and Python {record['python']}."
-    )
+def how_to_repeat(stem, results):
+    used = {version_line(result["versions"]): None for result in results.values()}
+    text = f" prints these figures again; they were measured with {', or '.join(used)}."
+    command = f"python -m minimalml claims {stem}"
     return nodes.paragraph(
         "", "", nodes.literal("", command), nodes.Text(text), classes=["claims-note"]
     )
+
+
+def version_line(versions):
+    *others, last = (f"{name} {number}" for name, number in versions.items())
+    return f"{', '.join(others)} and {last}"
 
 
 class Claims(SphinxDirective):
@@ -72,7 +65,7 @@ class Claims(SphinxDirective):
             return self.one(self.arguments[0])
         found = []
         for method in sorted(load_methods(), key=lambda m: (m.family, m.name)):
-            if read_results(method.stem) is None:
+            if not results_of(method.stem):
                 logger.warning("no claim of %s was run", method.stem)
                 continue
             section = nodes.section(ids=[f"claims-{method.stem}"])
@@ -83,13 +76,13 @@ class Claims(SphinxDirective):
         return found or [nodes.paragraph("", "No claim was run yet.")]
 
     def one(self, stem):
-        record = read_results(stem)
-        if record is None:
+        results = results_of(stem)
+        if not results:
             message = f"The claims of {stem} have not been run."
             logger.warning(message, location=self.get_location())
             return [nodes.warning("", nodes.paragraph("", message))]
         self.env.note_dependency(str(RESULTS / f"{stem}.json"))
-        return [claims_table(record), how_to_repeat(record)]
+        return [claims_table(results), how_to_repeat(stem, results)]
 
 
 def setup(app):

@@ -69,7 +69,8 @@ class Families(SphinxDirective):
 class FamilyPages(SphinxDirective):
     def run(self):
         pages = [f"   /{family}/index" for family in documented_families()]
-        lines = [".. toctree::", "   :maxdepth: 2", "", *pages]
+        options = ["   :maxdepth: 2", "   :titlesonly:"]
+        lines = [".. toctree::", *options, "", *pages]
         return self.parse_text_to_nodes("\n".join(lines)) if pages else []
 
 

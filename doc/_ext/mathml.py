@@ -8,12 +8,15 @@ from sphinx.util import logging
 from sphinx.util.math import wrap_displaymath
 
 SIZES = re.compile(r"\\[Bb]igg?[lrm]?(?![A-Za-z])")
+# docutils reads \frac12 as a fraction of 12 over whatever follows
+BARE_FRACTION = re.compile(r"\\([dt]?frac)\s*(\d)\s*(\w)")
 logger = logging.getLogger(__name__)
 
 
 def to_mathml(node, *, as_block):
     # MathML stretches brackets by itself
     formula = SIZES.sub("", node.astext())
+    formula = BARE_FRACTION.sub(r"\\\1{\2}{\3}", formula)
     if as_block and ("\\\\" in formula or "&" in formula):
         formula = wrap_displaymath(formula, None, False)
     try:

@@ -88,6 +88,7 @@ def files_of(method, root):
         "claim script": f"benchmarks/claims/{method.stem}.py",
         "claim results": f"benchmarks/claims/results/{method.stem}.json",
         "page": f"doc/{method.family}/{method.stem}.rst",
+        "gallery heading": f"doc/examples/{method.family}/README.txt",
         "gallery example": f"doc/examples/{method.family}/plot_{method.stem}*.py",
     }
 

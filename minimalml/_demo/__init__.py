@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from minimalml._core.optional import import_optional, import_pyplot
+from minimalml._core.optional import import_optional
 
 __all__ = ["available", "run"]
 
@@ -25,9 +25,8 @@ def available():
 def run(families, report, quick=False):
     """Run the demos, print their tables and write the report; return the exit code."""
     try:
-        import_optional("rich", who="The demo", extra="progress")
-        import_optional("torch", who="The demo", extra="torch")
-        import_pyplot("The demo")
+        for module in ("rich", "torch", "matplotlib.pyplot"):
+            import_optional(module, who="The demo", extra="torch,plot,progress")
     except ImportError as error:
         print(error, file=sys.stderr)
         return 2

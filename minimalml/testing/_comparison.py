@@ -5,6 +5,8 @@ A difference becomes an AssertionError in plain words: which output changed, by 
 much, where, and after which change.
 """
 
+import contextlib
+import pickle
 import warnings
 from numbers import Integral
 from typing import NamedTuple
@@ -25,7 +27,11 @@ ROW_ATTRIBUTES = ("labels_", "embedding_", "negative_outlier_factor_")
 
 FLOAT64_RTOL = 1e-6  # room for sums in another order, amplified by a solve
 FLOAT32_RTOL = 1e-3
-DEFAULT_ATOL = 1e-7
+
+EARLY_STOP = (
+    " So small a change may come from a solver that stops early: lower its tol, or "
+    "raise rtol here."
+)
 
 # What an estimator may raise on data that it cannot handle.
 ESTIMATOR_ERRORS = (
@@ -35,6 +41,7 @@ ESTIMATOR_ERRORS = (
     RuntimeError,
     TypeError,
     ValueError,
+    pickle.PickleError,
 )
 
 
@@ -121,23 +128,22 @@ def _as_array(output):
 
 
 def fit_after(change, estimator, X, y, X_asked, sample_weight=None):
-    """Fit a clone on changed data and ask it about ``X_asked``.
-
-    Raises an AssertionError where the estimator refuses what it accepted unchanged.
-    """
-    try:
+    """Fit a clone on changed data and ask it about ``X_asked``."""
+    with refusing_nothing(estimator, change):
         model = fitted_clone(estimator, X, y, sample_weight)
         return Fitted(model, outputs_of(model, X, y, X_asked))
+
+
+@contextlib.contextmanager
+def refusing_nothing(estimator, change):
+    """Raise an AssertionError where what worked before fails after ``change``."""
+    try:
+        yield
     except ESTIMATOR_ERRORS as error:
-        raise AssertionError(refusal(estimator, error, change)) from error
-
-
-def refusal(estimator, error, change):
-    """Say that an estimator that worked raised ``error`` after ``change``."""
-    return (
-        f"{type(estimator).__name__} raised {type(error).__name__} when {change}: "
-        f"{error}"
-    )
+        raise AssertionError(
+            f"{type(estimator).__name__} raised {type(error).__name__} when {change}: "
+            f"{error}"
+        ) from error
 
 
 def assert_unchanged(estimator, before, after, change, *, X=None, rtol=0.0, atol=0.0):
@@ -212,8 +218,11 @@ def _tolerance(old, X, rtol, atol):
     if rtol is None:
         single = np.float32 in (old.dtype, _dtype_of(X))
         rtol = FLOAT32_RTOL if single else FLOAT64_RTOL
-    finite = np.abs(old[np.isfinite(old)])
-    return atol + rtol * finite.max(initial=0.0)
+    return atol + rtol * _largest(old)
+
+
+def _largest(numbers):
+    return np.abs(numbers[np.isfinite(numbers)]).max(initial=0.0)
 
 
 def _dtype_of(X):
@@ -230,10 +239,12 @@ def _assert_numbers_unchanged(where, old, new, change, tolerance=0.0):
         return
     worst = np.unravel_index(np.argmax(difference), difference.shape)
     position = list(map(int, worst))
+    digits = 6 if f"{old[worst]:.6g}" != f"{new[worst]:.6g}" else 17
     raise AssertionError(
         f"{where} changed by up to {difference[worst]:.3g} (tolerance "
-        f"{tolerance:.2g}) when {change}: at {position} it was {old[worst]:.6g} and "
-        f"is {new[worst]:.6g}."
+        f"{tolerance:.2g}) when {change}: at {position} it was "
+        f"{old[worst]:.{digits}g} and is {new[worst]:.{digits}g}."
+        + (EARLY_STOP if difference[worst] < 1e-3 * _largest(old) and tolerance else "")
     )
 
 

@@ -20,6 +20,7 @@ VALUE_CORNERS = (
     "tiny_scale",
 )
 LAYOUT_CORNERS = ("read_only", "fortran", "strided", "data_frame")
+DTYPES = (np.float64, np.float32)
 CORNERS = (*VALUE_CORNERS, "one_row", *LAYOUT_CORNERS)
 
 # Far from 1, while sums of squares still fit into float32.
@@ -41,7 +42,7 @@ class _Shape(NamedTuple):
 
 
 def feature_matrices(
-    *, n_samples=(1, 30), n_features=(1, 5), dtypes=(np.float64,), corners="all"
+    *, n_samples=(1, 30), n_features=(1, 5), dtypes=DTYPES, corners="all"
 ):
     """Draw feature matrices with the corners that break estimators.
 
@@ -56,14 +57,15 @@ def feature_matrices(
     n_features : int or tuple of (int, int), default=(1, 5)
         Number of columns, or its smallest and largest value.
 
-    dtypes : sequence of dtype, default=(numpy.float64,)
+    dtypes : sequence of dtype, default=(numpy.float64, numpy.float32)
         Floating-point types to choose from; failures shrink towards the first.
 
     corners : "all" or sequence of str, default="all"
         Corners that may occur; an empty sequence gives plain C-ordered arrays.
         One of the first six and one of the others can meet in one matrix.
 
-        - "constant_column", "duplicated_column": where there are columns enough;
+        - "constant_column", "duplicated_column": the last one, of one value or as the
+          first;
         - "ties": entries are -1, 0 or 1;
         - "huge_scale", "tiny_scale": a column is multiplied by 1e10 or 1e-10;
         - "one_row": a single row, whatever ``n_samples`` says;
@@ -100,7 +102,7 @@ def feature_matrices(
 
 
 def regression_data(
-    *, n_samples=(1, 30), n_features=(1, 5), dtypes=(np.float64,), corners="all"
+    *, n_samples=(1, 30), n_features=(1, 5), dtypes=DTYPES, corners="all"
 ):
     """Draw pairs of a feature matrix and a real target.
 
@@ -147,7 +149,7 @@ def classification_data(
     n_features=(1, 5),
     n_classes=(2, 3),
     labels=("int", "str"),
-    dtypes=(np.float64,),
+    dtypes=DTYPES,
     corners="all",
 ):
     """Draw pairs of a feature matrix and class labels, each class present.
@@ -214,52 +216,39 @@ _CLASS_NAMES = {
 
 
 def _draw_features(draw, shape):
-    value, layout = _draw_corners(draw, shape)
-    n_samples = _draw_n_samples(draw, shape, value)
-    return as_layout(_draw_values(draw, shape, n_samples, value), layout)
+    X, layout = _draw_plain(draw, shape)
+    return as_layout(X, layout)
 
 
 def _draw_regression(draw, shape):
-    value, layout = _draw_corners(draw, shape)
-    n_samples = _draw_n_samples(draw, shape, value)
-    X = _draw_values(draw, shape, n_samples, value)
-    y = _draw_numbers(draw, (n_samples,)).astype(X.dtype)
+    X, layout = _draw_plain(draw, shape)
+    y = _draw_numbers(draw, len(X)).astype(X.dtype)
     return as_layout(X, layout), as_layout(y, layout)
 
 
 def _draw_classification(draw, shape, n_classes, labels):
     from hypothesis import strategies as st
 
-    value, layout = _draw_corners(draw, shape)
-    n_samples = _draw_n_samples(draw, shape, value)
-    most = min(n_classes[1], n_samples)
+    X, layout = _draw_plain(draw, shape)
+    most = min(n_classes[1], len(X))
     k = draw(st.integers(min(n_classes[0], most), most))
     # Each class once, then any: present by construction, nothing is filtered.
-    rest = st.lists(
-        st.integers(0, k - 1), min_size=n_samples - k, max_size=n_samples - k
-    )
-    codes = np.array([*range(k), *draw(rest)])
-    X = _draw_values(draw, shape, n_samples, value)
-    y = _CLASS_NAMES[draw(st.sampled_from(labels))](codes)
+    size = len(X) - k
+    rest = draw(st.lists(st.integers(0, k - 1), min_size=size, max_size=size))
+    y = _CLASS_NAMES[draw(st.sampled_from(labels))](np.array([*range(k), *rest]))
     return as_layout(X, layout), as_layout(y, layout)
 
 
-def _draw_corners(draw, shape):
-    """Draw one corner of the values and one of the layout, or None."""
+def _draw_plain(draw, shape):
+    """Draw a C-ordered matrix, one corner of values in it or none, and its layout."""
     from hypothesis import strategies as st
 
     layouts = [corner for corner in shape.corners if corner in LAYOUT_CORNERS]
     values = [corner for corner in shape.corners if corner not in LAYOUT_CORNERS]
-    return (
-        draw(st.sampled_from([None, *values])),
-        draw(st.sampled_from([None, *layouts])),
-    )
-
-
-def _draw_n_samples(draw, shape, value):
-    from hypothesis import strategies as st
-
-    return 1 if value == "one_row" else draw(st.integers(*shape.n_samples))
+    value = draw(st.sampled_from([None, *values]))
+    layout = draw(st.sampled_from([None, *layouts]))
+    n_samples = 1 if value == "one_row" else draw(st.integers(*shape.n_samples))
+    return _draw_values(draw, shape, n_samples, value), layout
 
 
 def _draw_values(draw, shape, n_samples, value):

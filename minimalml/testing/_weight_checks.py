@@ -10,27 +10,19 @@ from sklearn.utils.validation import _num_samples
 
 from minimalml.testing._applicability import applies_to, deterministic, weighted
 from minimalml.testing._comparison import (
-    DEFAULT_ATOL,
     ROW_ATTRIBUTES,
     assert_unchanged,
     fit_after,
     shorten,
 )
-from minimalml.testing._data_sets import DEFAULT_EXAMPLES, run_on_data, take_rows
+from minimalml.testing._data_sets import run_on_data, take_rows
 
 LARGEST_REPEAT = 3
 
 
 @applies_to(deterministic, weighted)
 def check_sample_weight_is_repetition(
-    estimator,
-    X=None,
-    y=None,
-    *,
-    rtol=None,
-    atol=DEFAULT_ATOL,
-    data=None,
-    examples=DEFAULT_EXAMPLES,
+    estimator, X=None, y=None, *, rtol=None, atol=1e-7, data=None, examples=10
 ):
     """Check that a weight of two means the same as the row twice.
 
@@ -61,39 +53,19 @@ def check_sample_weight_is_repetition(
 
     def body(X, y, reference):
         rng = np.random.default_rng(0)
-        repeats = rng.integers(1, LARGEST_REPEAT + 1, size=_num_samples(X))
-        first_copies = np.cumsum(repeats) - repeats
-        index = np.repeat(np.arange(len(repeats)), repeats)
-        change = f"rows were weighted by {shorten(repeats)} instead of repeated"
-        repeated = fit_after(
-            "rows were repeated", estimator, take_rows(X, index), take_rows(y, index), X
+        copies = rng.integers(1, LARGEST_REPEAT + 1, size=_num_samples(X))
+        changes = (
+            "rows were repeated",
+            f"rows were weighted by {shorten(copies)} instead of repeated",
         )
-        after = fit_after(change, estimator, X, y, X, repeats.astype(float))
-        before = _row_attributes_at(first_copies, repeated.outputs)
-        everywhere = np.arange(len(repeats))
-        assert_unchanged(
-            estimator,
-            before,
-            _row_attributes_at(everywhere, after.outputs),
-            change,
-            X=X,
-            rtol=rtol,
-            atol=atol,
-        )
+        _assert_copies(estimator, X, y, copies, changes, rtol, atol)
 
     run_on_data(body, estimator, X, y, data=data, examples=examples)
 
 
 @applies_to(deterministic, weighted)
 def check_zero_weight_is_removal(
-    estimator,
-    X=None,
-    y=None,
-    *,
-    rtol=None,
-    atol=DEFAULT_ATOL,
-    data=None,
-    examples=DEFAULT_EXAMPLES,
+    estimator, X=None, y=None, *, rtol=None, atol=1e-7, data=None, examples=10
 ):
     """Check that a row of weight zero might as well not be there.
 
@@ -122,30 +94,30 @@ def check_zero_weight_is_removal(
     """
 
     def body(X, y, reference):
-        weights = _weights_with_zeros(estimator, y, _num_samples(X))
-        kept = np.flatnonzero(weights)
-        gone = shorten(np.flatnonzero(weights == 0))
-        change = f"rows {gone} had weight zero instead of being removed"
-        removed = fit_after(
+        copies = _ones_and_zeros(estimator, y, _num_samples(X))
+        gone = shorten(np.flatnonzero(copies == 0))
+        changes = (
             f"rows {gone} were removed",
-            estimator,
-            take_rows(X, kept),
-            take_rows(y, kept),
-            X,
+            f"rows {gone} had weight zero instead of being removed",
         )
-        after = fit_after(change, estimator, X, y, X, weights)
-        everywhere = np.arange(len(kept))
-        assert_unchanged(
-            estimator,
-            _row_attributes_at(everywhere, removed.outputs),
-            _row_attributes_at(kept, after.outputs),
-            change,
-            X=X,
-            rtol=rtol,
-            atol=atol,
-        )
+        _assert_copies(estimator, X, y, copies, changes, rtol, atol)
 
     run_on_data(body, estimator, X, y, data=data, examples=examples)
+
+
+def _assert_copies(estimator, X, y, copies, changes, rtol, atol):
+    """Compare a fit on so many copies of each row with a weighted fit."""
+    copying, weighting = changes
+    index = np.repeat(np.arange(len(copies)), copies)
+    there = np.flatnonzero(copies)
+    first_copies = (np.cumsum(copies) - copies)[there]
+    X_copied, y_copied = take_rows(X, index), take_rows(y, index)
+    copied = fit_after(copying, estimator, X_copied, y_copied, X).outputs
+    weights = copies.astype(float)
+    weighted = fit_after(weighting, estimator, X, y, X, weights).outputs
+    before = _row_attributes_at(first_copies, copied)
+    after = _row_attributes_at(there, weighted)
+    assert_unchanged(estimator, before, after, weighting, X=X, rtol=rtol, atol=atol)
 
 
 def _row_attributes_at(rows, outputs):
@@ -157,13 +129,13 @@ def _row_attributes_at(rows, outputs):
     return outputs
 
 
-def _weights_with_zeros(estimator, y, n_samples):
+def _ones_and_zeros(estimator, y, n_samples):
     """Ones and, for up to a third of the rows, zeros; never for a whole class."""
-    weights = np.ones(n_samples)
+    copies = np.ones(n_samples, dtype=int)
     order = np.random.default_rng(0).permutation(n_samples)
     if is_classifier(estimator):
         classes = np.asarray(y)[order].reshape(n_samples, -1)
         firsts = [np.unique(column, return_index=True)[1] for column in classes.T]
         order = np.delete(order, np.unique(np.concatenate(firsts)))
-    weights[order[: max(1, n_samples // 3)]] = 0.0
-    return weights
+    copies[order[: max(1, n_samples // 3)]] = 0
+    return copies

@@ -1,6 +1,7 @@
 """The demo's comparison and report, on contenders that fit in milliseconds."""
 
 import re
+import sys
 from html.parser import HTMLParser
 
 import numpy as np
@@ -149,7 +150,10 @@ def test_the_report_is_one_well_formed_file_that_needs_nothing_else(result, tmp_
     assert "Small &lt;demo&gt;" in page and "a &lt; b" in page
 
 
-def test_a_missing_package_is_one_sentence(monkeypatch, capsys):
-    monkeypatch.setitem(__import__("sys").modules, "rich", None)
+@pytest.mark.parametrize("module", ["rich", "torch", "matplotlib.pyplot"])
+def test_a_missing_package_is_one_sentence_with_all_extras(monkeypatch, capsys, module):
+    monkeypatch.setitem(sys.modules, module, None)
     assert _demo.run([], "report.html") == 2
-    assert "pip install 'minimalml[progress]'" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "run pip install 'minimalml[torch,plot,progress]'." in error

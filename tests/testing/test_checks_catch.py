@@ -6,6 +6,7 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
 from minimalml.testing import (
+    _data_sets,
     check_feature_permutation,
     check_fit_is_repeatable,
     check_input_not_modified,
@@ -153,6 +154,42 @@ def _small_data():
     from minimalml.testing import regression_data
 
     return regression_data(n_samples=(2, 10))
+
+
+def test_a_slow_estimator_fails_in_time(monkeypatch):
+    monkeypatch.setattr(_data_sets, "SHRINKING_SECONDS", 0)
+    fits = []
+
+    class Slow(broken.LatestRowsMatterMore):
+        def mean(self, X, y):
+            fits.append(len(y))
+            return super().mean(X, y)
+
+    with pytest.raises(AssertionError, match="smallest data set found") as caught:
+        check_row_permutation(Slow(), data=_small_data())
+    assert caught.value.__cause__ is None and len(fits) <= 20
+
+
+def test_a_small_change_is_told_from_a_solver_that_stops_early():
+    class AlmostThere(broken.Mean):
+        def mean(self, X, y):
+            return np.mean(y) + 1e-5 * y[0]
+
+    with pytest.raises(AssertionError, match=r"lower its tol, or raise rtol here\."):
+        check_row_permutation(AlmostThere(), X, Y)
+    with pytest.raises(AssertionError) as caught:
+        check_row_permutation(broken.LatestRowsMatterMore(), X, Y)
+    assert "rtol" not in str(caught.value)
+
+
+def test_bits_are_told_apart():
+    class LastBit(broken.Mean):
+        def mean(self, X, y):
+            return 1.0 + (y[0] != 1.0) * 2.0**-52
+
+    message = r"it was 1 and is 1\.0000000000000002\."
+    with pytest.raises(AssertionError, match=message):
+        check_row_permutation(LastBit(), X, Y, rtol=0, atol=0)
 
 
 def test_an_estimator_that_fails_only_after_the_change_is_caught():

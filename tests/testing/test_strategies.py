@@ -41,7 +41,14 @@ def test_each_corner_occurs_when_asked_for(corner):
 @given(feature_matrices(n_samples=(3, 8), n_features=(2, 4), corners=[]))
 def test_no_corner_occurs_unasked(X):
     assert [name for name, shows in SIGNS.items() if shows(X)] == []
-    assert X.flags.c_contiguous and X.flags.writeable and X.dtype == np.float64
+    assert X.flags.c_contiguous and X.flags.writeable
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("strategy", [regression_data, classification_data])
+def test_both_precisions_occur_unasked(strategy, dtype):
+    drawn = strategy(n_samples=(2, 3), n_features=1, corners=[])
+    find(drawn, lambda data: data[0].dtype == dtype, settings=FIND)
 
 
 @given(
