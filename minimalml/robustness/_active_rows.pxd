@@ -4,6 +4,7 @@
 
 from libc.math cimport fabs, hypot, sqrt
 from libc.stdlib cimport free, malloc, realloc
+from libc.string cimport memcpy
 
 cdef enum:
     OPTIMAL = 0
@@ -20,7 +21,78 @@ cdef extern from *:
     #define MINIMALML_SUSPECT 1e-6
     /* An entry of a null vector above minus this, relatively, counts as zero. */
     #define MINIMALML_NULL_ZERO 1e-9
+
+    #include <stddef.h>
+    #include "simd.h"
+
+    /* Eight sums side by side: short rows, for which a call of BLAS costs more. */
+    MULTIVERSION static double dot(ptrdiff_t n, const double *a, const double *b)
+    {
+        double sums[8] = {0}, total = 0;
+        ptrdiff_t i = 0;
+        for (; i + 8 <= n; i += 8)
+            for (int k = 0; k < 8; k++)
+                sums[k] += a[i + k] * b[i + k];
+        for (; i < n; i++)
+            total += a[i] * b[i];
+        for (int k = 0; k < 8; k++)
+            total += sums[k];
+        return total;
+    }
+
+    MULTIVERSION static double largest(ptrdiff_t n, const double *a)
+    {
+        double tops[8], top = a[0];
+        ptrdiff_t i = 0;
+        for (int k = 0; k < 8; k++)
+            tops[k] = a[0];
+        for (; i + 8 <= n; i += 8)
+            for (int k = 0; k < 8; k++)
+                tops[k] = a[i + k] > tops[k] ? a[i + k] : tops[k];
+        for (; i < n; i++)
+            top = a[i] > top ? a[i] : top;
+        for (int k = 0; k < 8; k++)
+            top = tops[k] > top ? tops[k] : top;
+        return top;
+    }
+
+    MULTIVERSION static void add(
+        ptrdiff_t n, double scale, const double *restrict a, double *restrict b)
+    {
+        for (ptrdiff_t i = 0; i < n; i++)
+            b[i] += scale * a[i];
+    }
+
+    /* out = start + weights @ matrix[rows]: four rows a pass spare reads of out. */
+    MULTIVERSION static void add_rows(
+        ptrdiff_t n, const double *restrict start, ptrdiff_t n_rows,
+        const ptrdiff_t *rows, const double *weights, const double *restrict matrix,
+        double *restrict out)
+    {
+        ptrdiff_t i, c;
+        for (c = 0; c < n; c++)
+            out[c] = start[c];
+        for (i = 0; i + 4 <= n_rows; i += 4) {
+            const double *a = matrix + rows[i] * n, *b = matrix + rows[i + 1] * n;
+            const double *d = matrix + rows[i + 2] * n, *e = matrix + rows[i + 3] * n;
+            for (c = 0; c < n; c++)
+                out[c] += (weights[i] * a[c] + weights[i + 1] * b[c])
+                    + (weights[i + 2] * d[c] + weights[i + 3] * e[c]);
+        }
+        for (; i < n_rows; i++) {
+            const double *a = matrix + rows[i] * n;
+            for (c = 0; c < n; c++)
+                out[c] += weights[i] * a[c];
+        }
+    }
     """
+    double dot(Py_ssize_t, const double*, const double*) noexcept nogil
+    double largest(Py_ssize_t, const double*) noexcept nogil
+    void add(Py_ssize_t, double, const double*, double*) noexcept nogil
+    void add_rows(
+        Py_ssize_t, const double*, Py_ssize_t, const Py_ssize_t*, const double*,
+        const double*, double*,
+    ) noexcept nogil
     const double MINIMALML_DEPENDENT
     const double MINIMALML_SUSPECT
     const double MINIMALML_NULL_ZERO
@@ -38,26 +110,14 @@ cdef struct Work:
     double *violation       # of each active row
     double *step
     double *row
+    Py_ssize_t n_moved
+    Py_ssize_t *moved       # classes whose scores the direction weighs
+    double *weight          # their entries of the direction
 
-
-cdef inline double dot(Py_ssize_t n, double *a, double *b) noexcept nogil:
-    """Sum products; a call of BLAS costs more than these short sums."""
-    cdef double first = 0.0, second = 0.0, third = 0.0, fourth = 0.0
-    cdef Py_ssize_t i, whole = n - n % 4
-    for i in range(0, whole, 4):
-        first += a[i] * b[i]
-        second += a[i + 1] * b[i + 1]
-        third += a[i + 2] * b[i + 2]
-        fourth += a[i + 3] * b[i + 3]
-    for i in range(whole, n):
-        first += a[i] * b[i]
-    return (first + second) + (third + fourth)
-
-
-cdef inline void add(Py_ssize_t n, double scale, const double *a, double *b) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(n):
-        b[i] += scale * a[i]
+cdef struct Saved:
+    Py_ssize_t n_active
+    Py_ssize_t *active
+    double *values          # multipliers, factor, and how far each class's score moved
 
 
 cdef inline double *factor_row(Work *work, Py_ssize_t i) noexcept nogil:
@@ -71,24 +131,39 @@ cdef inline double gap(Work *work, double margin, Py_ssize_t c) noexcept nogil:
 
 cdef inline bint allocate(Work *work, Py_ssize_t n_classes) noexcept nogil:
     work.n_classes = n_classes
-    work.capacity = min(64, n_classes)
-    work.above = <Py_ssize_t *> malloc(2 * n_classes * sizeof(Py_ssize_t))
+    work.capacity = 0
+    work.factor = NULL
+    work.above = <Py_ssize_t *> malloc(3 * n_classes * sizeof(Py_ssize_t))
     work.active = work.above + n_classes
+    work.moved = work.active + n_classes
     work.is_active = <bint *> malloc(n_classes * sizeof(bint))
-    work.multiplier = <double *> malloc(5 * n_classes * sizeof(double))
+    work.multiplier = <double *> malloc(6 * n_classes * sizeof(double))
     work.score = work.multiplier + n_classes
     work.violation = work.score + n_classes
     work.step = work.violation + n_classes
     work.row = work.step + n_classes
-    work.factor = <double *> malloc(
-        work.capacity * (work.capacity + 1) // 2 * sizeof(double)
-    )
+    work.weight = work.row + n_classes
     return (
         work.above != NULL
         and work.is_active != NULL
         and work.multiplier != NULL
-        and work.factor != NULL
+        and reserve(work, min(64, n_classes))
     )
+
+
+cdef inline bint reserve(Work *work, Py_ssize_t capacity) noexcept nogil:
+    """Make room for so many active rows."""
+    cdef double *factor
+    if capacity <= work.capacity:
+        return True
+    factor = <double *> realloc(
+        work.factor, capacity * (capacity + 1) // 2 * sizeof(double)
+    )
+    if factor == NULL:
+        return False
+    work.factor = factor
+    work.capacity = capacity
+    return True
 
 
 cdef inline void release(Work *work) noexcept nogil:
@@ -117,14 +192,8 @@ cdef inline int append_row(Work *work, const double[:, ::1] G, Py_ssize_t c) noe
     cdef double pivot = G[p, p] - 2.0 * G[p, c] + G[c, c]
     cdef double scale = fabs(G[p, p]) + fabs(G[c, c])
     cdef double *target
-    if a == work.capacity:
-        work.capacity = min(2 * a, work.n_classes)
-        target = <double *> realloc(
-            work.factor, work.capacity * (work.capacity + 1) // 2 * sizeof(double)
-        )
-        if target == NULL:
-            return -1
-        work.factor = target
+    if a == work.capacity and not reserve(work, min(2 * a, work.n_classes)):
+        return -1
     for i in range(a):
         other = work.active[i]
         q = work.above[other]
@@ -248,3 +317,35 @@ cdef inline int follow_null_vector(
         return STOPPED
     work.multiplier[c] = length
     return OPTIMAL
+
+
+cdef inline bint save(Work *work, const double *logits, Saved *saved) noexcept nogil:
+    """Copy what the next solve can start from."""
+    cdef Py_ssize_t i, a = work.n_active, n = work.n_classes, size = a * (a + 1) // 2
+    cdef double *values = <double *> malloc((a + size + n) * sizeof(double))
+    cdef Py_ssize_t *active = <Py_ssize_t *> malloc(max(a, 1) * sizeof(Py_ssize_t))
+    saved.n_active, saved.active, saved.values = a, active, values
+    if active == NULL or values == NULL:
+        return False
+    memcpy(active, work.active, a * sizeof(Py_ssize_t))
+    for i in range(a):
+        values[i] = work.multiplier[active[i]]
+    memcpy(values + a, work.factor, size * sizeof(double))
+    for i in range(n):
+        values[a + size + i] = work.score[i] - logits[i]
+    return True
+
+
+cdef inline bint restore(Work *work, const Saved *saved) noexcept nogil:
+    """Take up what `save` left, in place of no active rows and scores as they are."""
+    cdef Py_ssize_t i, a = saved.n_active, size = a * (a + 1) // 2
+    if not reserve(work, a):
+        return False
+    memcpy(work.active, saved.active, a * sizeof(Py_ssize_t))
+    memcpy(work.factor, saved.values + a, size * sizeof(double))
+    for i in range(a):
+        work.multiplier[work.active[i]] = saved.values[i]
+        work.is_active[work.active[i]] = True
+    add(work.n_classes, 1.0, saved.values + a + size, work.score)
+    work.n_active = a
+    return True

@@ -78,25 +78,25 @@ def ordered_top_k_loss(logits, targets, gram, margin=0.2):
     return _value(loss_and_gradient, logits)
 
 
-def quad_loss_and_gradient(logits, targets, gram, margin, warm_start=None):
-    """Return losses, gradients in the scores and multipliers to start from next."""
-    solution = solve_checked(logits, targets, gram, margin, warm_start)
+def quad_loss_and_gradient(logits, targets, gram, margin, dual=None, start=None):
+    """Return losses, gradients in the scores, and the two to start from next."""
+    solution = solve_checked(logits, targets, gram, margin, dual, start=start)
     direction, distance, dual = solution[:3]
     if is_torch_tensor(logits):
-        return distance.to(logits.dtype), -2.0 * direction.to(logits.dtype), dual
-    return distance, -2.0 * direction, dual
+        direction, distance = direction.to(logits.dtype), distance.to(logits.dtype)
+    return distance, -2.0 * direction, dual, solution[-1]
 
 
 class QuadLoss:
     """The quadratic loss of one batch, each call started at the last one's solution."""
 
     def __init__(self, targets, gram, margin):
-        self.problem, self.dual = (targets, gram, margin), None
+        self.problem, self.start = (targets, gram, margin), ()
 
     def __call__(self, logits):
         """Return losses and gradients in the scores."""
-        loss, gradient, self.dual = quad_loss_and_gradient(
-            logits, *self.problem, self.dual
+        loss, gradient, *self.start = quad_loss_and_gradient(
+            logits, *self.problem, *self.start
         )
         return loss, gradient
 

@@ -11,7 +11,7 @@ RANK_TOLERANCE = 1e-12
 TIGHT = dict.fromkeys(("tol_gap_abs", "tol_gap_rel", "tol_feas"), 1e-12)
 
 
-def ordered_qp(logits, targets, gram, margin, warm_start, tol, max_iter, n_threads):
+def ordered_qp(logits, targets, gram, margin, warm_start, tol, max_iter, n_threads, start=None):
     """Solve the ordering programme of each row of ``logits``.
 
     Arguments and results are those of the CPU kernel; there is no warm start, and an
@@ -37,7 +37,7 @@ def ordered_qp(logits, targets, gram, margin, warm_start, tol, max_iter, n_threa
         scale = 1.0 + np.abs(logits[i]).max()
         slack = np.abs(dual[i] * gap).max() / (scale + distance[i])
         residual[i] = max(gap.max() / scale, slack)
-    return u, distance, dual, residual, status, n_iter
+    return u, distance, dual, residual, status, n_iter, None
 
 
 def difference_rows(targets, n_classes):

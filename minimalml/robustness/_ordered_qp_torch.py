@@ -21,7 +21,7 @@ POWER_STEPS = 20
 FAR = 1e5
 
 
-def ordered_qp(logits, targets, gram, margin, warm_start, tol, max_iter, n_threads):
+def ordered_qp(logits, targets, gram, margin, warm_start, tol, max_iter, n_threads, start=None):
     """Solve the ordering programme of each row of ``logits``.
 
     Arguments and results are those of the CPU kernel, as tensors; ``max_iter`` counts
@@ -63,6 +63,7 @@ def ordered_qp(logits, targets, gram, margin, warm_start, tol, max_iter, n_threa
         residual.masked_fill(infeasible, torch.inf),
         status,
         n_iter,
+        None,
     )
 
 

@@ -131,22 +131,25 @@ def solve_ordered_top_k(
     'optimal'
     """
     logits, targets, gram, is_single = check_problem(logits, targets, gram, margin)
+    start = None
     if isinstance(warm_start, Bunch):
-        warm_start = warm_start.dual
+        start, warm_start = warm_start.get("_saved_rows"), warm_start.dual
     if is_single and warm_start is not None:
         warm_start = warm_start.reshape(1, -1)
     if solver == "cvxpy":
         from minimalml.robustness._ordered_qp_cvxpy import ordered_qp as solve
     else:
         solve = None
-    result = solve_checked(
-        logits, targets, gram, margin, warm_start, tol, max_iter, n_threads, solve
-    )
+    *result, saved_rows = solve_checked(
+        logits, targets, gram, margin, warm_start, tol, max_iter, n_threads, solve,
+        start,
+    )  # fmt: skip
     if is_single:
         result = [values[0] for values in result]
     names = ("direction", "distance_squared", "dual", "kkt_residual", "status_code")
     solution = OrderedTopKSolution(**dict(zip((*names, "n_iter"), result, strict=True)))
     solution.active_set = solution.dual > 0.0
+    solution._saved_rows = saved_rows
     return solution
 
 
@@ -160,8 +163,12 @@ def solve_checked(
     max_iter=None,
     n_threads=None,
     solve=None,
+    start=None,
 ):
-    """Solve checked problems in float64, without a look at the values."""
+    """Solve checked problems in float64, without a look at the values.
+
+    ``start`` is what comes last from an earlier call with the same ``gram``.
+    """
     if is_torch_tensor(logits):
         import torch
 
@@ -171,7 +178,7 @@ def solve_checked(
         work = logits.dtype if logits.device.type == "mps" else torch.float64
         problem = logits.detach().to(work), targets, gram.detach().to(work)
         rounds = max_iter or TORCH_ROUNDS
-        return torch_kernel(*problem, margin, warm_start, tol, rounds, 1)
+        return torch_kernel(*problem, margin, warm_start, tol, rounds, 1, start)
     rounds = max_iter or 3 * logits.shape[1] + 50
     threads = effective_n_threads(len(logits), SECONDS_PER_SAMPLE, n_threads)
     threads = min(threads, max(1, len(logits)))
@@ -180,7 +187,8 @@ def solve_checked(
     if warm_start is not None:
         warm_start = np.ascontiguousarray(warm_start, dtype=float)
     kernel = solve or ordered_qp
-    return kernel(logits, targets, gram, margin, warm_start, tol, rounds, threads)
+    options = margin, warm_start, tol, rounds, threads, start
+    return kernel(logits, targets, gram, *options)
 
 
 def check_problem(logits, targets, gram=None, margin=0.0):
