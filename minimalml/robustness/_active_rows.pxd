@@ -2,7 +2,7 @@
 """Active rows of the ordering programme, their multipliers and Cholesky factor."""
 # Append and remove take O(a^2) with a active rows; memory O(n_classes + a^2).
 
-from libc.math cimport fabs, hypot, sqrt
+from libc.math cimport fabs, sqrt
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy
 
@@ -25,7 +25,63 @@ cdef extern from *:
     #include <stddef.h>
     #include "simd.h"
 
-    /* Eight sums side by side: short rows, for which a call of BLAS costs more. */
+    /* The factor is packed by rows. Four rows at a time: their sums run side by side,
+       and none waits for a number that was just stored. */
+    MULTIVERSION static void solve_lower(ptrdiff_t n, const double *factor, double *x)
+    {
+        ptrdiff_t i = 0, j;
+        for (; i + 4 <= n; i += 4) {
+            const double *a = factor + i * (i + 1) / 2, *b = a + i + 1;
+            const double *c = b + i + 2, *d = c + i + 3;
+            double p[4] = {0}, q[4] = {0}, r[4] = {0}, s[4] = {0};
+            for (j = 0; j < i; j += 4)
+                for (int k = 0; k < 4; k++) {
+                    p[k] += a[j + k] * x[j + k];
+                    q[k] += b[j + k] * x[j + k];
+                    r[k] += c[j + k] * x[j + k];
+                    s[k] += d[j + k] * x[j + k];
+                }
+            const double v = (x[i] - (p[0] + p[1] + p[2] + p[3])) / a[i];
+            const double w =
+                (x[i + 1] - (q[0] + q[1] + q[2] + q[3]) - b[i] * v) / b[i + 1];
+            const double y =
+                (x[i + 2] - (r[0] + r[1] + r[2] + r[3]) - c[i] * v - c[i + 1] * w)
+                / c[i + 2];
+            x[i + 3] = (x[i + 3] - (s[0] + s[1] + s[2] + s[3]) - d[i] * v
+                        - d[i + 1] * w - d[i + 2] * y) / d[i + 3];
+            x[i] = v, x[i + 1] = w, x[i + 2] = y;
+        }
+        for (; i < n; i++) {
+            const double *a = factor + i * (i + 1) / 2;
+            for (j = 0; j < i; j++)
+                x[i] -= a[j] * x[j];
+            x[i] /= a[i];
+        }
+    }
+
+    MULTIVERSION static void solve_transposed(
+        ptrdiff_t n, const double *factor, double *restrict x)
+    {
+        ptrdiff_t i = n, j;
+        for (; i % 4; i--) {
+            const double *a = factor + i * (i - 1) / 2;
+            x[i - 1] /= a[i - 1];
+            for (j = 0; j < i - 1; j++)
+                x[j] -= x[i - 1] * a[j];
+        }
+        for (i -= 4; i >= 0; i -= 4) {
+            const double *a = factor + i * (i + 1) / 2, *b = a + i + 1;
+            const double *c = b + i + 2, *d = c + i + 3;
+            const double s = x[i + 3] / d[i + 3];
+            const double r = (x[i + 2] - s * d[i + 2]) / c[i + 2];
+            const double q = (x[i + 1] - s * d[i + 1] - r * c[i + 1]) / b[i + 1];
+            const double p = (x[i] - s * d[i] - r * c[i] - q * b[i]) / a[i];
+            for (j = 0; j < i; j++)
+                x[j] -= (p * a[j] + q * b[j]) + (r * c[j] + s * d[j]);
+            x[i] = p, x[i + 1] = q, x[i + 2] = r, x[i + 3] = s;
+        }
+    }
+
     MULTIVERSION static double dot(ptrdiff_t n, const double *a, const double *b)
     {
         double sums[8] = {0}, total = 0;
@@ -86,6 +142,8 @@ cdef extern from *:
         }
     }
     """
+    void solve_lower(Py_ssize_t, const double*, double*) noexcept nogil
+    void solve_transposed(Py_ssize_t, const double*, double*) noexcept nogil
     double dot(Py_ssize_t, const double*, const double*) noexcept nogil
     double largest(Py_ssize_t, const double*) noexcept nogil
     void add(Py_ssize_t, double, const double*, double*) noexcept nogil
@@ -115,7 +173,8 @@ cdef struct Work:
     double *weight          # their entries of the direction
 
 cdef struct Saved:
-    Py_ssize_t n_active
+    Py_ssize_t n_active     # -1 if there is nothing to start from
+    Py_ssize_t capacity
     Py_ssize_t *active
     double *values          # multipliers, factor, and how far each class's score moved
 
@@ -173,16 +232,6 @@ cdef inline void release(Work *work) noexcept nogil:
     free(work.factor)
 
 
-cdef inline void solve_transposed(Work *work, double *x) noexcept nogil:
-    """Solve factorᵀ x = x in place."""
-    cdef Py_ssize_t i
-    cdef double *row
-    for i in range(work.n_active - 1, -1, -1):
-        row = factor_row(work, i)
-        x[i] /= row[i]
-        add(i, -x[i], row, x)
-
-
 cdef inline int append_row(Work *work, const double[:, ::1] G, Py_ssize_t c) noexcept nogil:
     """Extend the factor by the row of c; 0 if it depends on the active ones.
 
@@ -198,13 +247,12 @@ cdef inline int append_row(Work *work, const double[:, ::1] G, Py_ssize_t c) noe
         other = work.active[i]
         q = work.above[other]
         work.row[i] = G[p, q] - G[p, other] - G[c, q] + G[c, other]
-        target = factor_row(work, i)
-        work.row[i] = (work.row[i] - dot(i, target, work.row)) / target[i]
+    solve_lower(a, work.factor, work.row)
     pivot -= dot(a, work.row, work.row)
     if pivot <= MINIMALML_SUSPECT * scale:
         for i in range(a):
             work.step[i] = -work.row[i]
-        solve_transposed(work, work.step)
+        solve_transposed(a, work.factor, work.step)
         scale *= 1.0 + dot(a, work.step, work.step)
         if pivot <= MINIMALML_DEPENDENT * scale:
             return 0
@@ -239,7 +287,7 @@ cdef inline void remove_row(Work *work, Py_ssize_t k) noexcept nogil:
             target[j] = cosine[j] * left + sine[j] * right
             left = cosine[j] * right - sine[j] * left
         right = source[i]
-        length = hypot(left, right)
+        length = sqrt(left * left + right * right)
         cosine[i - 1] = left / length
         sine[i - 1] = right / length
         target[i - 1] = length
@@ -250,12 +298,9 @@ cdef inline void remove_row(Work *work, Py_ssize_t k) noexcept nogil:
 
 cdef inline void newton_step(Work *work) noexcept nogil:
     """Find the change of multipliers that closes all active gaps."""
-    cdef Py_ssize_t i
-    cdef double *row
-    for i in range(work.n_active):
-        row = factor_row(work, i)
-        work.step[i] = (work.violation[i] - dot(i, row, work.step)) / row[i]
-    solve_transposed(work, work.step)
+    memcpy(work.step, work.violation, work.n_active * sizeof(double))
+    solve_lower(work.n_active, work.factor, work.step)
+    solve_transposed(work.n_active, work.factor, work.step)
 
 
 cdef inline void move_active(Work *work) noexcept nogil:
@@ -322,14 +367,22 @@ cdef inline int follow_null_vector(
 cdef inline bint save(Work *work, const double *logits, Saved *saved) noexcept nogil:
     """Copy what the next solve can start from."""
     cdef Py_ssize_t i, a = work.n_active, n = work.n_classes, size = a * (a + 1) // 2
-    cdef double *values = <double *> malloc((a + size + n) * sizeof(double))
-    cdef Py_ssize_t *active = <Py_ssize_t *> malloc(max(a, 1) * sizeof(Py_ssize_t))
-    saved.n_active, saved.active, saved.values = a, active, values
-    if active == NULL or values == NULL:
-        return False
-    memcpy(active, work.active, a * sizeof(Py_ssize_t))
+    cdef double *values = saved.values
+    saved.n_active = a
+    if values == NULL or saved.capacity < a:
+        free(saved.active)
+        free(values)
+        # room for more: a loop saves again and again
+        saved.capacity = a + 8
+        saved.active = <Py_ssize_t *> malloc(saved.capacity * sizeof(Py_ssize_t))
+        saved.values = values = <double *> malloc(
+            ((saved.capacity * (saved.capacity + 3)) // 2 + n) * sizeof(double)
+        )
+        if saved.active == NULL or values == NULL:
+            return False
+    memcpy(saved.active, work.active, a * sizeof(Py_ssize_t))
     for i in range(a):
-        values[i] = work.multiplier[active[i]]
+        values[i] = work.multiplier[work.active[i]]
     memcpy(values + a, work.factor, size * sizeof(double))
     for i in range(n):
         values[a + size + i] = work.score[i] - logits[i]

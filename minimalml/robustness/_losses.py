@@ -80,7 +80,9 @@ def ordered_top_k_loss(logits, targets, gram, margin=0.2):
 
 def quad_loss_and_gradient(logits, targets, gram, margin, dual=None, start=None):
     """Return losses, gradients in the scores, and the two to start from next."""
-    solution = solve_checked(logits, targets, gram, margin, dual, start=start)
+    solution = solve_checked(
+        logits, targets, gram, margin, dual, start=start, in_place=True
+    )
     direction, distance, dual = solution[:3]
     if is_torch_tensor(logits):
         direction, distance = direction.to(logits.dtype), distance.to(logits.dtype)

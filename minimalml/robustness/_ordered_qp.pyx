@@ -24,6 +24,7 @@ from minimalml.robustness._active_rows cimport (
 # Rows taken in at once; more saves scans of all classes, but more are thrown out again.
 cdef enum:
     BLOCK = 8
+    CHUNK = 64  # classes that are passed over at once where none leads
 
 cdef void begin(
     Work *work, const double *logits, const Py_ssize_t *targets, Py_ssize_t n_targets,
@@ -100,14 +101,57 @@ cdef Py_ssize_t most_violated(
 ) noexcept nogil:
     """List the most violated rows, largest first; ties: chain, then lowest class."""
     cdef double[BLOCK] size
-    cdef Py_ssize_t n_found = 0, i, c, last = targets[n_targets - 1]
-    cdef double bar = work.score[last] - margin + 0.5 * least
+    cdef Py_ssize_t n_found = 0, n = work.n_classes, low, high, i, c
+    cdef double top = work.score[targets[n_targets - 1]] - margin
     for i in range(1, n_targets):
-        n_found = consider(work, targets[i], margin, least, block, n_found, found, size)
-    for c in range(work.n_classes):
-        if work.score[c] > bar and work.above[c] == last:
-            n_found = consider(work, c, margin, least, block, n_found, found, size)
+        c = targets[i]
+        if gap(work, margin, c) > least and not work.is_active[c]:
+            n_found = insert(c, gap(work, margin, c), block, n_found, found, size)
+    hide_targets(work, targets, n_targets)
+    for i in range((n + CHUNK - 1) // CHUNK):
+        low, high = i * CHUNK, min((i + 1) * CHUNK, n)
+        if largest(high - low, work.score + low) - top <= least:
+            continue
+        for c in range(low, high):
+            if work.score[c] - top > least and not work.is_active[c]:
+                n_found = insert(c, work.score[c] - top, block, n_found, found, size)
+    show_targets(work, targets, n_targets)
     return n_found
+
+
+cdef inline Py_ssize_t insert(
+    Py_ssize_t c, double value, Py_ssize_t block, Py_ssize_t n_found,
+    Py_ssize_t *found, double *size,
+) noexcept nogil:
+    """Put a row in its place among the most violated and return how many these are."""
+    cdef Py_ssize_t slot = n_found if n_found < block else block - 1
+    if n_found == block and value <= size[block - 1]:
+        return n_found
+    while slot > 0 and size[slot - 1] < value:
+        size[slot] = size[slot - 1]
+        found[slot] = found[slot - 1]
+        slot -= 1
+    size[slot] = value
+    found[slot] = c
+    return min(n_found + 1, block)
+
+
+cdef void hide_targets(
+    Work *work, const Py_ssize_t *targets, Py_ssize_t n_targets
+) noexcept nogil:
+    """Put the targets' scores aside, so that the largest score is a rival's."""
+    cdef Py_ssize_t i
+    for i in range(n_targets):
+        work.row[i] = work.score[targets[i]]
+        work.score[targets[i]] = -INFINITY
+
+
+cdef void show_targets(
+    Work *work, const Py_ssize_t *targets, Py_ssize_t n_targets
+) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n_targets):
+        work.score[targets[i]] = work.row[i]
 
 
 cdef inline Py_ssize_t consider(
@@ -210,17 +254,15 @@ cdef double largest_gap(
     Work *work, const Py_ssize_t *targets, Py_ssize_t n_targets, double margin
 ) noexcept nogil:
     """Find by how much the worst row is violated, 0 if none is."""
-    cdef double worst = 0.0
+    cdef double worst = 0.0, top
     cdef Py_ssize_t i
     for i in range(1, n_targets):
         worst = max(worst, gap(work, margin, targets[i]))
-    memcpy(work.row, work.score, work.n_classes * sizeof(double))
-    for i in range(n_targets):
-        work.row[targets[i]] = -INFINITY
-    return max(
-        worst,
-        margin - work.score[targets[n_targets - 1]] + largest(work.n_classes, work.row),
-    )
+    top = work.score[targets[n_targets - 1]] - margin
+    hide_targets(work, targets, n_targets)
+    worst = max(worst, largest(work.n_classes, work.score) - top)
+    show_targets(work, targets, n_targets)
+    return worst
 
 
 cdef int add_violated(
@@ -268,18 +310,29 @@ cdef bint any_active(Work *work, Py_ssize_t *found, Py_ssize_t n_found) noexcept
 
 
 cdef class SavedRows:
-    """Active rows and factors of solved samples; a copy or a pickle has none."""
+    """What a solve leaves for the next: results, active rows and their factors.
+
+    A copy or a pickle has none.
+    """
 
     cdef Saved *saved
     cdef Py_ssize_t n
     cdef object problem
+    cdef readonly tuple results
 
     def __cinit__(self, targets=(), gram=None):
-        self.n = len(targets)
-        self.saved = <Saved *> calloc(max(self.n, 1), sizeof(Saved))
+        cdef Py_ssize_t b, n_classes = 1 if gram is None else len(gram)
+        self.n = n = len(targets)
+        self.saved = <Saved *> calloc(max(n, 1), sizeof(Saved))
         if self.saved == NULL:
             raise MemoryError("the active rows of the ordering programme")
+        for b in range(n):
+            self.saved[b].n_active = -1
         self.problem = gram, np.array(targets), fingerprint(gram)
+        self.results = (
+            np.empty((n, n_classes)), np.empty(n), np.empty((n, n_classes - 1)),
+            np.empty(n), np.empty(n, np.int8), np.empty(n, np.intp),
+        )
 
     def __dealloc__(self):
         cdef Py_ssize_t b
@@ -316,6 +369,7 @@ def ordered_qp(
     Py_ssize_t max_iter,
     int n_threads,
     SavedRows start=None,  # IN what the last solve left
+    bint in_place=False,  # whether to overwrite start, and with it the last results
 ):
     """Solve the ordering programme of each row of ``logits``.
 
@@ -329,15 +383,14 @@ def ordered_qp(
     cdef const double[:, ::1] G = gram
     cdef bint is_warm = warm_start is not None
     cdef Work *work = NULL
-    cdef SavedRows end = SavedRows(targets, gram)
     cdef Saved *before = NULL
+    cdef SavedRows end = start
     if start is not None and start.fits(targets, gram):
         before = start.saved
-    out = (
-        np.empty((n, n_classes)), np.empty(n), np.empty((n, n_classes - 1)),
-        np.empty(n), np.empty(n, np.int8), np.empty(n, np.intp),
-    )
-    if is_warm:
+    if before == NULL or not in_place:
+        end = SavedRows(targets, gram)
+    out = end.results
+    if is_warm and before == NULL:
         out[2][:] = warm_start
     cdef double[:, ::1] u = out[0]
     cdef double[::1] distance = out[1]
@@ -356,10 +409,13 @@ def ordered_qp(
             if work != NULL:
                 status[b] = solve_safely(
                     work, &logits[b, 0], &T[b, 0], T.shape[1], G, margin, tol,
-                    max_iter, is_warm, NULL if before == NULL else &before[b],
+                    max_iter, is_warm and before == NULL,
+                    NULL if before == NULL else &before[b],
                     &dual[b, 0], &u[b, 0], &distance[b], &residual[b], &n_iter[b],
                 )
-            if status[b] == OPTIMAL and not save(work, &logits[b, 0], &end.saved[b]):
+            if status[b] != OPTIMAL:
+                end.saved[b].n_active = -1
+            elif not save(work, &logits[b, 0], &end.saved[b]):
                 status[b] = NO_MEMORY
         if work != NULL:
             release(work)
@@ -377,14 +433,13 @@ cdef int solve_safely(
 ) noexcept nogil:
     """Solve one sample; where saved rows don't lead to an optimum, do without them."""
     cdef int state
-    if start != NULL and start.active != NULL:
+    if start != NULL and start.n_active >= 0:
         state = solve_one(
             work, logits, targets, n_targets, G, margin, tol, max_iter, False, start,
             dual, u, distance, residual, n_iter,
         )
         if state == OPTIMAL or state == NO_MEMORY:
             return state
-        is_warm = False
     return solve_one(
         work, logits, targets, n_targets, G, margin, tol, max_iter, is_warm, NULL,
         dual, u, distance, residual, n_iter,

@@ -11,7 +11,7 @@ RANK_TOLERANCE = 1e-12
 TIGHT = dict.fromkeys(("tol_gap_abs", "tol_gap_rel", "tol_feas"), 1e-12)
 
 
-def ordered_qp(logits, targets, gram, margin, warm_start, tol, max_iter, n_threads, start=None):
+def ordered_qp(logits, targets, gram, margin, warm_start, tol, max_iter, *others):
     """Solve the ordering programme of each row of ``logits``.
 
     Arguments and results are those of the CPU kernel; there is no warm start, and an

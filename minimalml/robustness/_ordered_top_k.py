@@ -164,10 +164,12 @@ def solve_checked(
     n_threads=None,
     solve=None,
     start=None,
+    in_place=False,
 ):
     """Solve checked problems in float64, without a look at the values.
 
-    ``start`` is what comes last from an earlier call with the same ``gram``.
+    ``start`` is what comes last from an earlier call with the same ``gram``; in place,
+    that call's results are overwritten.
     """
     if is_torch_tensor(logits):
         import torch
@@ -187,7 +189,7 @@ def solve_checked(
     if warm_start is not None:
         warm_start = np.ascontiguousarray(warm_start, dtype=float)
     kernel = solve or ordered_qp
-    options = margin, warm_start, tol, rounds, threads, start
+    options = margin, warm_start, tol, rounds, threads, start, in_place
     return kernel(logits, targets, gram, *options)
 
 
