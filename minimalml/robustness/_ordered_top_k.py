@@ -178,9 +178,9 @@ def solve_checked(
 
         # Apple's devices have no float64
         work = logits.dtype if logits.device.type == "mps" else torch.float64
-        problem = logits.detach().to(work), targets, gram.detach().to(work)
-        rounds = max_iter or TORCH_ROUNDS
-        return torch_kernel(*problem, margin, warm_start, tol, rounds, 1, start)
+        gram = gram if gram.dtype == work else gram.to(work)
+        options = margin, warm_start, tol, max_iter or TORCH_ROUNDS, 1, start
+        return torch_kernel(logits.detach().to(work), targets, gram, *options)
     rounds = max_iter or 3 * logits.shape[1] + 50
     threads = effective_n_threads(len(logits), SECONDS_PER_SAMPLE, n_threads)
     threads = min(threads, max(1, len(logits)))
