@@ -4,6 +4,7 @@
 import numpy as np
 
 from minimalml._core.optional import import_optional
+from minimalml.robustness._factored_gram import FactoredGram
 from minimalml.robustness._targets import ordering_pairs
 
 # Smaller eigenvalues are rounding; their roots would make everything feasible.
@@ -21,6 +22,8 @@ def ordered_qp(logits, targets, gram, margin, warm_start, tol, max_iter, *others
     u, dual = np.zeros((n, n_classes)), np.full((n, n_classes - 1), np.nan)
     distance, residual = np.full(n, np.inf), np.full(n, np.inf)
     status, n_iter = np.full(n, 2, dtype=np.int8), np.zeros(n, dtype=np.intp)
+    if isinstance(gram, FactoredGram):
+        gram = gram.multiply(np.eye(n_classes))
     values, vectors = np.linalg.eigh(gram)
     is_real = values > RANK_TOLERANCE * values.max()
     root = vectors[:, is_real] * np.sqrt(values[is_real])

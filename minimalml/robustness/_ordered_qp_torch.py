@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import torch
 
+from minimalml.robustness._factored_gram import FactoredGram, multiply
+
 # A proximal term, relative to the diagonal: it makes degenerate programmes solvable
 # and leaves no trace, being centred on the last multipliers.
 PROXIMAL = 1e-10
@@ -70,7 +72,7 @@ def ordered_qp(
         multiplier, lift, low, hessian = (x.clone() for x in start[3:])
     elif warm_start is not None:
         multiplier.scatter_(1, rows, warm_start.to(logits.dtype).clamp(min=0.0))
-        lift = direction_of(multiplier, above) @ gram
+        lift = multiply(direction_of(multiplier, above), gram)
     is_old = low is not None
     status = torch.empty(n, dtype=torch.int8, device=logits.device)
     n_iter = torch.zeros(n, dtype=torch.int64, device=logits.device)
@@ -90,7 +92,7 @@ def ordered_qp(
             else:
                 fresh = low[unsolved], hessian[unsolved]
             part[3], impossible, rounds = improve(*part[:4], *fresh, margin)
-            part[4] = direction_of(part[3], part[2]) @ gram
+            part[4] = multiply(direction_of(part[3], part[2]), gram)
             multiplier[unsolved], lift[unsolved] = part[3], part[4]
             n_iter[unsolved] += rounds
         residual[unsolved] = kkt_residual(*part, margin)
@@ -181,7 +183,10 @@ def dual_hessian(gram, targets, low, high):
     places = torch.arange(classes.shape[1], device=low.device).expand_as(classes)
     place = torch.zeros(len(low), len(gram), dtype=torch.int64, device=low.device)
     place = place.scatter_(1, classes, places).gather(1, high)
-    entries = gram.take(classes[:, :, None] * len(gram) + classes[:, None, :])
+    if isinstance(gram, FactoredGram):
+        entries = gram.entries(classes)
+    else:
+        entries = gram.take(classes[:, :, None] * len(gram) + classes[:, None, :])
     half = entries.gather(1, place[:, :, None].expand(-1, -1, classes.shape[1]))
     half -= entries[:, 1:]
     hessian = half.gather(2, place[:, None, :].expand(-1, low.shape[1], -1))
