@@ -348,7 +348,10 @@ cdef class SavedRows:
         """Whether the rows are those of this very matrix and these targets."""
         mine, its_targets, its_values = self.problem
         return (
-            mine is gram
+            # a pickled array has a dtype of its own, and NumPy makes views of it
+            mine is not None
+            and mine.ctypes.data == gram.ctypes.data
+            and mine.shape == gram.shape
             and np.array_equal(its_targets, targets)
             and np.array_equal(its_values, fingerprint(gram))
         )

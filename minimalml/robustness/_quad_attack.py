@@ -113,7 +113,8 @@ class QuadAttack(
         Rows that are attacked together.
     n_jobs : int, default=None
         Batches that are attacked at once, on the CPU, by joblib; None means 1 unless in
-        a `joblib.parallel_config` context. Does not change results.
+        a `joblib.parallel_config` context. Scikit-learn models take one BLAS thread a
+        batch, so that the number of jobs changes no bit of the result.
     device : str, default="auto"
         Where a torch module is run; "auto" leaves it where it is, else a copy is moved.
     random_state : int, RandomState instance or None, default=None
