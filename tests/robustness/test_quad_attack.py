@@ -22,6 +22,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
+from minimalml.linear_probe import NaiveBayesProbe
 from minimalml.robustness import (
     OrderedAttackDisplay,
     QuadAttack,
@@ -163,6 +164,7 @@ def test_stopping_on_success_stops_early_with_larger_perturbations(network, digi
         LinearSVC(C=0.1),
         RidgeClassifier(),
         LinearDiscriminantAnalysis(),
+        NaiveBayesProbe(),
         make_pipeline(StandardScaler(), PCA(20, random_state=0), RidgeClassifier()),
         make_pipeline(
             MinMaxScaler(), MLPClassifier((16,), max_iter=60, random_state=0)
