@@ -2,8 +2,11 @@
 """Active rows of the ordering programme, their multipliers and Cholesky factor."""
 # Append and remove take O(a^2) with a active rows; memory O(n_classes + a^2).
 
-from libc.math cimport fabs, hypot, sqrt
+from libc.math cimport fabs, sqrt
 from libc.stdlib cimport free, malloc, realloc
+from libc.string cimport memcpy
+
+from minimalml.robustness._row_sums cimport add, dot, solve_lower, solve_transposed
 
 cdef enum:
     OPTIMAL = 0
@@ -38,26 +41,15 @@ cdef struct Work:
     double *violation       # of each active row
     double *step
     double *row
+    Py_ssize_t n_moved
+    Py_ssize_t *moved       # classes whose scores the direction weighs
+    double *weight          # their entries of the direction
 
-
-cdef inline double dot(Py_ssize_t n, double *a, double *b) noexcept nogil:
-    """Sum products; a call of BLAS costs more than these short sums."""
-    cdef double first = 0.0, second = 0.0, third = 0.0, fourth = 0.0
-    cdef Py_ssize_t i, whole = n - n % 4
-    for i in range(0, whole, 4):
-        first += a[i] * b[i]
-        second += a[i + 1] * b[i + 1]
-        third += a[i + 2] * b[i + 2]
-        fourth += a[i + 3] * b[i + 3]
-    for i in range(whole, n):
-        first += a[i] * b[i]
-    return (first + second) + (third + fourth)
-
-
-cdef inline void add(Py_ssize_t n, double scale, const double *a, double *b) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(n):
-        b[i] += scale * a[i]
+cdef struct Saved:
+    Py_ssize_t n_active     # -1 if there is nothing to start from
+    Py_ssize_t capacity
+    Py_ssize_t *active
+    double *values          # multipliers, factor, and how far each class's score moved
 
 
 cdef inline double *factor_row(Work *work, Py_ssize_t i) noexcept nogil:
@@ -71,24 +63,39 @@ cdef inline double gap(Work *work, double margin, Py_ssize_t c) noexcept nogil:
 
 cdef inline bint allocate(Work *work, Py_ssize_t n_classes) noexcept nogil:
     work.n_classes = n_classes
-    work.capacity = min(64, n_classes)
-    work.above = <Py_ssize_t *> malloc(2 * n_classes * sizeof(Py_ssize_t))
+    work.capacity = 0
+    work.factor = NULL
+    work.above = <Py_ssize_t *> malloc(3 * n_classes * sizeof(Py_ssize_t))
     work.active = work.above + n_classes
+    work.moved = work.active + n_classes
     work.is_active = <bint *> malloc(n_classes * sizeof(bint))
-    work.multiplier = <double *> malloc(5 * n_classes * sizeof(double))
+    work.multiplier = <double *> malloc(6 * n_classes * sizeof(double))
     work.score = work.multiplier + n_classes
     work.violation = work.score + n_classes
     work.step = work.violation + n_classes
     work.row = work.step + n_classes
-    work.factor = <double *> malloc(
-        work.capacity * (work.capacity + 1) // 2 * sizeof(double)
-    )
+    work.weight = work.row + n_classes
     return (
         work.above != NULL
         and work.is_active != NULL
         and work.multiplier != NULL
-        and work.factor != NULL
+        and reserve(work, min(64, n_classes))
     )
+
+
+cdef inline bint reserve(Work *work, Py_ssize_t capacity) noexcept nogil:
+    """Make room for so many active rows."""
+    cdef double *factor
+    if capacity <= work.capacity:
+        return True
+    factor = <double *> realloc(
+        work.factor, capacity * (capacity + 1) // 2 * sizeof(double)
+    )
+    if factor == NULL:
+        return False
+    work.factor = factor
+    work.capacity = capacity
+    return True
 
 
 cdef inline void release(Work *work) noexcept nogil:
@@ -96,16 +103,6 @@ cdef inline void release(Work *work) noexcept nogil:
     free(work.is_active)
     free(work.multiplier)
     free(work.factor)
-
-
-cdef inline void solve_transposed(Work *work, double *x) noexcept nogil:
-    """Solve factorᵀ x = x in place."""
-    cdef Py_ssize_t i
-    cdef double *row
-    for i in range(work.n_active - 1, -1, -1):
-        row = factor_row(work, i)
-        x[i] /= row[i]
-        add(i, -x[i], row, x)
 
 
 cdef inline int append_row(Work *work, const double[:, ::1] G, Py_ssize_t c) noexcept nogil:
@@ -117,25 +114,18 @@ cdef inline int append_row(Work *work, const double[:, ::1] G, Py_ssize_t c) noe
     cdef double pivot = G[p, p] - 2.0 * G[p, c] + G[c, c]
     cdef double scale = fabs(G[p, p]) + fabs(G[c, c])
     cdef double *target
-    if a == work.capacity:
-        work.capacity = min(2 * a, work.n_classes)
-        target = <double *> realloc(
-            work.factor, work.capacity * (work.capacity + 1) // 2 * sizeof(double)
-        )
-        if target == NULL:
-            return -1
-        work.factor = target
+    if a == work.capacity and not reserve(work, min(2 * a, work.n_classes)):
+        return -1
     for i in range(a):
         other = work.active[i]
         q = work.above[other]
         work.row[i] = G[p, q] - G[p, other] - G[c, q] + G[c, other]
-        target = factor_row(work, i)
-        work.row[i] = (work.row[i] - dot(i, target, work.row)) / target[i]
+    solve_lower(a, work.factor, work.row)
     pivot -= dot(a, work.row, work.row)
     if pivot <= MINIMALML_SUSPECT * scale:
         for i in range(a):
             work.step[i] = -work.row[i]
-        solve_transposed(work, work.step)
+        solve_transposed(a, work.factor, work.step)
         scale *= 1.0 + dot(a, work.step, work.step)
         if pivot <= MINIMALML_DEPENDENT * scale:
             return 0
@@ -170,7 +160,7 @@ cdef inline void remove_row(Work *work, Py_ssize_t k) noexcept nogil:
             target[j] = cosine[j] * left + sine[j] * right
             left = cosine[j] * right - sine[j] * left
         right = source[i]
-        length = hypot(left, right)
+        length = sqrt(left * left + right * right)
         cosine[i - 1] = left / length
         sine[i - 1] = right / length
         target[i - 1] = length
@@ -181,12 +171,9 @@ cdef inline void remove_row(Work *work, Py_ssize_t k) noexcept nogil:
 
 cdef inline void newton_step(Work *work) noexcept nogil:
     """Find the change of multipliers that closes all active gaps."""
-    cdef Py_ssize_t i
-    cdef double *row
-    for i in range(work.n_active):
-        row = factor_row(work, i)
-        work.step[i] = (work.violation[i] - dot(i, row, work.step)) / row[i]
-    solve_transposed(work, work.step)
+    memcpy(work.step, work.violation, work.n_active * sizeof(double))
+    solve_lower(work.n_active, work.factor, work.step)
+    solve_transposed(work.n_active, work.factor, work.step)
 
 
 cdef inline void move_active(Work *work) noexcept nogil:
@@ -248,3 +235,43 @@ cdef inline int follow_null_vector(
         return STOPPED
     work.multiplier[c] = length
     return OPTIMAL
+
+
+cdef inline bint save(Work *work, const double *logits, Saved *saved) noexcept nogil:
+    """Copy what the next solve can start from."""
+    cdef Py_ssize_t i, a = work.n_active, n = work.n_classes, size = a * (a + 1) // 2
+    cdef double *values = saved.values
+    saved.n_active = a
+    if values == NULL or saved.capacity < a:
+        free(saved.active)
+        free(values)
+        # room for more: a loop saves again and again
+        saved.capacity = a + 8
+        saved.active = <Py_ssize_t *> malloc(saved.capacity * sizeof(Py_ssize_t))
+        saved.values = values = <double *> malloc(
+            ((saved.capacity * (saved.capacity + 3)) // 2 + n) * sizeof(double)
+        )
+        if saved.active == NULL or values == NULL:
+            return False
+    memcpy(saved.active, work.active, a * sizeof(Py_ssize_t))
+    for i in range(a):
+        values[i] = work.multiplier[work.active[i]]
+    memcpy(values + a, work.factor, size * sizeof(double))
+    for i in range(n):
+        values[a + size + i] = work.score[i] - logits[i]
+    return True
+
+
+cdef inline bint restore(Work *work, const Saved *saved) noexcept nogil:
+    """Take up what `save` left, in place of no active rows and scores as they are."""
+    cdef Py_ssize_t i, a = saved.n_active, size = a * (a + 1) // 2
+    if not reserve(work, a):
+        return False
+    memcpy(work.active, saved.active, a * sizeof(Py_ssize_t))
+    memcpy(work.factor, saved.values + a, size * sizeof(double))
+    for i in range(a):
+        work.multiplier[work.active[i]] = saved.values[i]
+        work.is_active[work.active[i]] = True
+    add(work.n_classes, 1.0, saved.values + a + size, work.score)
+    work.n_active = a
+    return True

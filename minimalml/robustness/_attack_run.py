@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Run a fitted `QuadAttack` on rows, batch by batch, and describe what came out."""
 
+import copy
 from functools import partial
 
 import numpy as np
 from sklearn.utils import Bunch, gen_batches
+from sklearn.utils.parallel import Parallel, delayed
+from threadpoolctl import threadpool_limits
 
+from minimalml._core.arrays import is_torch_module
 from minimalml.robustness._attack_loop import AdamW, search_perturbation
 from minimalml.robustness._exact_attack import smallest_perturbation
 from minimalml.robustness._losses import (
@@ -25,16 +29,51 @@ def scores_of(attacker, X):
     return np.concatenate(scores)
 
 
-def attack_batch(attacker, X, goal, random_state, context):
-    """Return perturbation, coefficient and distance bound of one batch."""
-    steps = attacker.n_search_steps * attacker.max_iter
+def attack_batches(attacker, X, goal, random_state, context):
+    """Attack batch by batch: perturbations, coefficients and bounds of all rows.
+
+    The noise is drawn here, in order, so that nothing depends on who attacks what.
+    """
+    batches = list(gen_batches(len(X), attacker.batch_size))
     is_exact = attacker.method_ == "exact"
-    part = context.subcontext("batch", max_subtasks=0 if is_exact else steps)
-    part.call_on_fit_task_begin(estimator=attacker, X=X)
+    n_starts = 0 if is_exact else attacker.n_search_steps
+    steps = n_starts * attacker.max_iter
+    parts = [context.subcontext("batch", max_subtasks=steps) for _ in batches]
+    worker = copy.copy(attacker)
+    worker.last_attack_ = None  # spares sending it about
+    jobs = (
+        delayed(attack_batch)(
+            worker,
+            X[batch],
+            goal[batch],
+            [random_state.standard_normal(X[batch].shape) for _ in range(n_starts)],
+            part,
+        )
+        for batch, part in zip(batches, parts, strict=True)
+    )
+    results = Parallel(n_jobs=attacker.n_jobs, return_as="generator")(jobs)
+    found = []
+    for batch, result in zip(batches, results, strict=True):
+        found.append(result)
+        if attacker.verbose:
+            print(f"[QuadAttack] {batch.stop} of {len(X)} rows")
+    return [np.concatenate(values) for values in zip(*found, strict=True)]
+
+
+def attack_batch(attacker, X, goal, noise, context):
+    """Return perturbation, coefficient and distance bound of one batch."""
+    # BLAS rounds by its number of threads, which is not the same in every process
+    n_threads = None if is_torch_module(getattr(attacker._head, "module", None)) else 1
+    with threadpool_limits(n_threads, user_api="blas"):
+        return _attack_batch(attacker, X, goal, noise, context)
+
+
+def _attack_batch(attacker, X, goal, noise, context):
+    context.call_on_fit_task_begin(estimator=attacker, X=X)
     head = attacker._head
     bounds = tuple(map(head.prepare, attacker.bounds_))
     unknown = np.full(len(X), np.nan)
-    if is_exact:
+    if attacker.method_ == "exact":
         exact = smallest_perturbation(
             head.weight, head.bias, head.prepare(X), goal, attacker.margin, bounds
         )
@@ -46,20 +85,17 @@ def attack_batch(attacker, X, goal, random_state, context):
             head.prepare_classes(goal),
             partial(make_loss, attacker, head.prepare_classes(goal)),
             bounds,
-            [
-                head.prepare(random_state.standard_normal(X.shape))
-                for _ in range(attacker.n_search_steps)
-            ],
+            [head.prepare(start) for start in noise],
             optimizer=AdamW(attacker.learning_rate_, attacker.weight_decay),
             max_iter=attacker.max_iter,
             coef_upper=attacker.coef_upper,
             warmup_iterations=attacker.warmup_iterations,
             stop_on_success=attacker.stop_on_success,
-            on_iteration=partial(tick, attacker, part),
+            on_iteration=partial(tick, attacker, context),
         )
         found = best.or_else(last), coefficient
         found = (*map(head.to_numpy, found), unknown)
-    part.call_on_fit_task_end(estimator=attacker, X=X)
+    context.call_on_fit_task_end(estimator=attacker, X=X)
     return found
 
 
@@ -113,27 +149,3 @@ def describe(attacker, X, moved, goal, true, predicted, found, shape):
         coefficient=found[0],
         distance_bound=found[1],
     )
-
-
-class LastAttackMixin:
-    """What became of each row in the last call of ``transform``."""
-
-    @property
-    def targets_(self):
-        """Labels aimed at in the last call of ``transform``."""
-        return self.last_attack_.targets
-
-    @property
-    def success_(self):
-        """Which rows succeeded in the last call of ``transform``."""
-        return self.last_attack_.success
-
-    @property
-    def perturbation_norms_(self):
-        """Euclidean length of what the last call of ``transform`` added."""
-        return self.last_attack_.l2
-
-    @property
-    def coef_(self):
-        """Weight of the loss at the end of the last call of ``transform``."""
-        return self.last_attack_.coefficient

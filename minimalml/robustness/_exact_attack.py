@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minimalml.robustness._factored_gram import gram_of, multiply
 from minimalml.robustness._ordered_top_k import solve_checked
 from minimalml.robustness._targets import ordering_pairs
 
@@ -61,8 +62,8 @@ def smallest_perturbation(weight, bias, X, targets, margin, bounds, tol=1e-9):
     -------
     ExactAttack
     """
-    logits, gram = X @ weight.T + bias, weight @ weight.T
-    direction, distance, dual, residual, status, _ = solve_checked(
+    logits, gram = X @ weight.T + bias, gram_of(weight)
+    direction, distance, dual, residual, status, *_ = solve_checked(
         logits, targets, gram, margin, tol=tol
     )
     perturbation, bound = direction @ weight, np.sqrt(distance)
@@ -144,8 +145,7 @@ class BoxedProblem:
         """Maximise the dual's quadratic model, in which bound inputs do not move."""
         is_free = (moved > self.bounds[0]) & (moved < self.bounds[1])
         free = self.weight[:, is_free]
-        gram = free @ free.T
-        gram.flat[:: len(gram) + 1] += damping
-        logits = scores - gram @ self.direction(dual)
-        problem = logits[None, :], self.targets, gram, self.margin, dual[None, :]
+        gram = gram_of(free, damping)
+        logits = scores - multiply(self.direction(dual)[None, :], gram)
+        problem = logits, self.targets, gram, self.margin, dual[None, :]
         return solve_checked(*problem)[2][0]

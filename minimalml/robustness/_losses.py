@@ -14,7 +14,12 @@ import numpy as np
 from scipy.special import log_softmax
 
 from minimalml._core.arrays import is_torch_tensor
-from minimalml.robustness._ordered_top_k import check_problem, solve_checked
+from minimalml.robustness._factored_gram import FactoredGram
+from minimalml.robustness._ordered_top_k import (
+    check_problem,
+    one_of,
+    solve_checked,
+)
 
 
 def _namespace(array):
@@ -34,7 +39,7 @@ def _value(loss_and_gradient, logits):
     return loss_and_gradient(logits)[0]
 
 
-def ordered_top_k_loss(logits, targets, gram, margin=0.2):
+def ordered_top_k_loss(logits, targets, gram=None, margin=0.2, *, weight=None):
     """Measure how far features are from putting k classes on top in order.
 
     Parameters
@@ -46,11 +51,14 @@ def ordered_top_k_loss(logits, targets, gram, margin=0.2):
     targets : array or tensor of int, shape (n_samples, k)
         Classes to put on top, best first.
 
-    gram : array or tensor of shape (n_classes, n_classes)
+    gram : array or tensor of shape (n_classes, n_classes), default=None
         Gram matrix ``A @ A.T`` of the head, taken as constant.
 
     margin : float, default=0.2
         Lead that each class must have.
+
+    weight : array or tensor of shape (n_classes, n_features), default=None
+        The head, to give instead of ``gram`` where classes are very many.
 
     Returns
     -------
@@ -70,6 +78,7 @@ def ordered_top_k_loss(logits, targets, gram, margin=0.2):
     >>> ordered_top_k_loss(np.array([[1.0, 0.0]]), [[1]], np.eye(2), margin=1.0)
     array([2.])
     """
+    gram = one_of(gram, weight, logits)
     logits, targets, gram, _ = check_problem(logits, targets, gram, margin)
 
     def loss_and_gradient(values):
@@ -78,25 +87,27 @@ def ordered_top_k_loss(logits, targets, gram, margin=0.2):
     return _value(loss_and_gradient, logits)
 
 
-def quad_loss_and_gradient(logits, targets, gram, margin, warm_start=None):
-    """Return losses, gradients in the scores and multipliers to start from next."""
-    solution = solve_checked(logits, targets, gram, margin, warm_start)
+def quad_loss_and_gradient(logits, targets, gram, margin, dual=None, start=None):
+    """Return losses, gradients in the scores, and the two to start from next."""
+    solution = solve_checked(
+        logits, targets, gram, margin, dual, start=start, in_place=True
+    )
     direction, distance, dual = solution[:3]
     if is_torch_tensor(logits):
-        return distance.to(logits.dtype), -2.0 * direction.to(logits.dtype), dual
-    return distance, -2.0 * direction, dual
+        direction, distance = direction.to(logits.dtype), distance.to(logits.dtype)
+    return distance, -2.0 * direction, dual, solution[-1]
 
 
 class QuadLoss:
     """The quadratic loss of one batch, each call started at the last one's solution."""
 
     def __init__(self, targets, gram, margin):
-        self.problem, self.dual = (targets, gram, margin), None
+        self.problem, self.start = (targets, gram, margin), ()
 
     def __call__(self, logits):
         """Return losses and gradients in the scores."""
-        loss, gradient, self.dual = quad_loss_and_gradient(
-            logits, *self.problem, self.dual
+        loss, gradient, *self.start = quad_loss_and_gradient(
+            logits, *self.problem, *self.start
         )
         return loss, gradient
 
@@ -214,8 +225,11 @@ def log_teacher(targets, class_similarity, alpha, beta):
     """Return the teacher's log probabilities, (n_samples, n_classes)."""
     k = targets.shape[1]
     check_teacher(class_similarity, k, alpha, beta)
-    xp = _namespace(class_similarity)
-    scores = class_similarity[targets].mean(1)
+    xp = _namespace(targets)
+    if isinstance(class_similarity, FactoredGram):
+        scores = class_similarity.mean_rows(targets)
+    else:
+        scores = class_similarity[targets].mean(1)
     for i in range(k):
         scores[xp.arange(len(targets)), targets[:, i]] = alpha - beta * i
     return _log_softmax(scores)
@@ -248,6 +262,8 @@ def distillation_loss_and_gradient(logits, teacher):
 
 def cosine_similarity_of_classes(gram):
     """Return the cosines of the head's rows; 0 for a row of zeros."""
+    if isinstance(gram, FactoredGram):
+        return gram.cosines()
     xp = _namespace(gram)
     length = xp.sqrt(xp.diagonal(gram, 0))
     length = xp.where(length > 0.0, length, xp.ones_like(length))

@@ -12,87 +12,17 @@ import numpy as np
 
 from cython.parallel cimport parallel, prange
 from libc.math cimport INFINITY, fabs
-from libc.stdlib cimport free, malloc
-from libc.string cimport memset
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy, memset
 
 from minimalml.robustness._active_rows cimport (
-    INFEASIBLE, NO_MEMORY, OPTIMAL, STOPPED, Work, add, allocate, append_row,
-    dot, factor_row, follow_null_vector, gap, move_active, release,
+    INFEASIBLE, NO_MEMORY, OPTIMAL, STOPPED, Saved, Work, allocate, append_row,
+    follow_null_vector, gap, move_active, release, restore, save,
 )
-
-# Rows taken in at once; more saves scans of all classes, but more are thrown out again.
-cdef enum:
-    BLOCK = 8
-
-cdef void refresh(
-    Work *work, const double *logits, const double[:, ::1] G, double *u,
-) noexcept nogil:
-    """Compute direction and scores from the multipliers."""
-    cdef Py_ssize_t i, c, n = work.n_classes
-    memset(u, 0, n * sizeof(double))
-    for i in range(work.n_active):
-        c = work.active[i]
-        u[c] -= work.multiplier[c]
-        u[work.above[c]] += work.multiplier[c]
-    for c in range(n):
-        work.score[c] = logits[c]
-    for c in range(n):
-        if u[c] != 0.0:
-            add(n, u[c], &G[c, 0], work.score)
-
-
-cdef double active_gaps(Work *work, double margin) noexcept nogil:
-    """Compute the gaps of the active rows and return the widest."""
-    cdef double widest = 0.0
-    cdef Py_ssize_t i
-    for i in range(work.n_active):
-        work.violation[i] = gap(work, margin, work.active[i])
-        widest = max(widest, fabs(work.violation[i]))
-    return widest
-
-
-cdef void gaps_from_factor(
-    Work *work, const double *logits, double margin
-) noexcept nogil:
-    """Compute the gaps of the active rows in O(a^2), without the other scores."""
-    cdef Py_ssize_t i, c
-    cdef double value
-    memset(work.step, 0, work.n_active * sizeof(double))
-    for i in range(work.n_active):
-        add(i + 1, work.multiplier[work.active[i]], factor_row(work, i), work.step)
-    for i in range(work.n_active):
-        c = work.active[i]
-        value = margin - logits[work.above[c]] + logits[c]
-        work.violation[i] = value - dot(i + 1, factor_row(work, i), work.step)
-
-
-cdef Py_ssize_t most_violated(
-    Work *work, const Py_ssize_t *targets, Py_ssize_t n_targets, double margin,
-    double least, Py_ssize_t block, Py_ssize_t *found,
-) noexcept nogil:
-    """List the most violated rows, largest first; ties: chain, then lowest class."""
-    cdef double[BLOCK] size
-    cdef double value
-    cdef Py_ssize_t n_found = 0, i, c, slot
-    for i in range(1, n_targets + work.n_classes):
-        c = targets[i] if i < n_targets else i - n_targets
-        if work.is_active[c] or work.above[c] < 0:
-            continue
-        if i >= n_targets and work.above[c] != targets[n_targets - 1]:
-            continue  # a chain row, seen before
-        value = gap(work, margin, c)
-        if value <= least or (n_found == block and value <= size[block - 1]):
-            continue
-        slot = n_found if n_found < block else block - 1
-        while slot > 0 and size[slot - 1] < value:
-            size[slot] = size[slot - 1]
-            found[slot] = found[slot - 1]
-            slot -= 1
-        size[slot] = value
-        found[slot] = c
-        n_found = min(n_found + 1, block)
-    return n_found
-
+from minimalml.robustness._class_scores cimport (
+    BLOCK, active_gaps, begin, gaps_from_factor, largest_gap, most_violated, refresh,
+)
+from minimalml.robustness._row_sums cimport largest
 
 cdef Py_ssize_t take_in(
     Work *work, const double[:, ::1] G, Py_ssize_t *found, Py_ssize_t n_found, int *state,
@@ -115,37 +45,71 @@ cdef Py_ssize_t take_in(
 cdef int solve_one(
     Work *work, const double *logits, const Py_ssize_t *targets, Py_ssize_t n_targets,
     const double[:, ::1] G, double margin, double tol, Py_ssize_t max_iter,
-    bint is_warm, double *dual, double *u, double *distance, double *residual,
-    Py_ssize_t *n_iter,
+    bint is_warm, const Saved *start, double *dual, double *u, double *distance,
+    double *residual, Py_ssize_t *n_iter,
 ) noexcept nogil:
-    """Solve one sample; dual holds the starting multipliers on entry if is_warm."""
-    cdef Py_ssize_t n = work.n_classes, first = targets[0], block = BLOCK
-    cdef Py_ssize_t i, c, n_found, n_refined = 0
+    """Solve one sample from saved rows, from multipliers in ``dual``, or from nothing."""
+    cdef Py_ssize_t n = work.n_classes, first = targets[0], i, c, n_found
     cdef Py_ssize_t[BLOCK] found
-    cdef double scale = 1.0, worst, value
+    cdef double scale, worst = 0.0, slack = 0.0
     cdef int state = OPTIMAL
-    cdef bint is_closed
+    begin(work, logits, targets, n_targets, u)
     for c in range(n):
-        scale = max(scale, 1.0 + fabs(logits[c]))
-        work.above[c] = targets[n_targets - 1]
-        work.is_active[c] = False
-        work.multiplier[c] = 0.0
-    work.above[first] = -1
-    for i in range(1, n_targets):
-        work.above[targets[i]] = targets[i - 1]
-    work.n_active = 0
-    if is_warm:
+        work.row[c] = fabs(logits[c])
+    scale = 1.0 + largest(n, work.row)
+    n_iter[0] = 0
+    if start != NULL:
+        if not restore(work, start):
+            return NO_MEMORY
+        n_found = most_violated(
+            work, targets, n_targets, margin, 0.1 * tol * scale, BLOCK, found
+        )
+        for i in range(n_found):
+            append_row(work, G, found[i])
+        active_gaps(work, margin)
+    elif is_warm:
         for i in range(n - 1):
             c = i + (i >= first)
             if dual[i] > 0.0 and append_row(work, G, c) == 1:
                 work.multiplier[c] = dual[i]
-    n_iter[0] = 0
+        gaps_from_factor(work, logits, margin)
     if work.n_active:
         n_iter[0] = 1
-        gaps_from_factor(work, logits, margin)
         move_active(work)
-    refresh(work, logits, G, u)
-    while state == OPTIMAL:
+        refresh(work, logits, targets, n_targets, G, u)
+    state = add_violated(
+        work, logits, targets, n_targets, G, margin, tol, scale, max_iter, u, n_iter
+    )
+    distance[0] = 0.0
+    for i in range(work.n_moved):
+        c = work.moved[i]
+        distance[0] += work.weight[i] * (work.score[c] - logits[c])
+    memcpy(dual, work.multiplier, first * sizeof(double))
+    memcpy(dual + first, work.multiplier + first + 1, (n - 1 - first) * sizeof(double))
+    for i in range(work.n_active):
+        c = work.active[i]
+        slack = max(slack, fabs(work.multiplier[c] * gap(work, margin, c)))
+    worst = largest_gap(work, targets, n_targets, margin)
+    residual[0] = max(worst / scale, slack / (scale + distance[0]))
+    if state == OPTIMAL and residual[0] > tol:
+        state = STOPPED
+    if state == INFEASIBLE:
+        memset(u, 0, n * sizeof(double))
+        distance[0] = residual[0] = INFINITY
+    return state
+
+
+cdef int add_violated(
+    Work *work, const double *logits, const Py_ssize_t *targets, Py_ssize_t n_targets,
+    const double[:, ::1] G, double margin, double tol, double scale,
+    Py_ssize_t max_iter, double *u, Py_ssize_t *n_iter,
+) noexcept nogil:
+    """Take in violated rows, round by round, until there are none."""
+    cdef Py_ssize_t[BLOCK] found
+    cdef Py_ssize_t n_found, n_refined = 0, block = BLOCK
+    cdef int state = OPTIMAL
+    cdef bint is_closed
+    while True:
         # a null vector proves something only where the active gaps are closed
         is_closed = active_gaps(work, margin) <= 1e-3 * tol * scale or n_refined == 3
         n_refined = 0 if is_closed else n_refined + 1
@@ -155,38 +119,20 @@ cdef int solve_one(
                 work, targets, n_targets, margin, 0.1 * tol * scale, block, found
             )
             if n_found == 0:
-                break
+                return OPTIMAL
         if n_iter[0] == max_iter:
-            state = STOPPED
-            break
+            return STOPPED
         n_iter[0] += 1
         take_in(work, G, found, n_found, &state)
         if state != OPTIMAL:
-            break
+            return state
         active_gaps(work, margin)
         move_active(work)
-        refresh(work, logits, G, u)
+        refresh(work, logits, targets, n_targets, G, u)
         if n_found and not any_active(work, found, n_found):
             if block == 1:
-                state = STOPPED
-                break
+                return STOPPED
             block = 1  # rounding threw out all that came in: be careful from here on
-    distance[0] = 0.0
-    for c in range(n):
-        distance[0] += u[c] * (work.score[c] - logits[c])
-    residual[0] = 0.0
-    for i in range(n - 1):
-        c = i + (i >= first)
-        dual[i] = work.multiplier[c]
-        value = gap(work, margin, c)
-        worst = fabs(dual[i] * value) / (scale + distance[0])
-        residual[0] = max(residual[0], max(value / scale, worst))
-    if state == OPTIMAL and residual[0] > tol:
-        state = STOPPED
-    if state == INFEASIBLE:
-        memset(u, 0, n * sizeof(double))
-        distance[0] = residual[0] = INFINITY
-    return state
 
 
 cdef bint any_active(Work *work, Py_ssize_t *found, Py_ssize_t n_found) noexcept nogil:
@@ -197,31 +143,91 @@ cdef bint any_active(Work *work, Py_ssize_t *found, Py_ssize_t n_found) noexcept
     return False
 
 
+cdef class SavedRows:
+    """What a solve leaves for the next: results, active rows and their factors.
+
+    A copy or a pickle has none.
+    """
+
+    cdef Saved *saved
+    cdef Py_ssize_t n
+    cdef object problem
+    cdef readonly tuple results
+
+    def __cinit__(self, targets=(), gram=None):
+        cdef Py_ssize_t b, n_classes = 1 if gram is None else len(gram)
+        self.n = n = len(targets)
+        self.saved = <Saved *> calloc(max(n, 1), sizeof(Saved))
+        if self.saved == NULL:
+            raise MemoryError("the active rows of the ordering programme")
+        for b in range(n):
+            self.saved[b].n_active = -1
+        self.problem = gram, np.array(targets), fingerprint(gram)
+        self.results = (
+            np.empty((n, n_classes)), np.empty(n), np.empty((n, n_classes - 1)),
+            np.empty(n), np.empty(n, np.int8), np.empty(n, np.intp),
+        )
+
+    def __dealloc__(self):
+        cdef Py_ssize_t b
+        for b in range(self.n):
+            free(self.saved[b].active)
+            free(self.saved[b].values)
+        free(self.saved)
+
+    def __reduce__(self):
+        return SavedRows, ()
+
+    def fits(self, targets, gram):
+        """Whether the rows are those of this very matrix and these targets."""
+        mine, its_targets, its_values = self.problem
+        return (
+            # a pickled array has a dtype of its own, and NumPy makes views of it
+            mine is not None
+            and mine.ctypes.data == gram.ctypes.data
+            and mine.shape == gram.shape
+            and np.array_equal(its_targets, targets)
+            and np.array_equal(its_values, fingerprint(gram))
+        )
+
+
+def fingerprint(gram):
+    """Values that change where a matrix is overwritten in place."""
+    return () if gram is None else np.append(gram.diagonal(), gram[0])
+
+
 def ordered_qp(
     const double[:, ::1] logits,  # IN (n_samples, n_classes)
-    const Py_ssize_t[:, ::1] targets,  # IN (n_samples, n_targets)
-    const double[:, ::1] gram,  # IN (n_classes, n_classes)
+    targets,  # IN (n_samples, n_targets), contiguous intp
+    gram,  # IN (n_classes, n_classes), contiguous float64
     double margin,
-    const double[:, ::1] warm_start,  # IN (n_samples, n_classes - 1) or None
+    warm_start,  # IN (n_samples, n_classes - 1) or None
     double tol,
     Py_ssize_t max_iter,
     int n_threads,
+    SavedRows start=None,  # IN what the last solve left
+    bint in_place=False,  # whether to overwrite start, and with it the last results
 ):
     """Solve the ordering programme of each row of ``logits``.
 
     Returns
     -------
-    direction, distance_squared, dual, residual, status, n_iter
+    direction, distance_squared, dual, residual, status, n_iter, saved_rows
         Arrays with one row a sample; status is 0 optimal, 1 infeasible, 2 stopped.
     """
     cdef Py_ssize_t n = logits.shape[0], n_classes = logits.shape[1], b
+    cdef const Py_ssize_t[:, ::1] T = targets
+    cdef const double[:, ::1] G = gram
     cdef bint is_warm = warm_start is not None
     cdef Work *work = NULL
-    out = (
-        np.empty((n, n_classes)), np.empty(n), np.empty((n, n_classes - 1)),
-        np.empty(n), np.empty(n, np.int8), np.empty(n, np.intp),
-    )
-    if is_warm:
+    cdef Saved *before = NULL
+    cdef SavedRows end = start
+    if start is not None and start.fits(targets, gram):
+        before = start.saved
+    if before == NULL or not in_place:
+        end = SavedRows(targets, gram)
+    out = end.results
+    if is_warm and before == NULL:
         out[2][:] = warm_start
     cdef double[:, ::1] u = out[0]
     cdef double[::1] distance = out[1]
@@ -238,14 +244,40 @@ def ordered_qp(
         for b in prange(n, schedule="dynamic"):
             status[b] = NO_MEMORY
             if work != NULL:
-                status[b] = solve_one(
-                    work, &logits[b, 0], &targets[b, 0], targets.shape[1], gram,
-                    margin, tol, max_iter, is_warm, &dual[b, 0], &u[b, 0],
-                    &distance[b], &residual[b], &n_iter[b],
+                status[b] = solve_safely(
+                    work, &logits[b, 0], &T[b, 0], T.shape[1], G, margin, tol,
+                    max_iter, is_warm and before == NULL,
+                    NULL if before == NULL else &before[b],
+                    &dual[b, 0], &u[b, 0], &distance[b], &residual[b], &n_iter[b],
                 )
+            if status[b] != OPTIMAL:
+                end.saved[b].n_active = -1
+            elif not save(work, &logits[b, 0], &end.saved[b]):
+                status[b] = NO_MEMORY
         if work != NULL:
             release(work)
             free(work)
     if (out[4] == NO_MEMORY).any():
         raise MemoryError("the active rows of the ordering programme")
-    return out
+    return *out, end
+
+
+cdef int solve_safely(
+    Work *work, const double *logits, const Py_ssize_t *targets, Py_ssize_t n_targets,
+    const double[:, ::1] G, double margin, double tol, Py_ssize_t max_iter,
+    bint is_warm, const Saved *start, double *dual, double *u, double *distance,
+    double *residual, Py_ssize_t *n_iter,
+) noexcept nogil:
+    """Solve one sample; where saved rows don't lead to an optimum, do without them."""
+    cdef int state
+    if start != NULL and start.n_active >= 0:
+        state = solve_one(
+            work, logits, targets, n_targets, G, margin, tol, max_iter, False, start,
+            dual, u, distance, residual, n_iter,
+        )
+        if state == OPTIMAL or state == NO_MEMORY:
+            return state
+    return solve_one(
+        work, logits, targets, n_targets, G, margin, tol, max_iter, is_warm, NULL,
+        dual, u, distance, residual, n_iter,
+    )

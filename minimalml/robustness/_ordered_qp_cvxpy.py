@@ -4,6 +4,7 @@
 import numpy as np
 
 from minimalml._core.optional import import_optional
+from minimalml.robustness._factored_gram import FactoredGram
 from minimalml.robustness._targets import ordering_pairs
 
 # Smaller eigenvalues are rounding; their roots would make everything feasible.
@@ -11,7 +12,7 @@ RANK_TOLERANCE = 1e-12
 TIGHT = dict.fromkeys(("tol_gap_abs", "tol_gap_rel", "tol_feas"), 1e-12)
 
 
-def ordered_qp(logits, targets, gram, margin, warm_start, tol, max_iter, n_threads):
+def ordered_qp(logits, targets, gram, margin, warm_start, tol, max_iter, *others):
     """Solve the ordering programme of each row of ``logits``.
 
     Arguments and results are those of the CPU kernel; there is no warm start, and an
@@ -21,6 +22,8 @@ def ordered_qp(logits, targets, gram, margin, warm_start, tol, max_iter, n_threa
     u, dual = np.zeros((n, n_classes)), np.full((n, n_classes - 1), np.nan)
     distance, residual = np.full(n, np.inf), np.full(n, np.inf)
     status, n_iter = np.full(n, 2, dtype=np.int8), np.zeros(n, dtype=np.intp)
+    if isinstance(gram, FactoredGram):
+        gram = gram.multiply(np.eye(n_classes))
     values, vectors = np.linalg.eigh(gram)
     is_real = values > RANK_TOLERANCE * values.max()
     root = vectors[:, is_real] * np.sqrt(values[is_real])
@@ -37,7 +40,7 @@ def ordered_qp(logits, targets, gram, margin, warm_start, tol, max_iter, n_threa
         scale = 1.0 + np.abs(logits[i]).max()
         slack = np.abs(dual[i] * gap).max() / (scale + distance[i])
         residual[i] = max(gap.max() / scale, slack)
-    return u, distance, dual, residual, status, n_iter
+    return u, distance, dual, residual, status, n_iter, None
 
 
 def difference_rows(targets, n_classes):

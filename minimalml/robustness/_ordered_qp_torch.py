@@ -7,12 +7,18 @@ factors, and accelerated projected gradients for the samples on which that cycle
 """
 # Time O(n w^3) a Newton round, with w rows in the working set; memory O(n w^2).
 
+from typing import NamedTuple
+
 import torch
+
+from minimalml.robustness._factored_gram import FactoredGram, multiply
 
 # A proximal term, relative to the diagonal: it makes degenerate programmes solvable
 # and leaves no trace, being centred on the last multipliers.
 PROXIMAL = 1e-10
 NEWTON_ROUNDS = 30
+# Asking whether all are done is free on the CPU; elsewhere the host would wait.
+ROUNDS_BETWEEN_LOOKS = 8
 POLISH_ROUNDS = 3
 PATIENCE = 3
 GRADIENT_STEPS = 300
@@ -21,32 +27,75 @@ POWER_STEPS = 20
 FAR = 1e5
 
 
-def ordered_qp(logits, targets, gram, margin, warm_start, tol, max_iter, n_threads):
+class SavedRows(NamedTuple):
+    """What a solve leaves for the next: multipliers, score changes, working sets."""
+
+    gram: torch.Tensor
+    version: int
+    targets: torch.Tensor
+    multiplier: torch.Tensor
+    lift: torch.Tensor
+    low: torch.Tensor
+    hessian: torch.Tensor
+
+    def fits(self, targets, gram):
+        """Whether these are of this very matrix, unchanged, and of these targets."""
+        is_same = self.gram is gram and self.version == gram._version
+        return is_same and torch.equal(self.targets, targets)
+
+
+def ordered_qp(
+    logits,
+    targets,
+    gram,
+    margin,
+    warm_start,
+    tol,
+    max_iter,
+    n_threads,
+    start=None,
+    in_place=False,
+):
     """Solve the ordering programme of each row of ``logits``.
 
     Arguments and results are those of the CPU kernel, as tensors; ``max_iter`` counts
-    working sets, and torch has its own setting for ``n_threads``.
+    working sets, torch has its own setting for ``n_threads``, and nothing is ever
+    overwritten.
     """
     n, n_classes = logits.shape
     above = classes_above(targets, n_classes)
-    multiplier = torch.zeros_like(logits)
     rows = rows_in_class_order(targets, n_classes)
-    if warm_start is not None:
+    size = min(n_classes - 1, 5 * targets.shape[1] + 31)
+    multiplier, lift = torch.zeros_like(logits), torch.zeros_like(logits)
+    low = hessian = None
+    if start is not None and start.fits(targets, gram):
+        multiplier, lift, low, hessian = (x.clone() for x in start[3:])
+    elif warm_start is not None:
         multiplier.scatter_(1, rows, warm_start.to(logits.dtype).clamp(min=0.0))
+        lift = multiply(direction_of(multiplier, above), gram)
+    is_old = low is not None
     status = torch.empty(n, dtype=torch.int8, device=logits.device)
     n_iter = torch.zeros(n, dtype=torch.int64, device=logits.device)
     residual = logits.new_empty(n)
     unsolved = torch.arange(n, device=logits.device)
-    size = min(n_classes - 1, 5 * targets.shape[1] + 31)
     for round_ in range(max_iter + 1):
-        part = [x[unsolved] for x in (logits, targets, above, multiplier)]
+        part = [x[unsolved] for x in (logits, targets, above, multiplier, lift)]
         impossible = torch.zeros_like(unsolved, dtype=torch.bool)
         if round_:
-            part[3], impossible, rounds = improve(*part, gram, margin, size)
-            size = min(n_classes - 1, 5 * size // 4)
-            multiplier[unsolved] = part[3]
+            if round_ > 1 or not is_old:
+                fresh = working_set(*part, gram, margin, size)
+                if low is None:
+                    low, hessian = (x.new_zeros(n, *x.shape[1:]) for x in fresh)
+                if fresh[0].shape[1] == low.shape[1]:
+                    low[unsolved], hessian[unsolved] = fresh
+                size = min(n_classes - 1, 5 * size // 4)
+            else:
+                fresh = low[unsolved], hessian[unsolved]
+            part[3], impossible, rounds = improve(*part[:4], *fresh, margin)
+            part[4] = multiply(direction_of(part[3], part[2]), gram)
+            multiplier[unsolved], lift[unsolved] = part[3], part[4]
             n_iter[unsolved] += rounds
-        residual[unsolved] = kkt_residual(*part, gram, margin)
+        residual[unsolved] = kkt_residual(*part, margin)
         goal = tol if round_ == max_iter else 0.1 * tol
         code = torch.where(residual[unsolved] <= goal, 0, 2)
         status[unsolved] = torch.where(impossible, 1, code).to(torch.int8)
@@ -55,7 +104,8 @@ def ordered_qp(logits, targets, gram, margin, warm_start, tol, max_iter, n_threa
             break
     infeasible = status == 1
     u = direction_of(multiplier, above).masked_fill(infeasible[:, None], 0.0)
-    distance = ((u @ gram) * u).sum(1).clamp(min=0.0)
+    distance = (lift * u).sum(1).clamp(min=0.0)
+    state = multiplier.masked_fill(infeasible[:, None], 0.0), lift, low, hessian
     return (
         u,
         distance.masked_fill(infeasible, torch.inf),
@@ -63,6 +113,7 @@ def ordered_qp(logits, targets, gram, margin, warm_start, tol, max_iter, n_threa
         residual.masked_fill(infeasible, torch.inf),
         status,
         n_iter,
+        None if low is None else SavedRows(gram, gram._version, targets, *state),
     )
 
 
@@ -89,10 +140,9 @@ def gaps(score, above, margin):
     return margin - score.gather(1, above) + score
 
 
-def kkt_residual(logits, targets, above, multiplier, gram, margin):
+def kkt_residual(logits, targets, above, multiplier, lift, margin):
     """Worst violation or lack of complementarity, relative to logits and distance."""
     u = direction_of(multiplier, above)
-    lift = u @ gram
     gap = gaps(logits + lift, above, margin).scatter_(1, targets[:, :1], -1.0)
     scale = 1.0 + logits.abs().amax(1)
     distance = (u * lift).sum(1).clamp(min=0.0)
@@ -100,26 +150,28 @@ def kkt_residual(logits, targets, above, multiplier, gram, margin):
     return torch.maximum(gap.amax(1) / scale, slack).clamp(min=0.0)
 
 
-def improve(logits, targets, above, multiplier, gram, margin, size):
-    """Solve on a working set of ``size`` rows: new multipliers, impossible, rounds."""
-    score = logits + direction_of(multiplier, above) @ gram
-    urgency = gaps(score, above, margin)
+def working_set(logits, targets, above, multiplier, lift, gram, margin, size):
+    """Choose ``size`` rows, targets and active ones first, and find their D G D'."""
+    urgency = gaps(logits + lift, above, margin)
     urgency.masked_fill_(multiplier > 0.0, torch.inf)
     urgency.scatter_(1, targets, torch.inf)
     urgency.scatter_(1, targets[:, :1], -torch.inf)
     low = urgency.topk(size, dim=1).indices
-    high = above.gather(1, low)
-    needed = margin - logits.gather(1, high) + logits.gather(1, low)
-    hessian = dual_hessian(gram, targets, low, high)
+    return low, dual_hessian(gram, targets, low, above.gather(1, low))
+
+
+def improve(logits, targets, above, multiplier, low, hessian, margin):
+    """Solve on the working set: new multipliers, impossible, rounds."""
+    needed = margin - logits.gather(1, above.gather(1, low)) + logits.gather(1, low)
     start = multiplier.gather(1, low)
     values, settled, rounds = newton(hessian, needed, start, NEWTON_ROUNDS)
     stuck = (~settled).nonzero().squeeze(1)
     if len(stuck):
         problem = hessian[stuck], needed[stuck]
         start = accelerated_gradient(*problem, values[stuck])
-        values[stuck], _, more = newton(*problem, start, 4 * NEWTON_ROUNDS)
+        start, _, more = newton(*problem, start, 4 * NEWTON_ROUNDS)
+        values[stuck], _, _ = newton(*problem, start, POLISH_ROUNDS)
         rounds[stuck] += more
-    values, _, _ = newton(hessian, needed, values, POLISH_ROUNDS)
     impossible = no_point_exists(hessian, needed, values)
     found = torch.where(impossible[:, None], values / values.amax(1, True), values)
     return torch.zeros_like(logits).scatter_(1, low, found), impossible, rounds
@@ -131,7 +183,10 @@ def dual_hessian(gram, targets, low, high):
     places = torch.arange(classes.shape[1], device=low.device).expand_as(classes)
     place = torch.zeros(len(low), len(gram), dtype=torch.int64, device=low.device)
     place = place.scatter_(1, classes, places).gather(1, high)
-    entries = gram.take(classes[:, :, None] * len(gram) + classes[:, None, :])
+    if isinstance(gram, FactoredGram):
+        entries = gram.entries(classes)
+    else:
+        entries = gram.take(classes[:, :, None] * len(gram) + classes[:, None, :])
     half = entries.gather(1, place[:, :, None].expand(-1, -1, classes.shape[1]))
     half -= entries[:, 1:]
     hessian = half.gather(2, place[:, None, :].expand(-1, low.shape[1], -1))
@@ -149,33 +204,53 @@ def newton(hessian, needed, centre, n_rounds):
     Rows on the wrong side all change sides, which is a Newton step; where their number
     did not fall for three rounds only the last one does, which can't cycle.
     """
+    n, size = needed.shape
     diagonal = hessian.diagonal(dim1=1, dim2=2).amax(1, keepdim=True)
     eps = torch.finfo(needed.dtype).eps
     proximal = max(PROXIMAL, 64 * eps) * diagonal.clamp(min=eps)
-    aim = needed + proximal * centre
+    result = torch.zeros_like(needed)
+    rounds = torch.zeros(n, dtype=torch.int64, device=needed.device)
+    settled = torch.zeros_like(rounds, dtype=torch.bool)
+    sample = torch.arange(n, device=needed.device)
+    fewest, patience = rounds + size + 1, rounds + PATIENCE
+    place = torch.arange(size, device=needed.device)
     active = centre > 0.0
-    index = torch.arange(needed.shape[1], device=needed.device)
-    rounds = torch.zeros_like(needed[:, 0], dtype=torch.int64)
-    fewest, patience = rounds + needed.shape[1] + 1, rounds + PATIENCE
-    for _ in range(n_rounds):
-        block = hessian * (active[:, :, None] & active[:, None, :])
-        block.diagonal(dim1=1, dim2=2).add_(torch.where(active, proximal, 1.0))
-        factor = torch.linalg.cholesky_ex(block).L
-        masked = torch.where(active, aim, 0.0)[:, :, None]
-        values = torch.cholesky_solve(masked, factor).squeeze(2)
-        gap = aim - proximal * values - apply(hessian, values)
-        size = values.abs().amax(1, keepdim=True)
-        noise = 16 * eps * (aim.abs().amax(1, keepdim=True) + diagonal * size)
-        wrong = torch.where(active, values < -16 * eps * size, gap > noise)
+    often = 1 if needed.device.type == "cpu" else ROUNDS_BETWEEN_LOOKS
+    for round_ in range(1, n_rounds + 1):
+        values = proximal_points(hessian, needed, centre, active, proximal)
+        gap = needed - apply(hessian, values)
+        largest = values.abs().amax(1, keepdim=True)
+        noise = 16 * eps * (needed.abs().amax(1, keepdim=True) + diagonal * largest)
+        wrong = torch.where(active, values < -16 * eps * largest, gap > noise)
         count = wrong.sum(1)
-        rounds += count > 0
-        if count.device.type == "cpu" and not count.any():
-            break
+        result[sample], settled[sample] = values, count == 0
+        rounds[sample] += count > 0
         patience = torch.where(count < fewest, PATIENCE, patience - 1)
         fewest = torch.minimum(fewest, count)
-        last = (wrong * index).amax(1, keepdim=True)
-        active = active ^ (wrong & ((patience >= 0)[:, None] | (index == last)))
-    return values.nan_to_num(0.0).clamp(min=0.0), count == 0, rounds
+        last = (wrong * place).amax(1, keepdim=True)
+        active = active ^ (wrong & ((patience >= 0)[:, None] | (place == last)))
+        if round_ % often == 0:
+            left = count.nonzero().squeeze(1)
+            if len(left) == 0:
+                break
+            if len(left) < len(count):
+                (hessian, needed, centre, active, proximal, diagonal, sample, fewest,
+                 patience) = (
+                    x[left] for x in (hessian, needed, centre, active, proximal,
+                                      diagonal, sample, fewest, patience)
+                )  # fmt: skip
+    return result.nan_to_num(0.0).clamp(min=0.0), settled, rounds
+
+
+def proximal_points(hessian, needed, centre, active, proximal):
+    """Solve the active equations, twice: the second leaves no trace of the centre."""
+    block = hessian * (active[:, :, None] & active[:, None, :])
+    block.diagonal(dim1=1, dim2=2).add_(torch.where(active, proximal, 1.0))
+    factor = torch.linalg.cholesky_ex(block).L
+    for _ in range(2):
+        aim = torch.where(active, needed + proximal * centre, 0.0)
+        centre = torch.cholesky_solve(aim[:, :, None], factor).squeeze(2)
+    return centre
 
 
 def accelerated_gradient(hessian, needed, values):

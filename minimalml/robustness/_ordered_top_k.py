@@ -15,6 +15,7 @@ from sklearn.utils import Bunch
 from minimalml._core.arrays import is_torch_tensor
 from minimalml._core.threads import effective_n_threads
 from minimalml._core.validation import Interval, StrOptions, validate_params
+from minimalml.robustness._factored_gram import FactoredGram, gram_of
 from minimalml.robustness._ordered_qp import ordered_qp
 from minimalml.robustness._targets import check_ordered_targets
 
@@ -46,9 +47,10 @@ class OrderedTopKSolution(Bunch):
 def solve_ordered_top_k(
     logits,
     targets,
-    gram,
+    gram=None,
     margin=0.2,
     *,
+    weight=None,
     warm_start=None,
     tol=1e-8,
     max_iter=None,
@@ -70,15 +72,22 @@ def solve_ordered_top_k(
     targets : array-like or tensor of int, shape (n_samples, k) or (k,)
         Indices of the classes to put on top, best first.
 
-    gram : array-like or tensor of shape (n_classes, n_classes)
+    gram : array-like or tensor of shape (n_classes, n_classes), default=None
         Gram matrix ``A @ A.T`` of the head.
 
     margin : float, default=0.2
         Lead that each class must have, in units of the scores. With 0 the solution
         ties classes.
 
+    weight : array-like or tensor of shape (n_classes, n_features), default=None
+        The head ``A``, to give instead of ``gram`` where classes are so many that the
+        matrix would not fit: what is needed of it is then computed as it is needed, in
+        O(C p) a sample for p features.
+
     warm_start : array of shape (n_samples, n_classes - 1) or solution, default=None
-        ``dual`` of a similar problem, such as the last iteration's.
+        ``dual`` of a similar problem, such as the last iteration's. The solution itself
+        also holds factors, which save most of the time where ``gram`` is the same
+        float64 array, unchanged, and ``targets`` are the same.
 
     tol : float, default=1e-8
         Largest residual of a solution that counts as optimal.
@@ -112,7 +121,8 @@ def solve_ordered_top_k(
     Raises
     ------
     ValueError
-        If a target repeats or is no class, or logits are not finite.
+        If a target repeats or is no class, logits are not finite, or not exactly one of
+        ``gram`` and ``weight`` is given.
 
     References
     ----------
@@ -130,23 +140,27 @@ def solve_ordered_top_k(
     >>> str(solution.status)
     'optimal'
     """
+    gram = one_of(gram, weight, logits)
     logits, targets, gram, is_single = check_problem(logits, targets, gram, margin)
+    start = None
     if isinstance(warm_start, Bunch):
-        warm_start = warm_start.dual
+        start, warm_start = warm_start.get("_saved_rows"), warm_start.dual
     if is_single and warm_start is not None:
         warm_start = warm_start.reshape(1, -1)
     if solver == "cvxpy":
         from minimalml.robustness._ordered_qp_cvxpy import ordered_qp as solve
     else:
         solve = None
-    result = solve_checked(
-        logits, targets, gram, margin, warm_start, tol, max_iter, n_threads, solve
-    )
+    *result, saved_rows = solve_checked(
+        logits, targets, gram, margin, warm_start, tol, max_iter, n_threads, solve,
+        start,
+    )  # fmt: skip
     if is_single:
         result = [values[0] for values in result]
     names = ("direction", "distance_squared", "dual", "kkt_residual", "status_code")
     solution = OrderedTopKSolution(**dict(zip((*names, "n_iter"), result, strict=True)))
     solution.active_set = solution.dual > 0.0
+    solution._saved_rows = saved_rows
     return solution
 
 
@@ -160,8 +174,14 @@ def solve_checked(
     max_iter=None,
     n_threads=None,
     solve=None,
+    start=None,
+    in_place=False,
 ):
-    """Solve checked problems in float64, without a look at the values."""
+    """Solve checked problems in float64, without a look at the values.
+
+    ``start`` is what comes last from an earlier call with the same ``gram``; in place,
+    that call's results are overwritten.
+    """
     if is_torch_tensor(logits):
         import torch
 
@@ -169,18 +189,47 @@ def solve_checked(
 
         # Apple's devices have no float64
         work = logits.dtype if logits.device.type == "mps" else torch.float64
-        problem = logits.detach().to(work), targets, gram.detach().to(work)
-        rounds = max_iter or TORCH_ROUNDS
-        return torch_kernel(*problem, margin, warm_start, tol, rounds, 1)
+        gram = gram if gram.dtype == work else gram.to(work)
+        options = margin, warm_start, tol, max_iter or TORCH_ROUNDS, 1, start
+        return torch_kernel(logits.detach().to(work), targets, gram, *options)
     rounds = max_iter or 3 * logits.shape[1] + 50
     threads = effective_n_threads(len(logits), SECONDS_PER_SAMPLE, n_threads)
     threads = min(threads, max(1, len(logits)))
-    logits, gram = (np.ascontiguousarray(x, dtype=float) for x in (logits, gram))
+    logits = np.ascontiguousarray(logits, dtype=float)
+    if isinstance(gram, FactoredGram):
+        from minimalml.robustness._ordered_qp_factored import ordered_qp as factored
+
+        solve = solve or factored
+    else:
+        gram = np.ascontiguousarray(gram, dtype=float)
     targets = np.ascontiguousarray(targets, dtype=np.intp)
     if warm_start is not None:
         warm_start = np.ascontiguousarray(warm_start, dtype=float)
     kernel = solve or ordered_qp
-    return kernel(logits, targets, gram, margin, warm_start, tol, rounds, threads)
+    options = margin, warm_start, tol, rounds, threads, start, in_place
+    return kernel(logits, targets, gram, *options)
+
+
+def one_of(gram, weight, logits):
+    """Return the Gram matrix that was given, or stand in for it by the weights."""
+    if (gram is None) == (weight is None):
+        given = "neither" if gram is None else "both"
+        raise ValueError(f"give exactly one of gram and weight, got {given}.")
+    if weight is None:
+        return gram
+    if is_torch_tensor(logits):
+        import torch
+
+        weight = torch.as_tensor(weight, device=logits.device).detach()
+    else:
+        weight = np.asarray(weight, dtype=float)
+    n_classes = np.shape(logits)[-1]
+    if weight.ndim != 2 or len(weight) != n_classes:
+        raise ValueError(
+            f"weight must have shape ({n_classes}, n_features), got "
+            f"{tuple(weight.shape)}."
+        )
+    return FactoredGram(weight)
 
 
 def check_problem(logits, targets, gram=None, margin=0.0):
@@ -192,12 +241,13 @@ def check_problem(logits, targets, gram=None, margin=0.0):
         import torch
 
         targets = torch.as_tensor(targets, dtype=torch.int64, device=logits.device)
-        if gram is not None:
-            gram = torch.as_tensor(gram, device=logits.device)
+        if gram is not None and not isinstance(gram, FactoredGram):
+            gram = torch.as_tensor(gram, device=logits.device).detach()
         is_finite = bool(torch.isfinite(logits).all())
     else:
         logits, targets = np.asarray(logits, dtype=float), np.asarray(targets)
-        gram = None if gram is None else np.asarray(gram, dtype=float)
+        if gram is not None and not isinstance(gram, FactoredGram):
+            gram = np.asarray(gram, dtype=float)
         is_finite = np.isfinite(logits).all()
     is_single = logits.ndim == 1
     if is_single:
@@ -251,9 +301,9 @@ def project_features(features, weight, bias, targets, margin=0.2):
     if not is_torch_tensor(features):
         features = np.asarray(features)
     logits = features @ weight.T + bias
-    solution = solve_ordered_top_k(logits, targets, weight @ weight.T, margin)
-    direction = solution.direction
-    direction[solution.status_code == 1] = np.nan
+    logits, targets, gram, _ = check_problem(logits, targets, gram_of(weight), margin)
+    direction, _, _, _, status, *_ = solve_checked(logits, targets, gram, margin)
+    direction[status == 1] = np.nan
     if is_torch_tensor(direction):
         return features + direction.to(features.dtype) @ weight
     moved = features + direction @ weight

@@ -6,7 +6,6 @@ which a small quadratic programme gives (Paniagua, Grainger, Wu, "QuadAttacK", N
 2023); on linear models that point is the smallest perturbation itself.
 """
 
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
@@ -14,9 +13,8 @@ from sklearn.base import (
     BaseEstimator,
     MetaEstimatorMixin,
     OneToOneFeatureMixin,
-    TransformerMixin,
 )
-from sklearn.utils import Bunch, _safe_indexing, check_random_state, gen_batches
+from sklearn.utils import Bunch
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
 from minimalml._core.callbacks import CallbackSupportMixin, with_callbacks
@@ -25,33 +23,24 @@ from minimalml._core.validation import (
     Interval,
     StrOptions,
     _fit_context,
-    check_is_fitted,
     validate_data,
 )
 from minimalml.robustness._attack_inputs import (
     bounds_of,
     check_within,
-    choose_targets,
-    encode_labels,
     learning_rate_for,
 )
-from minimalml.robustness._attack_run import (
-    LastAttackMixin,
-    add_within_bounds,
-    attack_batch,
-    describe,
-    scores_of,
-)
+from minimalml.robustness._attack_methods import AttackMixin
 from minimalml.robustness._attacked_model import fitted_model, is_fitted
+from minimalml.robustness._factored_gram import FactoredGram, gram_of
 from minimalml.robustness._losses import check_teacher, cosine_similarity_of_classes
 
 
 class QuadAttack(
-    LastAttackMixin,
+    AttackMixin,
     CallbackSupportMixin,
     OneToOneFeatureMixin,
     MetaEstimatorMixin,
-    TransformerMixin,
     BaseEstimator,
 ):
     """Perturb inputs so that k wrong classes lead in a given order.
@@ -122,6 +111,10 @@ class QuadAttack(
         Name of a torch module's last ``nn.Linear``; None takes the last one called.
     batch_size : int, default=256
         Rows that are attacked together.
+    n_jobs : int, default=None
+        Batches that are attacked at once, on the CPU, by joblib; None means 1 unless in
+        a `joblib.parallel_config` context. Scikit-learn models take one BLAS thread a
+        batch, so that the number of jobs changes no bit of the result.
     device : str, default="auto"
         Where a torch module is run; "auto" leaves it where it is, else a copy is moved.
     random_state : int, RandomState instance or None, default=None
@@ -218,6 +211,7 @@ class QuadAttack(
         "image_shape": [tuple, list, None],
         "head": [str, None],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "n_jobs": [Integral, None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -248,6 +242,7 @@ class QuadAttack(
         image_shape=None,
         head=None,
         batch_size=256,
+        n_jobs=None,
         device="auto",
         random_state=None,
         verbose=0,
@@ -275,6 +270,7 @@ class QuadAttack(
         self.image_shape = image_shape
         self.head = head
         self.batch_size = batch_size
+        self.n_jobs = n_jobs
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
@@ -354,147 +350,15 @@ class QuadAttack(
         wants_exact = self.method != "gradient" and self.loss == "quad"
         self.method_ = "exact" if wants_exact and head.is_linear else "gradient"
         self.classes_, self._head = head.classes, head
-        self._gram = head.weight @ head.weight.T
+        self._gram = gram_of(head.weight)
         if self.loss == "distillation":
             similarity = self.class_similarity
             if similarity is None:
                 similarity = cosine_similarity_of_classes(self._gram)
-            self._similarity = head.prepare(similarity)
+            if not isinstance(similarity, FactoredGram):
+                similarity = head.prepare(similarity)
+            self._similarity = similarity
             check_teacher(self._similarity, self.k, self.alpha, self.beta)
-
-    @with_callbacks
-    def attack(self, X, y=None, targets=None):
-        """Attack each row and return all that is known about it.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, *image_shape)
-            Clean inputs.
-
-        y : array-like of shape (n_samples,), default=None
-            True labels, which no target may equal; None takes the predicted ones.
-            Rows that the model gets wrong are attacked as well.
-
-        targets : array-like or "random", default=None
-            Overrides the parameter ``targets``.
-
-        Returns
-        -------
-        result : Bunch
-            - X_adversarial : like X; rows without success as ``on_failure`` says.
-            - success, unordered_success : (n_samples,), whether the top k classes
-              are the targets, in order and in any order.
-            - targets, true_labels, predicted : labels.
-            - logits, target_indices : scores of X_adversarial, and targets as their
-              columns, for `ordered_top_k_report`.
-            - perturbation : (n_samples, n_features), X_adversarial minus X.
-            - l1, l2, linf : (n_samples,), its norms.
-            - coefficient : (n_samples,), last weight of the loss; NaN if exact.
-            - distance_bound : (n_samples,), length below which no perturbation
-              succeeds by the margin; infinite where none exists, NaN if not exact.
-
-        Raises
-        ------
-        ValueError
-            If X leaves ``clip_values`` or targets repeat, name the true class or an
-            unknown one.
-        """
-        check_is_fitted(self)
-        X, shape = self._checked_rows(X)
-        random_state = check_random_state(self.random_state)
-        logits = scores_of(self, X)
-        predicted = logits.argmax(axis=1)
-        true = predicted if y is None else encode_labels(y, self.classes_, "y")
-        if len(true) != len(X):
-            raise ValueError(f"y has {len(true)} labels but X has {len(X)} rows.")
-        targets = self.targets if targets is None else targets
-        goal = choose_targets(
-            targets, self.k, self.classes_, true, logits, random_state
-        )
-        batches = list(gen_batches(len(X), self.batch_size))
-        context = self._init_callback_context("attack", max_subtasks=len(batches))
-        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        parts = []
-        for batch in batches:
-            parts.append(
-                attack_batch(self, X[batch], goal[batch], random_state, context)
-            )
-            if self.verbose:
-                print(f"[QuadAttack] {batch.stop} of {len(X)} rows")
-        context.call_on_fit_task_end(estimator=self, X=X, y=y)
-        found = [np.concatenate(values) for values in zip(*parts, strict=True)]
-        moved = add_within_bounds(self, X, found[0])
-        return describe(self, X, moved, goal, true, predicted, found[1:], shape)
-
-    def _checked_rows(self, X):
-        shape = X.shape if getattr(X, "ndim", 2) > 2 else None
-        X, _ = self._flatten(X)
-        X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
-        check_within(X, self.bounds_)
-        return X, shape or X.shape
-
-    def transform(self, X, y=None, targets=None):
-        """Return X with successful perturbations added.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, *image_shape)
-            Clean inputs.
-
-        y : array-like of shape (n_samples,), default=None
-            True labels; None takes the predicted ones.
-
-        targets : array-like or "random", default=None
-            Overrides the parameter ``targets``.
-
-        Returns
-        -------
-        ndarray of the shape and type of X
-            ``targets_``, ``success_``, ``perturbation_norms_`` and ``coef_`` say what
-            became of each row.
-        """
-        result = self.attack(X, y, targets)
-        # filled in place: attributes of a fitted estimator don't change
-        self.last_attack_.update(result)
-        return result.X_adversarial
-
-    def score(self, X, y=None, targets=None):
-        """Return the share of correctly classified rows that resist, 1 the best.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, *image_shape)
-            Clean inputs.
-
-        y : array-like of shape (n_samples,), default=None
-            True labels; None counts every row as correctly classified.
-
-        targets : array-like or "random", default=None
-            Overrides the parameter ``targets``.
-
-        Returns
-        -------
-        float
-            One minus the success rate; NaN with a warning if no row is classified
-            correctly.
-        """
-        check_is_fitted(self)
-        if y is not None:
-            rows, _ = self._checked_rows(X)
-            y = np.asarray(y)
-            predicted = self.classes_[scores_of(self, rows).argmax(axis=1)]
-            is_correct = predicted == y
-            if not is_correct.any():
-                warnings.warn(
-                    "No row is classified correctly: robustness is not defined.",
-                    stacklevel=2,
-                )
-                return np.nan
-            kept = np.flatnonzero(is_correct)
-            X, y = _safe_indexing(X, kept), y[kept]
-            if np.ndim(targets) and len(targets) == len(is_correct):
-                targets = np.asarray(targets)[kept]
-        return 1.0 - float(self.attack(X, y, targets).success.mean())
 
     def get_metadata_routing(self):
         """Route what ``fit`` is given to the estimator."""

@@ -22,6 +22,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
+from minimalml.linear_probe import NaiveBayesProbe
 from minimalml.robustness import (
     OrderedAttackDisplay,
     QuadAttack,
@@ -163,6 +164,7 @@ def test_stopping_on_success_stops_early_with_larger_perturbations(network, digi
         LinearSVC(C=0.1),
         RidgeClassifier(),
         LinearDiscriminantAnalysis(),
+        NaiveBayesProbe(),
         make_pipeline(StandardScaler(), PCA(20, random_state=0), RidgeClassifier()),
         make_pipeline(
             MinMaxScaler(), MLPClassifier((16,), max_iter=60, random_state=0)
@@ -178,6 +180,20 @@ def test_models_are_attacked_in_their_own_input_space(model, digits):
     assert won.mean() > 0.7
     moved = result.X_adversarial
     np.testing.assert_array_equal(model.predict(moved[won]), result.targets[won, 0])
+
+
+@pytest.mark.parametrize("loss", OBJECTIVES)
+@pytest.mark.parametrize("kind", ["linear", "network", "torch"])
+def test_heads_of_many_classes_are_attacked_without_a_gram_matrix(
+    linear, network, digits, monkeypatch, kind, loss
+):
+    model = {"linear": linear, "network": network, "torch": convolutional()}[kind]
+    X, y = digits[0][:10], digits[1][:10]
+    options = {"loss": loss, "max_iter": 8, "image_shape": (1, 8, 8)}
+    dense = attack(model, X, y, **options)
+    monkeypatch.setattr("minimalml.robustness._factored_gram.LARGEST_GRAM", 9)
+    ours = attack(model, X, y, **options)
+    np.testing.assert_allclose(ours.X_adversarial, dense.X_adversarial, atol=1e-5)
 
 
 def test_two_classes_are_swapped(digits):
@@ -388,6 +404,16 @@ def test_batches_change_nothing_that_is_exact(linear, digits):
     X, y = digits[0][:10], digits[1][:10]
     whole, parts = attack(linear, X, y), attack(linear, X, y, batch_size=3)
     np.testing.assert_allclose(parts.X_adversarial, whole.X_adversarial, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["network", "torch"])
+def test_the_number_of_jobs_changes_nothing(network, digits, kind):
+    model = {"network": network, "torch": convolutional()}[kind]
+    X, y = digits[0][:10], digits[1][:10]
+    options = {"batch_size": 4, "max_iter": 6, "image_shape": (1, 8, 8)}
+    one = attack(model, X, y, **options)
+    two = attack(model, X, y, n_jobs=2, **options)
+    np.testing.assert_array_equal(two.X_adversarial, one.X_adversarial)
 
 
 def test_the_report_counts_successes_and_measures_them():

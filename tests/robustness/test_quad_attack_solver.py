@@ -1,5 +1,7 @@
 """The ordering programme: closed form, invariants, cvxpy, kernels, bad input."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -254,6 +256,55 @@ def test_a_warm_start_reaches_the_same_point_in_one_round(convert):
 
 
 @given(problems(), st.integers(0, 1000))
+def test_a_solution_is_a_start_for_other_scores(problem, seed):
+    weight, logits, targets = problem
+    gram = weight @ weight.T
+    moved = (
+        logits
+        + 0.3
+        * np.random.default_rng(seed).standard_normal((len(logits), weight.shape[1]))
+        @ weight.T
+    )
+    for convert in (np.asarray, torch.as_tensor):
+        matrix = convert(gram)
+        first = solve_ordered_top_k(convert(logits), targets, matrix)
+        kept = np.asarray(first.direction).copy()
+        cold = solve_ordered_top_k(convert(moved), targets, matrix)
+        warm = solve_ordered_top_k(convert(moved), targets, matrix, warm_start=first)
+        np.testing.assert_array_equal(np.asarray(first.direction), kept)
+        decided = (warm.status != "max_iter") & (cold.status != "max_iter")
+        np.testing.assert_array_equal(warm.status[decided], cold.status[decided])
+        size = 1.0 + np.abs(np.asarray(cold.direction)).max()
+        apart = np.asarray(warm.direction - cold.direction) @ weight
+        assert np.abs(apart[decided]).max(initial=0.0) <= 1e-6 * size
+
+
+@pytest.mark.parametrize("convert", [np.asarray, torch.as_tensor])
+def test_a_solution_of_another_problem_is_a_start_like_any_other(convert):
+    weight, logits, targets = make_problem(0, 40, 60, 5)
+    gram = convert(weight @ weight.T)
+    first = solve_ordered_top_k(convert(logits), targets, gram)
+    others = np.roll(targets, 1, axis=1)
+    weight[7] *= 3.0
+    for changed, goal in ((convert(weight @ weight.T), targets), (gram, others)):
+        cold = solve_ordered_top_k(convert(logits), goal, changed)
+        warm = solve_ordered_top_k(convert(logits), goal, changed, warm_start=first)
+        np.testing.assert_allclose(warm.direction, cold.direction, atol=1e-9)
+    gram[:] = convert(weight @ weight.T)  # overwritten in place
+    cold = solve_ordered_top_k(convert(logits), targets, gram)
+    warm = solve_ordered_top_k(convert(logits), targets, gram, warm_start=first)
+    np.testing.assert_allclose(warm.direction, cold.direction, atol=1e-9)
+
+
+def test_a_copied_solution_is_a_start_too():
+    weight, logits, targets = make_problem(0, 40, 60, 5)
+    solution = solve((weight, logits, targets))
+    copied = pickle.loads(pickle.dumps(solution))
+    warm = solve((weight, logits, targets), warm_start=copied)
+    np.testing.assert_allclose(warm.direction, solution.direction, atol=1e-9)
+
+
+@given(problems(), st.integers(0, 1000))
 def test_any_warm_start_will_do(problem, seed):
     cold = solve(problem)
     start = np.random.default_rng(seed).standard_normal(cold.dual.shape) * 10
@@ -262,6 +313,36 @@ def test_any_warm_start_will_do(problem, seed):
     size = 1.0 + np.abs(cold.direction).max()
     moved = (warm.direction - cold.direction) @ problem[0]
     np.testing.assert_allclose(moved, 0.0, atol=1e-6 * size)
+
+
+@given(problems())
+@pytest.mark.parametrize("convert", [lambda p: p, as_tensors], ids=["numpy", "torch"])
+def test_weights_stand_in_for_their_gram_matrix(convert, problem):
+    weight, logits, targets = convert(problem)
+    dense = solve((weight, logits, targets))
+    for start in (None, dense.dual):
+        ours = solve_ordered_top_k(logits, targets, weight=weight, warm_start=start)
+        decided = (np.asarray(ours.status_code) < 2) & (dense.status != "max_iter")
+        np.testing.assert_array_equal(ours.status[decided], dense.status[decided])
+        size = 1.0 + np.abs(np.asarray(dense.direction)).max()
+        moved = np.asarray((ours.direction - dense.direction) @ weight)
+        assert np.abs(moved[decided]).max(initial=0.0) <= 1e-6 * size
+        is_optimal = ours.status == "optimal"
+        assert (np.asarray(ours.kkt_residual)[is_optimal] <= 1e-8).all()
+
+
+@pytest.mark.parametrize("convert", [lambda p: p, as_tensors], ids=["numpy", "torch"])
+def test_weights_of_many_classes_need_no_gram_matrix(convert):
+    problem = make_problem(2, 400, 60, 6, n_samples=12)
+    weight, logits, targets = convert(problem)
+    dense, ours = (
+        solve((weight, logits, targets)),
+        solve_ordered_top_k(logits, targets, weight=weight),
+    )
+    np.testing.assert_allclose(ours.direction, dense.direction, atol=1e-8)
+    np.testing.assert_allclose(ours.distance_squared, dense.distance_squared)
+    np.testing.assert_allclose(ours.dual, dense.dual, atol=1e-8)
+    assert (ours.active_set == dense.active_set).all()
 
 
 def test_the_number_of_threads_changes_nothing():
@@ -346,6 +427,12 @@ def test_drawn_targets_are_uniform_and_never_true():
         ({"margin": -0.1}, "margin must be at least 0, got -0.1"),
         ({"tol": 0.0}, "tol.*must be a float in the range"),
         ({"max_iter": 0}, "max_iter.*must be an int in the range"),
+        ({"gram": None}, "give exactly one of gram and weight, got neither"),
+        ({"weight": np.eye(3)}, "give exactly one of gram and weight, got both"),
+        (
+            {"gram": None, "weight": np.eye(4)},
+            r"weight must have shape \(3, n_features\), got \(4, 4\)",
+        ),
         ({"solver": "simplex"}, "solver.*must be a str among.*Got 'simplex'"),
     ],
 )
