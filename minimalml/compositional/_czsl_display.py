@@ -1,5 +1,6 @@
 """The seen-unseen curve as a picture."""
 
+from minimalml._core.arrays import is_torch_tensor
 from minimalml._core.optional import import_pyplot
 
 
@@ -121,17 +122,15 @@ class CZSLCurveDisplay:
         pyplot = import_pyplot("CZSLCurveDisplay")
         if ax is None:
             _, ax = pyplot.subplots()
-        area = f"AUC {self.curve.auc:.2f}"
+        curve = {name: _to_host(value) for name, value in self.curve.items()}
+        seen, unseen = curve["seen_accuracy"], curve["unseen_accuracy"]
+        area = f"AUC {curve['auc']:.2f}"
         label = area if self.name is None else f"{self.name} ({area})"
-        (self.line_,) = ax.plot(
-            self.curve.unseen_accuracy,
-            self.curve.seen_accuracy,
-            **{"label": label, **line_kwargs},
-        )
-        best = (self.curve.biases == self.curve.bias_at_best).argmax()
+        (self.line_,) = ax.plot(unseen, seen, **{"label": label, **line_kwargs})
+        best = (curve["biases"] == curve["bias_at_best"]).argmax()
         (self.point_,) = ax.plot(
-            self.curve.unseen_accuracy[best],
-            self.curve.seen_accuracy[best],
+            unseen[best],
+            seen[best],
             marker="o",
             linestyle="none",
             color=self.line_.get_color(),
@@ -142,3 +141,7 @@ class CZSLCurveDisplay:
         ax.legend()
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+
+def _to_host(value):
+    return value.cpu().numpy() if is_torch_tensor(value) else value

@@ -6,7 +6,8 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils import check_consistent_length
 
 from minimalml._core.validation import check_is_fitted, validate_data
-from minimalml.compositional._czsl_curve import TopPairs, curve_from_gaps
+from minimalml.compositional._czsl_curve import curve_from_gaps
+from minimalml.compositional._czsl_gaps import TopPairs
 from minimalml.compositional._pairs import (
     PairLabels,
     candidate_codes,
