@@ -83,8 +83,7 @@ class CompositionTrainingMixin(PairClassifierMixin, TorchEstimatorMixin):
         rows = self._represent(X)
         if not self._labels.is_single:
             return self._curve(rows, codes).auc
-        best = self._score_codes(rows, self._pair_codes).argmax(axis=1)
-        return float((self._pair_codes[best] == codes).all(axis=1).mean())
+        return float((self._best_codes(rows) == codes).all(axis=1).mean())
 
     def _build_network(self):
         import torch
@@ -180,8 +179,7 @@ class CompositionTrainingMixin(PairClassifierMixin, TorchEstimatorMixin):
             objects = weights[3] * cosines(objects, network.embed_objects())
             return vector, attribute, objects
 
-        parts = self._map_rows(represent, X)
-        return [part.cpu().numpy().astype(X.dtype, copy=False) for part in parts]
+        return [_as_computed(part) for part in self._map_rows(represent, X)]
 
     def _score_codes(self, rows, codes):
         from torch.nn.functional import normalize
@@ -190,7 +188,7 @@ class CompositionTrainingMixin(PairClassifierMixin, TorchEstimatorMixin):
         pairs = self._map_rows(
             lambda block: normalize(self.module_.embed_pairs(block), dim=1), codes
         )
-        scores = vector @ pairs.cpu().numpy().T.astype(vector.dtype, copy=False)
+        scores = vector @ _as_computed(pairs).T
         scores += attribute[:, codes[:, 0]]
         scores += objects[:, codes[:, 1]]
         return scores
@@ -198,3 +196,8 @@ class CompositionTrainingMixin(PairClassifierMixin, TorchEstimatorMixin):
     @property
     def _proba_scale(self):
         return self.pair_scale
+
+
+def _as_computed(tensor):
+    """Return a view for NumPy's product and our kernel on the CPU, else the tensor."""
+    return tensor.numpy() if tensor.device.type == "cpu" else tensor

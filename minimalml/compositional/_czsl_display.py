@@ -1,7 +1,7 @@
 """The seen-unseen curve as a picture."""
 
-from minimalml._core.arrays import is_torch_tensor
 from minimalml._core.optional import import_pyplot
+from minimalml.compositional._czsl_gaps import to_numpy
 
 
 class CZSLCurveDisplay:
@@ -122,7 +122,7 @@ class CZSLCurveDisplay:
         pyplot = import_pyplot("CZSLCurveDisplay")
         if ax is None:
             _, ax = pyplot.subplots()
-        curve = {name: _to_host(value) for name, value in self.curve.items()}
+        curve = {name: to_numpy(value) for name, value in self.curve.items()}
         seen, unseen = curve["seen_accuracy"], curve["unseen_accuracy"]
         area = f"AUC {curve['auc']:.2f}"
         label = area if self.name is None else f"{self.name} ({area})"
@@ -141,7 +141,3 @@ class CZSLCurveDisplay:
         ax.legend()
         self.ax_, self.figure_ = ax, ax.figure
         return self
-
-
-def _to_host(value):
-    return value.cpu().numpy() if is_torch_tensor(value) else value

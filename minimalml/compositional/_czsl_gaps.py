@@ -93,6 +93,8 @@ class TopPairs:
             from minimalml.compositional._czsl_kernel_torch import (
                 update_top_pairs as kernel,
             )
+
+            seen_group = array_module(scores).asarray(seen_group, device=scores.device)
         else:
             kernel, scores = update_top_pairs, np.ascontiguousarray(scores)
             cost = SECONDS_PER_SCORE
@@ -135,7 +137,9 @@ class TopPairs:
         seen_mask : ndarray or torch.Tensor of bool of shape (n_columns,)
             Which pairs occurred in training.
         """
-        xp = array_module(self.seen_values)
+        xp, device = array_module(self.seen_values), self.seen_values.device
+        pair_index = xp.asarray(pair_index, device=device)
+        seen_mask = xp.asarray(seen_mask, device=device)
         is_candidate = pair_index >= 0
         is_seen = is_candidate & seen_mask[pair_index]
         own = xp.where(is_seen[:, None], self.seen_indices, self.unseen_indices)
@@ -145,7 +149,7 @@ class TopPairs:
         )
         matches = (own == pair_index[:, None]) & is_candidate[:, None]
         hit, rank = matches.any(axis=1), (matches * 1).argmax(axis=1)
-        rows, k = xp.arange(len(rank), device=rank.device), own.shape[1]
+        rows, k = xp.arange(len(rank), device=device), own.shape[1]
         other = other_values[rows, k - 1 - rank]
         # -inf for a group without enough pairs: the gap is then infinite, as it should
         margin = own_values[rows, rank] - xp.where(hit, other, 0.0)
@@ -217,6 +221,11 @@ def array_module(array):
 
         return torch
     return np
+
+
+def to_numpy(array):
+    """Return a tensor's values as a NumPy array, and an array as it is."""
+    return array.cpu().numpy() if is_torch_tensor(array) else array
 
 
 def seen_groups(seen_mask, pair_mask=None):
