@@ -5,7 +5,13 @@ import pytest
 import torch
 import torch.multiprocessing
 
-from tests._core.test_training_loop import make_module, make_rows, run
+from minimalml._core.distributed import SingleProcess
+from tests._core.test_training_loop import (
+    make_module,
+    make_rows,
+    run,
+    squared_error,
+)
 
 
 class RecordingFabric:
@@ -34,6 +40,29 @@ def test_a_fabric_does_what_it_is_asked():
     ours, _ = run(make_rows(), strategy=fabric, max_epochs=1)
     assert torch.equal(ours, run(make_rows(), max_epochs=1)[0])
     assert fabric.calls == ["setup", "backward", "backward", "backward", "mean"]
+
+
+class SecondOfTwo(SingleProcess):
+    """Stands for the process that gets the fewer rows of an odd batch."""
+
+    rank, world_size, is_main = 1, 2, False
+
+
+@pytest.mark.parametrize(("n_last", "n_visited"), [(1, 32), (2, 32), (3, 32), (4, 36)])
+def test_no_process_is_left_a_single_row_with_batch_norm(n_last, n_visited):
+    module = torch.nn.Sequential(
+        torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 1)
+    ).double()
+    batches = []
+
+    def step(batch, state):
+        batches.append(batch)
+        return squared_error(batch, state)
+
+    strategy = SecondOfTwo()
+    run(make_rows(32 + n_last), module, step, strategy=strategy, max_epochs=1)
+    assert sum(batch.n_rows for batch in batches) == n_visited
+    assert min(len(batch.indices) for batch in batches) > 1
 
 
 def train_in_process(rank, world_size, port, path):
