@@ -2,7 +2,6 @@
 
 import numpy as np
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
 
 from minimalml._core.arrays import resolve_device
 from minimalml._core.training import TorchEstimatorMixin
@@ -44,11 +43,24 @@ class CompositionTrainingMixin(PairClassifierMixin, TorchEstimatorMixin):
                 f", got {self.score_weights}."
             )
 
-    def _hold_out(self, labels):
+    def _check_pairs(self, training, continues):
+        """Check the pairs that are left to train on."""
+        if len(training.seen_pairs) < 2:
+            raise ValueError(
+                "y must have at least 2 different pairs (classes), got 1 class: "
+                f"{training.describe(training.seen_pairs[0])}."
+            )
+        if continues and not self._labels.has_same_labels(training):
+            raise ValueError(
+                "warm_start=True goes on with the labels and pairs of the first fit, "
+                "got others: set it to False."
+            )
+
+    def _hold_out(self, labels, seed):
         """Return training rows and validation rows; None and None for all."""
-        if not (self.early_stopping or self.bias == "auto"):
+        has_bias_to_choose = self.bias == "auto" and not labels.is_single
+        if not (self.early_stopping or has_bias_to_choose):
             return None, None
-        seed = check_random_state(self.random_state).randint(2**31 - 1)
         rows = np.arange(len(labels.codes))
         if labels.is_single:
             return train_test_split(
@@ -125,30 +137,34 @@ class CompositionTrainingMixin(PairClassifierMixin, TorchEstimatorMixin):
     def _training_loss(self, batch, state):
         return self._losses(batch, state)
 
-    def _make_losses(self, X, labels):
+    def _make_losses(self, labels, sampler, seed):
         import torch
 
         from minimalml.compositional._composition_losses import CompositionLosses
 
-        seed = check_random_state(self.random_state).randint(2**31 - 1)
         return CompositionLosses(
             self,
             labels.seen_pairs,
             self._pair_codes[~self.seen_mask_],
-            self._make_sampler(X, labels) if self.oversampling else None,
+            sampler,
             device=resolve_device(self.device),
             dtype=getattr(torch, self.dtype),
             seed=seed,
         )
 
-    def _make_sampler(self, X, labels):
-        object_codes, table = labels.codes[:, 1], self._tables[1]
-        present, dense_codes = np.unique(object_codes, return_inverse=True)
-        vectors = object_means(X, dense_codes) if table is None else table[present]
+    def _make_sampler(self, X, rows, labels):
         sampler = ObjectSimilarityOverSampler(
             self.oversampling_strategy,
             similarity_temperature=self.similarity_temperature,
         )
+        if self.oversampling_strategy == "random":
+            return sampler.fit(labels.codes)
+        object_codes, table = labels.codes[:, 1], self._tables[1]
+        present, dense_codes = np.unique(object_codes, return_inverse=True)
+        if table is None:
+            vectors = object_means(X if rows is None else X[rows], dense_codes)
+        else:
+            vectors = table[present]
         return sampler.fit(labels.codes, vectors)
 
     def _first_oversampled_epoch(self):
