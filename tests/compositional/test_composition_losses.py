@@ -36,6 +36,8 @@ def trained():
         noise_scale=0.0,
         adversarial_weight=0.5,
         consistency_weight=3.0,
+        unseen_calibration_weight=0.25,
+        unseen_pairs=DATA.unseen_pairs,
         oversampling_start=0,
         max_epochs=8,
         batch_size=40,
@@ -89,10 +91,14 @@ def primitive_loss(features, kind, labels, layers):
     return np.mean(logsumexp(scores, axis=1) - scores[np.arange(len(labels)), labels])
 
 
-def pair_cosines(vectors, pairs, layers):
+def pair_vectors(pairs, layers):
     words = [layers["attribute_embeddings"], layers["object_embeddings"]]
     both = np.hstack([words[0][pairs[:, 0]], words[1][pairs[:, 1]]])
-    return unit(vectors) @ unit(relu(linear(both, layers, "pair_text.0"))).T
+    return relu(linear(both, layers, "pair_text.0"))
+
+
+def pair_cosines(vectors, pairs, layers):
+    return unit(vectors) @ unit(pair_vectors(pairs, layers)).T
 
 
 def smoothed_loss(cosines, truth, pairs):
@@ -151,12 +157,19 @@ def transcribed(losses, batch, state):
     ]
     recomposed = pair_cosines(composed(*lent, layers), pairs, layers)
     whole = pair_cosines(branch(X, layers, "pair_branch"), pairs, layers)
+    unseen, words = losses.unseen_pairs.numpy(), pair_vectors(pairs, layers)
+    nearest = pair_cosines(words, unseen, layers).argmax(axis=1)[truth]
+    pull = SCALES["pair_scale"] * pair_cosines(
+        composed(*features, layers), unseen, layers
+    )
+    pull = logsumexp(pull, axis=1) - pull[np.arange(len(X)), nearest]
     return {
         "pair": smoothed_loss(whole, truth, pairs),
         "attribute": primitive[0],
         "object": primitive[1],
         "composed": smoothed_loss(clean, truth, pairs),
         "adversarial": 0.5 * adversarial,
+        "unseen": 0.25 * pull.mean(),
         "recomposed": smoothed_loss(recomposed, batch.composed_pair.numpy(), pairs),
     }
 
