@@ -395,6 +395,17 @@ def test_a_longer_curve_on_the_same_axes_is_not_cut_off():
     assert display.ax_.get_xlim()[1] > 1
 
 
+def test_accuracies_are_drawn_over_the_bias():
+    scores = [[1.0, 0.0, 2.0], [3.0, 0.0, 2.0], [0.0, 1.0, 0.5]]
+    curve = czsl_curve(scores, [0, 2, 1], [True, True, False])
+    seen, unseen, best = CZSLCurveDisplay(curve).plot_biases(lw=3).bias_lines_
+    assert_array_equal(seen.get_xdata(), curve.biases)
+    assert_array_equal(seen.get_ydata(), curve.seen_accuracy)
+    assert_array_equal(unseen.get_ydata(), curve.unseen_accuracy)
+    assert best.get_xdata()[0] == curve.bias_at_best
+    assert seen.get_linewidth() == unseen.get_linewidth() == 3
+
+
 def test_scorer_refuses_an_unknown_metric():
     with pytest.raises(ValueError, match="metric must be one of"):
         make_czsl_scorer("accuracy")
