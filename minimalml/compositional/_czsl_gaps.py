@@ -243,7 +243,9 @@ def _check_arrays(scores, pair_index, seen_mask, pair_mask):
     check_consistent_length(scores, pair_index)
     _check_range(pair_index.min(), pair_index.max(), scores.shape[1])
     masks = [
-        mask if mask is None else _check_mask(column_or_1d(mask), scores, name)
+        mask
+        if mask is None
+        else _check_mask(column_or_1d(mask, input_name=name), scores, name)
         for name, mask in (("seen_mask", seen_mask), ("pair_mask", pair_mask))
     ]
     return scores, pair_index, *masks
