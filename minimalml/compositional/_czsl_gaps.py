@@ -37,7 +37,18 @@ class BiasGaps(NamedTuple):
 
     @classmethod
     def concatenate(cls, parts):
-        """Join the results of blocks of rows."""
+        """Join the results of blocks of rows.
+
+        Parameters
+        ----------
+        parts : list of BiasGaps
+            One a block, in order.
+
+        Returns
+        -------
+        BiasGaps
+            Of all rows.
+        """
         xp = array_module(parts[0].gap)
         return cls(*(xp.concatenate(pieces) for pieces in zip(*parts, strict=True)))
 
@@ -88,6 +99,11 @@ class TopPairs:
 
         n_threads : int, default=None
             Threads; None lets the library decide. Tensors follow torch's setting.
+
+        Returns
+        -------
+        TopPairs
+            Itself.
         """
         if is_torch_tensor(scores):
             from minimalml.compositional._czsl_kernel_torch import (
@@ -116,6 +132,16 @@ class TopPairs:
         """Return the column of each row's best pair, given the bias of unseen pairs.
 
         A seen pair wins a tie with an unseen one; among its own kind the first does.
+
+        Parameters
+        ----------
+        bias : float, default=0.0
+            Added to the scores of unseen pairs.
+
+        Returns
+        -------
+        ndarray or torch.Tensor of int of shape (n_rows,)
+            Columns; -1 for a row without any candidate.
         """
         is_seen = self.seen_values[:, 0] >= self.unseen_values[:, 0] + bias
         xp = array_module(is_seen)
@@ -136,6 +162,11 @@ class TopPairs:
 
         seen_mask : ndarray or torch.Tensor of bool of shape (n_columns,)
             Which pairs occurred in training.
+
+        Returns
+        -------
+        BiasGaps
+            A gap and two flags a row.
         """
         xp, device = array_module(self.seen_values), self.seen_values.device
         pair_index = xp.asarray(pair_index, device=device)
