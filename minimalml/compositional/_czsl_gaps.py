@@ -236,13 +236,18 @@ def czsl_gaps(
     check = _check_tensors if is_torch_tensor(scores) else _check_arrays
     scores, pair_index, *masks = check(scores, pair_index, seen_mask, pair_mask)
     n_pairs = scores.shape[1]
-    if not 1 <= top_k <= n_pairs:
-        raise ValueError(f"top_k must be in 1..{n_pairs}, got {top_k}.")
+    check_top_k(top_k, n_pairs)
     seen_mask, pair_mask = masks
     device = scores.device if is_torch_tensor(scores) else None
     tops = TopPairs(len(scores), top_k, device)
     tops.update(scores, seen_groups(seen_mask, pair_mask), n_threads)
     return tops.gaps(pair_index, seen_mask)
+
+
+def check_top_k(top_k, n_pairs):
+    """Raise where no ``top_k`` of the pairs can be taken."""
+    if not 1 <= top_k <= n_pairs:
+        raise ValueError(f"top_k must be in 1..{n_pairs}, got {top_k}.")
 
 
 def array_module(array):

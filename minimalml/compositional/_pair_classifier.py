@@ -14,6 +14,7 @@ from minimalml.compositional._czsl_gaps import (
     BiasGaps,
     TopPairs,
     array_module,
+    check_top_k,
     seen_groups,
     to_numpy,
 )
@@ -272,6 +273,7 @@ class PairClassifierMixin(ClassifierMixin):
     def _curve(self, rows, true_codes, n_biases=None, top_k=1):
         """Sweep the bias over rows that `_represent` returned."""
         codes = np.unique(np.concatenate([self._pair_codes, true_codes]), axis=0)
+        check_top_k(top_k, len(codes))
         seen_mask = is_among(codes, self._labels.seen_pairs)
         positions = pair_positions(true_codes, codes)
         blocks = list(self._top_pairs(rows, codes, seen_mask, top_k))

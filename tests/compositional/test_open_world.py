@@ -123,6 +123,11 @@ def test_rows_and_labels_must_match(model):
         model.czsl_curve(DATA.X_test, DATA.y_test[:5])
 
 
+def test_more_answers_than_pairs_are_refused(model):
+    with pytest.raises(ValueError, match=r"top_k must be in 1..20, got 21"):
+        model.czsl_curve(DATA.X_test, DATA.y_test, top_k=21)
+
+
 def test_as_many_pairs_are_scored_as_asked_for(model):
     scores = model.pair_scores(DATA.X_test, [[3, 4], [0, 0]])
     assert_array_equal(scores.shape, (len(DATA.X_test), 2))
