@@ -1,9 +1,11 @@
 """Speed and memory of the seen-unseen curve, of the draws and of training."""
 
 import numpy as np
+from sklearn.naive_bayes import GaussianNB
 
 from minimalml.compositional import (
     CompositionalZeroShotClassifier,
+    IndependentPrimitives,
     ObjectSimilarityOverSampler,
     PairHoldoutSplit,
     czsl_curve,
@@ -29,6 +31,26 @@ class Curve:
 
     def peakmem_curve(self, n, n_pairs, top_k):
         czsl_curve(self.scores, self.pair_index, self.seen_mask, top_k=top_k)
+
+
+class OpenWorld:
+    """Answers over all pairs: time grows with their number, memory does not."""
+
+    params = [20, 60, 180]
+    param_names = ["n_attributes"]
+
+    def setup(self, n_attributes):
+        rng = np.random.default_rng(0)
+        self.y = rng.integers(0, n_attributes, (2_000, 2))
+        self.X = rng.normal(size=(2_000, 8)) + self.y[:, :1]
+        self.model = IndependentPrimitives(GaussianNB(), candidate_pairs="all")
+        self.model.fit(self.X, self.y)
+
+    def time_predict(self, n_attributes):
+        self.model.predict(self.X)
+
+    def peakmem_predict(self, n_attributes):
+        self.model.predict(self.X)
 
 
 class Recomposition:

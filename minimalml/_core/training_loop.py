@@ -152,9 +152,11 @@ class _Run:
     def _order(self):
         """Return the rows of an epoch in order."""
         order = self.sampler.epoch(self.state.order_generator)
-        is_last_alone = len(order) > 1 and len(order) % self.batch_size == 1
-        if is_last_alone and batch_norms(self.state.module):
-            return order[:-1]  # batch norm has no variance of a single row
+        n_last, n_processes = len(order) % self.batch_size, self.strategy.world_size
+        # what a process takes of the last batch, if it is large enough to share
+        is_single = n_last == 1 or n_processes <= n_last < 2 * n_processes
+        if is_single and len(order) > 1 and batch_norms(self.state.module):
+            return order[:-n_last]  # batch norm has no variance of a single row
         return order
 
     def _end_epoch(self, n_rows):

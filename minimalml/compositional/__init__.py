@@ -8,14 +8,12 @@ from minimalml.compositional._compositional_zero_shot import (
     CompositionalZeroShotClassifier,
 )
 from minimalml.compositional._czsl_curve import (
-    BiasGaps,
-    TopPairs,
     curve_from_gaps,
     czsl_auc_score,
     czsl_curve,
-    czsl_gaps,
 )
 from minimalml.compositional._czsl_display import CZSLCurveDisplay
+from minimalml.compositional._czsl_gaps import BiasGaps, TopPairs, czsl_gaps
 from minimalml.compositional._independent_primitives import IndependentPrimitives
 from minimalml.compositional._over_sampler import ObjectSimilarityOverSampler
 from minimalml.compositional._pair_classifier import make_czsl_scorer

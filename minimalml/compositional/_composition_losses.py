@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy, kl_div, log_softmax
 
+from minimalml._core.distributed import make_strategy
 from minimalml._core.inference import evaluation_mode
 from minimalml.compositional._composition_network import cosines
 from minimalml.compositional._primitive_attack import (
@@ -40,7 +41,15 @@ class CompositionLosses:
     """
 
     def __init__(
-        self, estimator, seen_pairs, unseen_pairs, sampler, *, device, dtype, seed
+        self,
+        estimator,
+        seen_pairs,
+        unseen_pairs,
+        sampler,
+        *,
+        device,
+        dtype,
+        seed,
     ):
         self.parameters = estimator
         self.sampler = sampler
@@ -48,7 +57,10 @@ class CompositionLosses:
         self.unseen_pairs = torch.as_tensor(unseen_pairs, device=device)
         targets = smoothed_pair_targets(seen_pairs, estimator.label_smoothing)
         self.pair_targets = torch.as_tensor(targets, dtype=dtype, device=device)
-        self.noise = torch.Generator(device=device).manual_seed(seed)
+        self.strategy = make_strategy(None)  # as the training loop does
+        # Each process moves rows of its own; all draw the same compositions and steps.
+        noise_seed = seed + self.strategy.rank
+        self.noise = torch.Generator(device=device).manual_seed(noise_seed)
         self.rng = np.random.RandomState(seed)
         self.hits, self.visits = torch.zeros(2, len(seen_pairs), device=device)
         self.pair_accuracy = np.zeros(len(seen_pairs))
@@ -78,8 +90,10 @@ class CompositionLosses:
         )
 
     def take_accuracy(self):
-        """Fetch the training accuracy of each pair since the last call."""
-        self.pair_accuracy = (self.hits / self.visits.clamp(min=1)).cpu().numpy()
+        """Fetch each pair's training accuracy, of all processes, since the last call."""
+        counts = torch.stack([self.hits, self.visits])
+        hits, visits = self.strategy.all_reduce(counts).cpu().numpy()
+        self.pair_accuracy = hits / np.where(visits > 0, visits, 1)
         self.hits.zero_()
         self.visits.zero_()
 

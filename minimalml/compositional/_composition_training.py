@@ -2,7 +2,6 @@
 
 import numpy as np
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
 
 from minimalml._core.arrays import resolve_device
 from minimalml._core.training import TorchEstimatorMixin
@@ -44,11 +43,24 @@ class CompositionTrainingMixin(PairClassifierMixin, TorchEstimatorMixin):
                 f", got {self.score_weights}."
             )
 
-    def _hold_out(self, labels):
+    def _check_pairs(self, training, continues):
+        """Check the pairs that are left to train on."""
+        if len(training.seen_pairs) < 2:
+            raise ValueError(
+                "y must have at least 2 different pairs (classes), got 1 class: "
+                f"{training.describe(training.seen_pairs[0])}."
+            )
+        if continues and not self._labels.has_same_labels(training):
+            raise ValueError(
+                "warm_start=True goes on with the labels and pairs of the first fit, "
+                "got others: set it to False."
+            )
+
+    def _hold_out(self, labels, seed):
         """Return training rows and validation rows; None and None for all."""
-        if not (self.early_stopping or self.bias == "auto"):
+        has_bias_to_choose = self.bias == "auto" and not labels.is_single
+        if not (self.early_stopping or has_bias_to_choose):
             return None, None
-        seed = check_random_state(self.random_state).randint(2**31 - 1)
         rows = np.arange(len(labels.codes))
         if labels.is_single:
             return train_test_split(
@@ -83,8 +95,7 @@ class CompositionTrainingMixin(PairClassifierMixin, TorchEstimatorMixin):
         rows = self._represent(X)
         if not self._labels.is_single:
             return self._curve(rows, codes).auc
-        best = self._score_codes(rows, self._pair_codes).argmax(axis=1)
-        return float((self._pair_codes[best] == codes).all(axis=1).mean())
+        return float((self._best_codes(rows) == codes).all(axis=1).mean())
 
     def _build_network(self):
         import torch
@@ -126,30 +137,34 @@ class CompositionTrainingMixin(PairClassifierMixin, TorchEstimatorMixin):
     def _training_loss(self, batch, state):
         return self._losses(batch, state)
 
-    def _make_losses(self, X, labels):
+    def _make_losses(self, labels, sampler, seed):
         import torch
 
         from minimalml.compositional._composition_losses import CompositionLosses
 
-        seed = check_random_state(self.random_state).randint(2**31 - 1)
         return CompositionLosses(
             self,
             labels.seen_pairs,
             self._pair_codes[~self.seen_mask_],
-            self._make_sampler(X, labels) if self.oversampling else None,
+            sampler,
             device=resolve_device(self.device),
             dtype=getattr(torch, self.dtype),
             seed=seed,
         )
 
-    def _make_sampler(self, X, labels):
-        object_codes, table = labels.codes[:, 1], self._tables[1]
-        present, dense_codes = np.unique(object_codes, return_inverse=True)
-        vectors = object_means(X, dense_codes) if table is None else table[present]
+    def _make_sampler(self, X, rows, labels):
         sampler = ObjectSimilarityOverSampler(
             self.oversampling_strategy,
             similarity_temperature=self.similarity_temperature,
         )
+        if self.oversampling_strategy == "random":
+            return sampler.fit(labels.codes)
+        object_codes, table = labels.codes[:, 1], self._tables[1]
+        present, dense_codes = np.unique(object_codes, return_inverse=True)
+        if table is None:
+            vectors = object_means(X if rows is None else X[rows], dense_codes)
+        else:
+            vectors = table[present]
         return sampler.fit(labels.codes, vectors)
 
     def _first_oversampled_epoch(self):
@@ -180,8 +195,7 @@ class CompositionTrainingMixin(PairClassifierMixin, TorchEstimatorMixin):
             objects = weights[3] * cosines(objects, network.embed_objects())
             return vector, attribute, objects
 
-        parts = self._map_rows(represent, X)
-        return [part.cpu().numpy().astype(X.dtype, copy=False) for part in parts]
+        return [_as_computed(part) for part in self._map_rows(represent, X)]
 
     def _score_codes(self, rows, codes):
         from torch.nn.functional import normalize
@@ -190,7 +204,7 @@ class CompositionTrainingMixin(PairClassifierMixin, TorchEstimatorMixin):
         pairs = self._map_rows(
             lambda block: normalize(self.module_.embed_pairs(block), dim=1), codes
         )
-        scores = vector @ pairs.cpu().numpy().T.astype(vector.dtype, copy=False)
+        scores = vector @ _as_computed(pairs).T
         scores += attribute[:, codes[:, 0]]
         scores += objects[:, codes[:, 1]]
         return scores
@@ -198,3 +212,8 @@ class CompositionTrainingMixin(PairClassifierMixin, TorchEstimatorMixin):
     @property
     def _proba_scale(self):
         return self.pair_scale
+
+
+def _as_computed(tensor):
+    """Return a view for NumPy's product and our kernel on the CPU, else the tensor."""
+    return tensor.numpy() if tensor.device.type == "cpu" else tensor

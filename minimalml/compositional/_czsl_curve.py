@@ -2,176 +2,22 @@
 
 Unseen pairs score lower than seen ones, for no better reason than that training never
 named them. The field's protocol adds a bias to the scores of unseen pairs and sweeps it
-from minus to plus infinity. A row changes its answer once, where the bias passes the gap
-between its best seen and its best unseen pair, so sorting the gaps gives the whole curve.
+from minus to plus infinity. Sorting the biases at which a row's answer changes gives the
+whole curve.
 """
 
 import warnings
-from typing import NamedTuple
 
 import numpy as np
 from sklearn.exceptions import UndefinedMetricWarning
-from sklearn.utils import Bunch, check_array, check_consistent_length, column_or_1d
+from sklearn.utils import Bunch
 
-from minimalml._core.threads import effective_n_threads
-from minimalml.compositional._czsl_kernel import update_top_pairs
+from minimalml._core.arrays import is_torch_tensor
+from minimalml.compositional._czsl_gaps import array_module, czsl_gaps
 
-SECONDS_PER_SCORE = 1e-9
+# The approximation of published code: its last bias, and its step below each gap.
 OFFICIAL_END_BIAS = 1e3
 OFFICIAL_STEP_BACK = 1e-4
-
-
-class BiasGaps(NamedTuple):
-    """What a row's evaluation needs; results of blocks of rows concatenate.
-
-    Parameters
-    ----------
-    gap : ndarray of shape (n,)
-        The row's answer is right for biases up to the gap (seen rows) or above it
-        (unseen rows); nan where no bias makes it right.
-    hit : ndarray of bool of shape (n,)
-        Whether any bias makes the row's answer right.
-    is_seen : ndarray of bool of shape (n,)
-        Whether the row's true pair is a seen one.
-    """
-
-    gap: np.ndarray
-    hit: np.ndarray
-    is_seen: np.ndarray
-
-
-class TopPairs:
-    """The k best seen and unseen pairs of each row, fed by blocks of columns.
-
-    Open-world candidates (every attribute with every object) can be too many for one
-    score matrix: compute it block by block and call `update` for each.
-
-    Parameters
-    ----------
-    n_rows : int
-        Number of rows.
-
-    k : int, default=1
-        How many pairs of either group to keep.
-    """
-
-    def __init__(self, n_rows, k=1):
-        self.n_columns = 0
-        self.seen_values, self.unseen_values = np.full((2, n_rows, k), -np.inf)
-        self.seen_indices, self.unseen_indices = np.full((2, n_rows, k), -1, np.intp)
-
-    def update(self, scores, seen_group, n_threads=None):
-        """Merge the next block of columns.
-
-        Parameters
-        ----------
-        scores : ndarray of shape (n_rows, n_block), float32 or float64
-            Scores of the block's pairs.
-
-        seen_group : ndarray of uint8 of shape (n_block,)
-            1 for a seen pair, 0 for an unseen one, 2 for no candidate.
-
-        n_threads : int, default=None
-            Threads; None lets the library decide.
-        """
-        threads = effective_n_threads(scores.size, SECONDS_PER_SCORE, n_threads)
-        update_top_pairs(
-            scores,
-            seen_group,
-            self.n_columns,
-            self.seen_values,
-            self.seen_indices,
-            self.unseen_values,
-            self.unseen_indices,
-            threads,
-        )
-        self.n_columns += scores.shape[1]
-        return self
-
-    def gaps(self, pair_index, seen_mask):
-        """Return the `BiasGaps` of the rows, given their true pairs.
-
-        A row is right as soon as its true pair is among the k best of both groups
-        together. With r pairs of its own group above it, that is so while fewer than
-        k - r pairs of the other group are: the (k - r)-th best of them decides.
-
-        Parameters
-        ----------
-        pair_index : ndarray of int of shape (n_rows,)
-            Column of each row's true pair; -1 for none of the candidates, which makes
-            the row an unseen one that is never right.
-
-        seen_mask : ndarray of bool of shape (n_columns,)
-            Which pairs occurred in training.
-        """
-        is_seen = (pair_index >= 0) & seen_mask[pair_index]
-        own = np.where(is_seen[:, None], self.seen_indices, self.unseen_indices)
-        own_values = np.where(is_seen[:, None], self.seen_values, self.unseen_values)
-        other = np.where(is_seen[:, None], self.unseen_values, self.seen_values)
-        matches = (own == pair_index[:, None]) & (pair_index >= 0)[:, None]
-        hit, rank = matches.any(axis=1), matches.argmax(axis=1)
-        rows, k = np.arange(len(pair_index)), own.shape[1]
-        # -inf for a group without enough pairs: the gap is then infinite, as it should
-        margin = own_values[rows, rank] - np.where(hit, other[rows, k - 1 - rank], 0)
-        gap = np.where(hit, np.where(is_seen, margin, -margin), np.nan)
-        return BiasGaps(gap, hit, is_seen)
-
-
-def czsl_gaps(
-    scores, pair_index, seen_mask, *, pair_mask=None, top_k=1, n_threads=None
-):
-    """Reduce scores to a gap and two flags a row, all that the curve needs.
-
-    Parameters
-    ----------
-    scores : array-like of shape (n, P), float32 or float64
-        Score of each candidate pair.
-
-    pair_index : array-like of int of shape (n,)
-        Column of each row's true pair; -1 where it is no candidate.
-
-    seen_mask : array-like of bool of shape (P,)
-        Which pairs occurred in training.
-
-    pair_mask : array-like of bool of shape (P,), default=None
-        Which pairs are candidates; None means all.
-
-    top_k : int, default=1
-        A row is right if its true pair is among the ``top_k`` best.
-
-    n_threads : int, default=None
-        Threads; None lets the library decide.
-
-    Returns
-    -------
-    BiasGaps
-        Named tuple ``(gap, hit, is_seen)`` of arrays of shape (n,).
-
-    Raises
-    ------
-    ValueError
-        If shapes disagree, scores are NaN, an index is out of range, or ``top_k``
-        is not in 1..P.
-    """
-    scores = check_array(
-        scores, dtype=[np.float64, np.float32], order="C", input_name="scores"
-    )
-    pair_index = column_or_1d(pair_index, dtype=np.intp, input_name="pair_index")
-    check_consistent_length(scores, pair_index)
-    n_pairs = scores.shape[1]
-    seen_mask = _check_mask(seen_mask, n_pairs, "seen_mask")
-    seen_group = seen_mask.astype(np.uint8)
-    if pair_mask is not None:
-        seen_group[~_check_mask(pair_mask, n_pairs, "pair_mask")] = 2
-    if pair_index.min() < -1 or pair_index.max() >= n_pairs:
-        raise ValueError(
-            f"pair_index must be in -1..{n_pairs - 1}, the columns of scores, got "
-            f"{pair_index.min()}..{pair_index.max()}."
-        )
-    if not 1 <= top_k <= n_pairs:
-        raise ValueError(f"top_k must be in 1..{n_pairs}, got {top_k}.")
-    tops = TopPairs(len(scores), top_k).update(scores, seen_group, n_threads)
-    return tops.gaps(pair_index, seen_mask)
 
 
 def curve_from_gaps(gaps, n_biases=None):
@@ -191,12 +37,15 @@ def curve_from_gaps(gaps, n_biases=None):
     Bunch
         As described in `czsl_curve`.
     """
-    gap, hit, is_seen = (np.asarray(part) for part in gaps)
-    biases = _exact_biases(gap) if n_biases is None else None
-    if biases is None:
-        biases = _official_biases(gap[~is_seen & hit], n_biases)
-    seen = _share(np.sort(gap[is_seen & hit]), biases, is_seen.sum(), above=True)
-    unseen = _share(np.sort(gap[~is_seen & hit]), biases, (~is_seen).sum(), above=False)
+    gap, hit, is_seen = gaps
+    xp = array_module(gap)
+    is_seen_hit, is_unseen_hit = hit & is_seen, hit & ~is_seen
+    if n_biases is None:
+        biases = _exact_biases(gap)
+    else:
+        biases = _official_biases(gap[is_unseen_hit], n_biases)
+    seen = _share(gap, is_seen_hit, is_seen, biases, above=True)
+    unseen = _share(gap, is_unseen_hit, ~is_seen, biases, above=False)
     if is_seen.all() or not is_seen.any():
         missing = "unseen" if is_seen.all() else "seen"
         warnings.warn(
@@ -206,18 +55,18 @@ def curve_from_gaps(gaps, n_biases=None):
             stacklevel=2,
         )
     total = seen + unseen
-    harmonic_mean = 2 * seen * unseen / np.where(total == 0, 1, total)
-    best = 0 if np.isnan(harmonic_mean).any() else int(np.argmax(harmonic_mean))
-    return Bunch(
-        seen_accuracy=seen,
-        unseen_accuracy=unseen,
-        biases=biases,
-        auc=float(np.trapezoid(seen, unseen)),
-        best_seen=float(seen.max()),
-        best_unseen=float(unseen.max()),
-        best_harmonic_mean=float(harmonic_mean[best]),
-        bias_at_best=float(biases[best]),
-    )
+    harmonic_mean = 2 * seen * unseen / xp.where(total == 0, 1.0, total)
+    best = xp.nan_to_num(harmonic_mean).argmax()  # the first where undefined
+    figures = {
+        "auc": xp.trapezoid(seen, unseen),
+        "best_seen": seen.max(),
+        "best_unseen": unseen.max(),
+        "best_harmonic_mean": harmonic_mean[best],
+        "bias_at_best": biases[best],
+    }
+    if not is_torch_tensor(gap):
+        figures = {name: float(value) for name, value in figures.items()}
+    return Bunch(seen_accuracy=seen, unseen_accuracy=unseen, biases=biases, **figures)
 
 
 def czsl_curve(
@@ -237,8 +86,8 @@ def czsl_curve(
 
     Parameters
     ----------
-    scores : array-like of shape (n, P), float32 or float64
-        Score of each candidate pair.
+    scores : array-like or torch.Tensor of shape (n, P), floats
+        Score of each candidate pair. Tensors stay on their device.
 
     pair_index : array-like of int of shape (n,)
         Column of each row's true pair; -1 where it is no candidate, which makes the
@@ -259,12 +108,14 @@ def czsl_curve(
         A row is right if its true pair is among the ``top_k`` best.
 
     n_threads : int, default=None
-        Threads; None lets the library decide.
+        Threads; None lets the library decide. Tensors follow torch's setting.
 
     Returns
     -------
     Bunch
-        - ``seen_accuracy``, ``unseen_accuracy``, ``biases``: ndarrays of shape (m,),
+        Of ndarrays and floats, or all tensors for tensors:
+
+        - ``seen_accuracy``, ``unseen_accuracy``, ``biases``: of shape (m,),
           the curve in order of rising bias; adding ``biases[i]`` to the scores of
           unseen pairs gives point i.
         - ``auc``: area under seen accuracy over unseen accuracy.
@@ -315,8 +166,8 @@ def czsl_auc_score(
 
     Parameters
     ----------
-    scores : array-like of shape (n, P), float32 or float64
-        Score of each candidate pair.
+    scores : array-like or torch.Tensor of shape (n, P), floats
+        Score of each candidate pair. Tensors stay on their device.
 
     pair_index : array-like of int of shape (n,)
         Column of each row's true pair; -1 where it is no candidate.
@@ -336,7 +187,8 @@ def czsl_auc_score(
     Returns
     -------
     float
-        In [0, best_seen * best_unseen], nan where it is undefined.
+        In [0, best_seen * best_unseen], nan where it is undefined; a tensor for
+        tensors.
 
     Examples
     --------
@@ -355,40 +207,41 @@ def czsl_auc_score(
     ).auc
 
 
-def _check_mask(mask, n_pairs, name):
-    mask = column_or_1d(mask, input_name=name)
-    if mask.dtype != bool or len(mask) != n_pairs:
-        raise ValueError(
-            f"{name} must be a boolean array of length {n_pairs}, one entry a column of "
-            f"scores, got {mask.dtype} of length {len(mask)}."
-        )
-    return mask
-
-
 def _exact_biases(gap):
     """One bias inside each interval on which no row changes its answer."""
-    steps = np.unique(gap[np.isfinite(gap)])
+    xp = array_module(gap)
+    steps = xp.unique(gap[xp.isfinite(gap)])
     if not len(steps):
-        return np.zeros(1)
-    middles = steps[:-1] + np.diff(steps) / 2
+        return xp.zeros_like(gap[:1])
+    middles = steps[:-1] + xp.diff(steps) / 2
     # an interval is open below: between neighbouring floats only its end is inside
-    middles = np.where(middles > steps[:-1], middles, steps[1:])
-    below = min(steps[0] - 1, np.nextafter(steps[0], -np.inf))
-    above = max(steps[-1] + 1, np.nextafter(steps[-1], np.inf))
-    return np.concatenate([[below], middles, [above]])
+    middles = xp.where(middles > steps[:-1], middles, steps[1:])
+    # 1 beyond the ends, or the next float where numbers are too large for that
+    first, last, infinity = steps[:1], steps[-1:], xp.full_like(steps[:1], xp.inf)
+    below = xp.minimum(first - 1, xp.nextafter(first, -infinity))
+    above = xp.maximum(last + 1, xp.nextafter(last, infinity))
+    return xp.concatenate([below, middles, above])
 
 
 def _official_biases(unseen_hit_gaps, n_biases):
     if n_biases < 1:
         raise ValueError(f"n_biases must be None or at least 1, got {n_biases}.")
-    right = np.sort(unseen_hit_gaps[unseen_hit_gaps < OFFICIAL_END_BIAS])
+    xp = array_module(unseen_hit_gaps)
+    right = _sorted(unseen_hit_gaps[unseen_hit_gaps < OFFICIAL_END_BIAS])
     stride = max(len(right) // n_biases, 1)
-    return np.append(right[::stride] - OFFICIAL_STEP_BACK, OFFICIAL_END_BIAS)
+    end = xp.asarray([OFFICIAL_END_BIAS], dtype=right.dtype, device=right.device)
+    return xp.concatenate([right[::stride] - OFFICIAL_STEP_BACK, end])
 
 
-def _share(sorted_gaps, biases, n_rows, above):
-    """Share of ``n_rows`` whose gap is at least (above) or below each bias."""
-    if not n_rows:
-        return np.full(len(biases), np.nan)
-    below = np.searchsorted(sorted_gaps, biases, side="left")
-    return (len(sorted_gaps) - below if above else below) / n_rows
+def _share(gap, is_hit, is_of_kind, biases, above):
+    """Share of the rows of a kind that are right at each bias; nan if there are none."""
+    xp = array_module(gap)
+    gap = _sorted(xp.where(is_hit, gap, xp.inf))
+    n_below = xp.searchsorted(gap, biases, side="left")
+    n_right = is_hit.sum() - n_below if above else n_below
+    n_rows = xp.zeros_like(biases) + is_of_kind.sum()
+    return xp.where(n_rows > 0, n_right / xp.where(n_rows > 0, n_rows, 1.0), xp.nan)
+
+
+def _sorted(values):
+    return values.sort().values if is_torch_tensor(values) else np.sort(values)

@@ -1,12 +1,14 @@
 """The seen-unseen curve as a picture."""
 
 from minimalml._core.optional import import_pyplot
+from minimalml.compositional._czsl_gaps import to_numpy
 
 
 class CZSLCurveDisplay:
     """Draw the trade-off between seen and unseen accuracy.
 
-    Use `from_estimator` or `from_curve` to make one.
+    Use `from_estimator` or `from_curve` to make one, and `plot_biases` to see both
+    accuracies over the bias that calibrates unseen pairs.
 
     Parameters
     ----------
@@ -23,6 +25,9 @@ class CZSLCurveDisplay:
 
     point_ : matplotlib Artist
         Where the harmonic mean is best.
+
+    bias_lines_ : tuple of 3 matplotlib Artists
+        Accuracy on seen pairs, on unseen pairs, and the best bias, from `plot_biases`.
 
     ax_ : matplotlib Axes
         Axes with the curve.
@@ -121,17 +126,15 @@ class CZSLCurveDisplay:
         pyplot = import_pyplot("CZSLCurveDisplay")
         if ax is None:
             _, ax = pyplot.subplots()
-        area = f"AUC {self.curve.auc:.2f}"
+        curve = self._host_curve()
+        seen, unseen = curve["seen_accuracy"], curve["unseen_accuracy"]
+        area = f"AUC {curve['auc']:.2f}"
         label = area if self.name is None else f"{self.name} ({area})"
-        (self.line_,) = ax.plot(
-            self.curve.unseen_accuracy,
-            self.curve.seen_accuracy,
-            **{"label": label, **line_kwargs},
-        )
-        best = (self.curve.biases == self.curve.bias_at_best).argmax()
+        (self.line_,) = ax.plot(unseen, seen, **{"label": label, **line_kwargs})
+        best = (curve["biases"] == curve["bias_at_best"]).argmax()
         (self.point_,) = ax.plot(
-            self.curve.unseen_accuracy[best],
-            self.curve.seen_accuracy[best],
+            unseen[best],
+            seen[best],
             marker="o",
             linestyle="none",
             color=self.line_.get_color(),
@@ -142,3 +145,47 @@ class CZSLCurveDisplay:
         ax.legend()
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+    def plot_biases(self, ax=None, **line_kwargs):
+        """Draw accuracy on seen and on unseen pairs over the bias of unseen pairs.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        **line_kwargs
+            Passed to matplotlib's ``plot``, for both lines.
+
+        Returns
+        -------
+        CZSLCurveDisplay
+            The display itself.
+        """
+        pyplot = import_pyplot("CZSLCurveDisplay")
+        if ax is None:
+            _, ax = pyplot.subplots()
+        curve = self._host_curve()
+        lines = [
+            ax.plot(
+                curve["biases"],
+                curve[f"{kind}_accuracy"],
+                **{"label": f"{kind} pairs", **line_kwargs},
+            )[0]
+            for kind in ("seen", "unseen")
+        ]
+        best = ax.axvline(
+            curve["bias_at_best"],
+            color="0.6",
+            linestyle=":",
+            label=f"best harmonic mean ({curve['best_harmonic_mean']:.2f})",
+        )
+        ax.set(xlabel="bias of unseen pairs", ylabel="accuracy")
+        ax.set_ylim(bottom=0, auto=True)
+        ax.legend()
+        self.bias_lines_ = (*lines, best)
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+    def _host_curve(self):
+        return {name: to_numpy(value) for name, value in self.curve.items()}

@@ -1,12 +1,23 @@
 """What classifiers of pairs share: candidates, bias, predictions and scorers."""
 
+from itertools import count
+
 import numpy as np
 from scipy.special import softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils import check_consistent_length
 
+from minimalml._core.arrays import is_torch_tensor
 from minimalml._core.validation import check_is_fitted, validate_data
-from minimalml.compositional._czsl_curve import TopPairs, curve_from_gaps
+from minimalml.compositional._czsl_curve import curve_from_gaps
+from minimalml.compositional._czsl_gaps import (
+    BiasGaps,
+    TopPairs,
+    array_module,
+    check_top_k,
+    seen_groups,
+    to_numpy,
+)
 from minimalml.compositional._pairs import (
     PairLabels,
     candidate_codes,
@@ -16,14 +27,16 @@ from minimalml.compositional._pairs import (
     split_columns,
 )
 
-# Open-world candidates are scored so many at a time, to bound the memory.
-PAIR_BLOCK = 4096
+# So many scores are in memory at a time (32 MB of float64), whatever the open world.
+ROW_BLOCK, PAIR_BLOCK = 2048, 2048
 
 CZSL_METRICS = {
     "auc": "auc",
     "harmonic_mean": "best_harmonic_mean",
     "best_seen": "best_seen",
     "best_unseen": "best_unseen",
+    "attribute_accuracy": "attribute_accuracy",
+    "object_accuracy": "object_accuracy",
 }
 
 
@@ -31,8 +44,9 @@ class PairClassifierMixin(ClassifierMixin):
     """Predictions over candidate pairs.
 
     A class that mixes it in calls ``_set_pairs`` in fit and writes two methods:
-    ``_represent``, which maps validated X (n, d) to whatever it needs of the rows, and
-    ``_score_codes``, which maps that and coded pairs (P, 2) to scores (n, P).
+    ``_represent``, which maps validated X (n, d) to a list of arrays or tensors with
+    what it needs of the rows, and ``_score_codes``, which maps these and coded pairs
+    (P, 2) to scores (n, P).
     """
 
     def __sklearn_tags__(self):
@@ -78,16 +92,16 @@ class PairClassifierMixin(ClassifierMixin):
         ndarray of shape (n, P)
             Scores, higher for likelier pairs.
         """
-        rows = self._represent_checked(X)
+        X = self._check_rows(X)
         codes = self._pair_codes
         if pairs is not None:
             codes = encode_pairs(self._labels, pairs, "pairs")
-        return self._score_codes(rows, codes)
+        scores = self._score_codes(self._represent(X), codes)
+        return to_numpy(scores).astype(X.dtype, copy=False)
 
-    def _represent_checked(self, X):
+    def _check_rows(self, X):
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
-        return self._represent(X)
+        return validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
 
     def decision_function(self, X):
         """Score the candidate pairs ``pairs_``, without the bias of unseen pairs.
@@ -108,11 +122,6 @@ class PairClassifierMixin(ClassifierMixin):
             return scores[:, 1] - scores[:, 0]
         return scores
 
-    def _biased_scores(self, X):
-        scores = self.pair_scores(X)
-        scores[:, ~self.seen_mask_] += self.seen_bias_
-        return scores
-
     def predict_proba(self, X):
         """Give each candidate pair a probability, the bias of unseen pairs included.
 
@@ -126,12 +135,33 @@ class PairClassifierMixin(ClassifierMixin):
         ndarray of shape (n, P)
             Rows sum to 1; columns follow ``pairs_``.
         """
-        scores = self._biased_scores(X)
+        scores = self.pair_scores(X)
+        scores[:, ~self.seen_mask_] += self.seen_bias_
         return softmax(self._proba_scale * scores, axis=1)
 
     def _predicted_codes(self, X):
-        best = self._biased_scores(X).argmax(axis=1)
-        return self._pair_codes[best]
+        return self._best_codes(self._represent(self._check_rows(X)))
+
+    def _best_codes(self, rows):
+        blocks = self._top_pairs(rows, self._pair_codes, self.seen_mask_)
+        return self._pair_codes[self._best_of(blocks)]
+
+    def _best_of(self, blocks):
+        """Return the best column of each row, at the classifier's own bias."""
+        best = [tops.best(self.seen_bias_) for tops in blocks]
+        return to_numpy(array_module(best[0]).concatenate(best))
+
+    def _top_pairs(self, rows, codes, seen_mask, k=1):
+        """Yield the best pairs of one block of rows after the other."""
+        device = rows[0].device if is_torch_tensor(rows[0]) else None
+        groups = seen_groups(seen_mask)
+        for first_row in range(0, len(rows[0]), ROW_BLOCK):
+            block = [part[first_row : first_row + ROW_BLOCK] for part in rows]
+            tops = TopPairs(len(block[0]), k, device)
+            for first in range(0, len(codes), PAIR_BLOCK):
+                pairs = slice(first, first + PAIR_BLOCK)
+                tops.update(self._score_codes(block, codes[pairs]), groups[pairs])
+            yield tops
 
     def predict(self, X):
         """Predict the pair of each row.
@@ -212,7 +242,8 @@ class PairClassifierMixin(ClassifierMixin):
         """Trade seen against unseen accuracy on labelled rows, see `czsl_curve`.
 
         Candidates are ``pairs_`` and the pairs of y: the closed-world protocol lets a
-        classifier know which pairs the test holds.
+        classifier know which pairs the test holds. They are scored block by block, so
+        that memory does not grow with their number.
 
         Parameters
         ----------
@@ -231,22 +262,30 @@ class PairClassifierMixin(ClassifierMixin):
         Returns
         -------
         Bunch
-            As `minimalml.compositional.czsl_curve` returns it.
+            As `minimalml.compositional.czsl_curve` returns it, and
+            ``attribute_accuracy`` and ``object_accuracy``: shares of rows whose best
+            pair, at the bias ``seen_bias_``, has the right attribute or object.
         """
-        rows = self._represent_checked(X)
-        return self._curve(rows, encode_pairs(self._labels, y, "y"), n_biases, top_k)
+        X, true_codes = self._check_rows(X), encode_pairs(self._labels, y, "y")
+        check_consistent_length(X, true_codes)
+        return self._curve(self._represent(X), true_codes, n_biases, top_k)
 
     def _curve(self, rows, true_codes, n_biases=None, top_k=1):
-        """Sweep the bias over rows that `_represent` returned, by blocks of pairs."""
+        """Sweep the bias over rows that `_represent` returned."""
         codes = np.unique(np.concatenate([self._pair_codes, true_codes]), axis=0)
+        check_top_k(top_k, len(codes))
         seen_mask = is_among(codes, self._labels.seen_pairs)
-        tops = TopPairs(len(true_codes), top_k)
-        for start in range(0, len(codes), PAIR_BLOCK):
-            block = slice(start, start + PAIR_BLOCK)
-            scores = np.ascontiguousarray(self._score_codes(rows, codes[block]))
-            tops.update(scores, seen_mask[block].astype(np.uint8))
-        gaps = tops.gaps(pair_positions(true_codes, codes), seen_mask)
-        return curve_from_gaps(gaps, n_biases)
+        positions = pair_positions(true_codes, codes)
+        blocks = list(self._top_pairs(rows, codes, seen_mask, top_k))
+        gaps = [
+            tops.gaps(positions[start : start + ROW_BLOCK], seen_mask)
+            for tops, start in zip(blocks, count(0, ROW_BLOCK), strict=False)
+        ]
+        gaps = BiasGaps(*map(to_numpy, BiasGaps.concatenate(gaps)))
+        curve = curve_from_gaps(gaps, n_biases)
+        right = codes[self._best_of(blocks)] == true_codes
+        curve.attribute_accuracy, curve.object_accuracy = right.mean(axis=0).tolist()
+        return curve
 
 
 def make_czsl_scorer(metric="auc", *, n_biases=None, top_k=1):
@@ -256,8 +295,9 @@ def make_czsl_scorer(metric="auc", *, n_biases=None, top_k=1):
 
     Parameters
     ----------
-    metric : {"auc", "harmonic_mean", "best_seen", "best_unseen"}, default="auc"
-        Which figure of `czsl_curve` to return.
+    metric : {"auc", "harmonic_mean", "best_seen", "best_unseen", \
+            "attribute_accuracy", "object_accuracy"}, default="auc"
+        Which figure of the estimator's ``czsl_curve`` to return.
 
     n_biases : int, default=None
         None for the exact curve, a number for the common approximation.
@@ -273,7 +313,7 @@ def make_czsl_scorer(metric="auc", *, n_biases=None, top_k=1):
     Raises
     ------
     ValueError
-        If ``metric`` is none of the four.
+        If ``metric`` is none of these.
 
     Examples
     --------

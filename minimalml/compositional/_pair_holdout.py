@@ -101,14 +101,15 @@ class PairHoldoutSplit(BaseCrossValidator):
         X, y = indexable(X, y)
         labels = PairLabels.read(y)
         rng = check_random_state(self.random_state)
+        sizes = np.bincount(labels.pair_index)
+        n_test = np.minimum(np.rint(self.seen_test_fraction * sizes), sizes - 1)
         for _ in range(self.n_splits):
             held_out = self._draw_pairs(labels.seen_pairs, rng)
             is_test = held_out[labels.pair_index]
             order = rng.permutation(_num_samples(X))
-            for pair in np.flatnonzero(~held_out):
-                rows = order[labels.pair_index[order] == pair]
-                n_test = min(round(self.seen_test_fraction * len(rows)), len(rows) - 1)
-                is_test[rows[:n_test]] = True
+            order = order[np.argsort(labels.pair_index[order], kind="stable")]
+            rank = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+            is_test[order] |= rank < n_test[labels.pair_index[order]]
             yield np.flatnonzero(~is_test), np.flatnonzero(is_test)
 
     def _draw_pairs(self, pairs, rng):

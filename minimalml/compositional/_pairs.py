@@ -197,8 +197,13 @@ def encode_pairs(labels, pairs, name):
 
 def pair_positions(codes, pairs):
     """Return each coded row's position among the candidate pairs, -1 for none."""
-    position = {tuple(pair): i for i, pair in enumerate(pairs.tolist())}
-    return np.array([position.get(tuple(code), -1) for code in codes.tolist()], np.intp)
+    n_objects = 1 + max(codes[:, 1].max(initial=0), pairs[:, 1].max(initial=0))
+    wanted, keys = (part @ (n_objects, 1) for part in (codes, pairs))
+    if not len(keys):
+        return np.full(len(wanted), -1, np.intp)
+    order = np.argsort(keys)
+    found = order[np.searchsorted(keys, wanted, sorter=order).clip(max=len(keys) - 1)]
+    return np.where(keys[found] == wanted, found, -1)
 
 
 def is_among(pairs, others):

@@ -5,7 +5,13 @@ import pytest
 import torch
 import torch.multiprocessing
 
-from tests._core.test_training_loop import make_module, make_rows, run
+from minimalml._core.distributed import SingleProcess
+from tests._core.test_training_loop import (
+    make_module,
+    make_rows,
+    run,
+    squared_error,
+)
 
 
 def test_lightning_fabric_trains_as_plain_torch():
@@ -29,6 +35,29 @@ def test_two_processes_of_lightning_fabric_train_as_one(tmp_path):
     fabric = Fabric(accelerator="cpu", strategy="ddp_spawn", devices=2)
     fabric.launch(train_under_fabric, tmp_path)
     check_trained_as_one(tmp_path)
+
+
+class SecondOfTwo(SingleProcess):
+    """Stands for the process that gets the fewer rows of an odd batch."""
+
+    rank, world_size, is_main = 1, 2, False
+
+
+@pytest.mark.parametrize(("n_last", "n_visited"), [(1, 32), (2, 32), (3, 32), (4, 36)])
+def test_no_process_is_left_a_single_row_with_batch_norm(n_last, n_visited):
+    module = torch.nn.Sequential(
+        torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 1)
+    ).double()
+    batches = []
+
+    def step(batch, state):
+        batches.append(batch)
+        return squared_error(batch, state)
+
+    strategy = SecondOfTwo()
+    run(make_rows(32 + n_last), module, step, strategy=strategy, max_epochs=1)
+    assert sum(batch.n_rows for batch in batches) == n_visited
+    assert min(len(batch.indices) for batch in batches) > 1
 
 
 def train_in_process(rank, world_size, port, path):

@@ -178,10 +178,8 @@ def test_adding_the_bias_moves_answers_to_unseen_pairs(fitted):
         answers = {tuple(pair) for pair in model.predict(DATA.X_test)}
         unseen = {tuple(pair) for pair in DATA.unseen_pairs}
         assert (answers <= unseen) == is_unseen
-        assert_array_equal(
-            model.predict_proba(DATA.X_test).argmax(axis=1),
-            model._biased_scores(DATA.X_test).argmax(axis=1),
-        )
+        most_likely = model.predict_proba(DATA.X_test).argmax(axis=1)
+        assert_array_equal(model.predict(DATA.X_test), model.pairs_[most_likely])
 
 
 def test_automatic_bias_and_early_stopping_hold_out_pairs():
@@ -395,6 +393,17 @@ def test_a_longer_curve_on_the_same_axes_is_not_cut_off():
     CZSLCurveDisplay.from_curve(long, ax=display.ax_)
     assert display.ax_.get_xlim()[0] == 0
     assert display.ax_.get_xlim()[1] > 1
+
+
+def test_accuracies_are_drawn_over_the_bias():
+    scores = [[1.0, 0.0, 2.0], [3.0, 0.0, 2.0], [0.0, 1.0, 0.5]]
+    curve = czsl_curve(scores, [0, 2, 1], [True, True, False])
+    seen, unseen, best = CZSLCurveDisplay(curve).plot_biases(lw=3).bias_lines_
+    assert_array_equal(seen.get_xdata(), curve.biases)
+    assert_array_equal(seen.get_ydata(), curve.seen_accuracy)
+    assert_array_equal(unseen.get_ydata(), curve.unseen_accuracy)
+    assert best.get_xdata()[0] == curve.bias_at_best
+    assert seen.get_linewidth() == unseen.get_linewidth() == 3
 
 
 def test_scorer_refuses_an_unknown_metric():

@@ -72,27 +72,9 @@ display = CZSLCurveDisplay.from_estimator(
 axes[0].legend(loc="lower left", frameon=False)
 axes[0].set_title("all biases")
 
-curve = display.curve
-axes[1].plot(curve.biases, curve.seen_accuracy, color="tab:blue", label="seen pairs")
-axes[1].plot(
-    curve.biases, curve.unseen_accuracy, color="tab:orange", label="unseen pairs"
-)
-axes[1].axvline(curve.bias_at_best, color="0.6", linestyle=":")
-axes[1].annotate(
-    "best harmonic mean ",
-    (curve.bias_at_best, 0.9),
-    color="0.4",
-    fontsize="small",
-    ha="right",
-)
-axes[1].set(
-    xlim=(-1, 1.5),
-    ylim=(0, None),
-    xlabel="bias of unseen pairs",
-    ylabel="accuracy of the network",
-    title="one bias at a time",
-)
-axes[1].legend(loc="center left", frameon=False)
+display.plot_biases(ax=axes[1])
+axes[1].set(xlim=(-1.6, 1.5), title="the network, one bias at a time")
+axes[1].legend(loc="center left", frameon=False, fontsize="small")
 plt.show()
 
 # %%
