@@ -57,7 +57,7 @@ if os.environ.get("MINIMALML_INTERSPHINX"):
 myst_enable_extensions = ["tasklist"]
 
 autosummary_generate = True
-autodoc_default_options = {"members": True}
+autodoc_default_options = {"members": True, "inherited-members": "BaseEstimator"}
 autodoc_typehints = "none"
 
 numpydoc_show_class_members = False
@@ -125,12 +125,16 @@ html_theme_options = {
 }
 
 
-def skip_generated_members(app, what, name, obj, skip, options):
-    """Leave out what scikit-learn and NamedTuple generate, with docstrings of theirs."""
-    generated = re.fullmatch(r"set_\w+_request", name) or (
-        (getattr(obj, "__doc__", None) or "").startswith("Alias for field number")
+def skip_members_of_others(app, what, name, obj, skip, options):
+    """Leave out what classes inherit from other packages, or have generated for them."""
+    origin = getattr(obj, "fget", obj)  # of a property
+    home = getattr(origin, "__module__", None) or getattr(
+        getattr(origin, "__objclass__", None), "__module__", "minimalml"
     )
-    return True if generated else None
+    is_field = (getattr(obj, "__doc__", None) or "").startswith("Alias for field number")
+    is_routing = name == "get_metadata_routing" or name.endswith("_request")
+    is_foreign = not home.startswith("minimalml")
+    return True if is_field or is_foreign or is_routing else None
 
 
 def escape_shapes(app, what, name, obj, options, lines):
@@ -142,6 +146,6 @@ def escape_shapes(app, what, name, obj, options, lines):
 
 
 def setup(app):
-    app.connect("autodoc-skip-member", skip_generated_members)
+    app.connect("autodoc-skip-member", skip_members_of_others)
     # before numpydoc, whose types are reStructuredText
     app.connect("autodoc-process-docstring", escape_shapes, priority=400)

@@ -87,8 +87,10 @@ class DelegatesToPruned:
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
+            Rows to predict.
 
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Their targets.
 
         **params : dict
             Passed to the estimator's ``score``.
