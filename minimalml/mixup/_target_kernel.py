@@ -241,7 +241,7 @@ class TargetKernelSampler:
         partners = xp.empty_like(indices)
         for chunk in batches(len(indices), CHUNK):
             # neighbours in the order of candidates search from each other's edges
-            order = xp.argsort(self._order.position[indices[chunk]], stable=True)
+            order = xp.argsort(self._order.position[indices[chunk]])
             rows = indices[chunk][order]
             partners[chunk][order] = self._draw(rows, seeds[chunk][order], n_threads)
         return partners

@@ -140,6 +140,15 @@ def test_frequencies_follow_the_kernel_for_any_bandwidth(h):
         assert_follows(draws, expected[i])
 
 
+def test_neighbours_that_share_shells_each_follow_their_own_kernel():
+    h, y = 1.0, np.r_[0.0, 0.1, 0.24, np.linspace(-4, 4, 60)]  # three of one cell
+    sampler = TargetKernelSampler(h, standardize_target=False).fit(y)
+    draws = sampler.sample(np.tile([0, 1, 2], 10 * N_DRAWS), random_state=0)
+    draws = draws.reshape(-1, 3)
+    for i, expected in enumerate(brute_force(y, h)[:3]):
+        assert_follows(draws[:, i], expected)
+
+
 def test_far_outliers_are_drawn_exactly_when_a_row_excludes_itself():
     y = np.array([0.0, 50.0, 50.02, 50.05, -50.03])
     expected = brute_force(y, 1.0, exclude_self=True)
