@@ -38,7 +38,7 @@ class EpochMixer:
         Whether partners are found among two batches only.
 
     mixes_input : bool
-        Whether inputs are mixed here; if not, batches get the partners' inputs.
+        Whether inputs are mixed here; if not, batches get pairs of them and lambdas.
 
     random_state : RandomState instance
     """
@@ -73,7 +73,8 @@ class EpochMixer:
         result = {"y": interpolate(columns["y"], theirs["y"], mixing)}
         if self.mixes_input:
             return {**result, "X": interpolate(columns["X"], theirs["X"], mixing)}
-        return {**result, "partner_X": theirs["X"], "mixing": mixing}
+        pairs = torch.stack([columns["X"], theirs["X"]], dim=1)
+        return {**result, "X": pairs, "mixing": mixing}
 
     def _keep_training_rows(self, training_rows):
         if training_rows is not None:
@@ -121,11 +122,17 @@ def interpolate(values, others, mixing):
     return others.lerp(values, mixing)
 
 
+def _mix_pairs(pairs, mixing):
+    """Mix along the second axis; its backward pass is one copy, not two of zeros."""
+    own, others = pairs.unbind(1)
+    return interpolate(own, others, mixing)
+
+
 class HiddenMixer:
     """Mix what one block of a network gives, by a hook on each block.
 
-    Rows and partners pass the blocks before it as one batch of twice the size; the
-    block's hook halves it, and the rest of the network sees mixed rows only.
+    Rows and partners, in turns, pass the blocks before it as one batch of twice the
+    size; the block's hook mixes each pair, and the rest sees mixed rows only.
 
     Parameters
     ----------
@@ -144,21 +151,18 @@ class HiddenMixer:
         def mix_output(block, inputs, output):
             if self.layer != number:
                 return None
-            half = len(output) // 2
             mixing = self.mixing.reshape(-1, *[1] * (output.ndim - 1))
-            return interpolate(output[:half], output[half:], mixing)
+            return _mix_pairs(output.unflatten(0, (-1, 2)), mixing)
 
         return mix_output
 
     def forward(self, network, batch, layer):
-        """Return the network's output for a batch that is mixed after ``layer``."""
-        import torch
-
+        """Return the network's output for a batch of pairs, mixed after ``layer``."""
         if layer == 0:
-            return network(interpolate(batch.X, batch.partner_X, batch.mixing))
+            return network(_mix_pairs(batch.X, batch.mixing))
         self.layer, self.mixing = layer, batch.mixing
         try:
-            output = network(torch.cat([batch.X, batch.partner_X]))
+            output = network(batch.X.flatten(0, 1))
         finally:
             self.layer = self.mixing = None
         if len(output) != len(batch.X):

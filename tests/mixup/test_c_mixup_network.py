@@ -94,7 +94,7 @@ def test_hidden_mixing_is_the_network_in_two_parts(rng):
     mixing = torch.as_tensor(rng.random((7, 1)))
     from types import SimpleNamespace
 
-    batch = SimpleNamespace(X=X, partner_X=partner_X, mixing=mixing)
+    batch = SimpleNamespace(X=torch.stack([X, partner_X], dim=1), mixing=mixing)
     mixer = HiddenMixer(module)
     ours = mixer.forward(module, batch, 1)
     first = module.blocks[0]
@@ -131,11 +131,16 @@ def watch_batches(monkeypatch):
     return batches
 
 
+def find_rows(rows, among):
+    return (rows[:, None] == among).all(2).double().argmax(1)
+
+
 def test_rows_are_mixed_with_rows_of_close_labels(rows, monkeypatch):
     batches = watch_batches(monkeypatch)
     network(kernel="tophat", bandwidth=0.3, mix_layer=1).fit(*rows)
     for batch, columns, indices in batches:
-        partners = (batch.partner_X[:, None] == columns["X"]).all(2).double().argmax(1)
+        assert torch.equal(batch.X[:, 0], columns["X"][indices])
+        partners = find_rows(batch.X[:, 1], columns["X"])
         y, partner_y = columns["y"][indices], columns["y"][partners]
         assert ((y - partner_y).abs() <= 0.3 + 1e-6).all()
         expected = batch.mixing * y + (1 - batch.mixing) * partner_y
@@ -176,7 +181,7 @@ def test_groups_never_mix(rows, monkeypatch, batch_partners):
     model = network(mix_layer=1, bandwidth=np.inf, batch_partners=batch_partners)
     model.fit(*rows, groups=groups)
     for batch, columns, indices in batches:
-        partners = (batch.partner_X[:, None] == columns["X"]).all(2).double().argmax(1)
+        partners = find_rows(batch.X[:, 1], columns["X"])
         assert (groups[partners.numpy()] == groups[indices]).all()
 
 
