@@ -12,7 +12,7 @@ from minimalml._core.training import (
 )
 from minimalml._core.validation import check_sample_weight, validate_data
 from minimalml.mixup._network_mixing import EpochMixer, HiddenMixer
-from minimalml.mixup._target_kernel import SAMPLER_CONSTRAINTS
+from minimalml.mixup._target_kernel import TargetKernelSampler, kernel_parameters
 
 FLOATS = [np.float64, np.float32]
 
@@ -89,7 +89,7 @@ class MixedTraining(TorchEstimatorMixin):
         return self
 
     def _make_epoch_mixer(self, X, targets, sample_weight, groups):
-        options = {name: getattr(self, name) for name in SAMPLER_CONSTRAINTS}
+        options = {**kernel_parameters(self), "standardize_target": False}
         if self.mixup == "mixup":
             options |= {"kernel": "uniform", "metric": "target"}
         labels = targets / self.target_scale_ if self.standardize_target else targets
@@ -98,7 +98,7 @@ class MixedTraining(TorchEstimatorMixin):
             X,
             sample_weight,
             groups,
-            sampler_options={**options, "standardize_target": False},
+            sampler=TargetKernelSampler(**options),
             alpha=self.alpha,
             lambda_per=self.lambda_per,
             batch_partners=self.batch_partners,
@@ -176,6 +176,22 @@ class MixedTraining(TorchEstimatorMixin):
         return coefficient_of_determination(
             columns["y"], predictions, columns.get("weight")
         )
+
+    @property
+    def coefs_(self):
+        """Weights of the layers of the built-in network, (n_in, n_out) each."""
+        return [layer.weight.detach().cpu().numpy().T for layer in self._linear_layers]
+
+    @property
+    def intercepts_(self):
+        """Biases of the layers of the built-in network, (n_out,) each."""
+        return [layer.bias.detach().cpu().numpy() for layer in self._linear_layers]
+
+    @property
+    def _linear_layers(self):
+        if self.module is not None or not hasattr(self, "module_"):
+            raise AttributeError("There are layers only of a fitted built-in network.")
+        return [*(block[0] for block in self.module_.blocks), self.module_.head]
 
 
 def _huber(errors):

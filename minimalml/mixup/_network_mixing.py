@@ -8,8 +8,6 @@ the same network without mixing.
 import numpy as np
 from sklearn.utils import check_random_state
 
-from minimalml.mixup._target_kernel import TargetKernelSampler
-
 
 class EpochMixer:
     """Draw the partners and lambdas of an epoch, and mix what can be mixed at once.
@@ -19,8 +17,8 @@ class EpochMixer:
     labels : ndarray of shape (n_samples, n_targets)
         Of all rows, in the units of the bandwidth.
 
-    sampler_options : dict
-        Of `TargetKernelSampler`.
+    sampler : TargetKernelSampler
+        It is fitted here, and takes the labels as they are.
 
     X : ndarray of shape (n_samples, n_features)
         Inputs.
@@ -44,11 +42,11 @@ class EpochMixer:
     """
 
     def __init__(
-        self, labels, X, sample_weight, groups, *, sampler_options, alpha, lambda_per,
-        batch_partners, mixes_input, random_state,
+        self, labels, X, sample_weight, groups, *, sampler, alpha, lambda_per, batch_partners,
+        mixes_input, random_state,
     ):  # fmt: skip
         self.rows = {"y": labels, "X": X, "weight": sample_weight, "groups": groups}
-        self.sampler = TargetKernelSampler(**sampler_options)
+        self.sampler = sampler
         self.alpha, self.lambda_per = alpha, lambda_per
         self.batch_partners = batch_partners
         self.mixes_input = mixes_input

@@ -158,10 +158,8 @@ class TargetKernelSampler:
         self.max_neighbors = max_neighbors
 
     def __repr__(self):
-        parameters = ", ".join(
-            f"{name}={getattr(self, name)!r}" for name in SAMPLER_CONSTRAINTS
-        )
-        return f"TargetKernelSampler({parameters})"
+        parameters = kernel_parameters(self).items()
+        return f"TargetKernelSampler({', '.join(f'{k}={v!r}' for k, v in parameters)})"
 
     def fit(self, y, X=None, sample_weight=None, groups=None):
         """Sort the labels, once for all draws.
@@ -191,9 +189,8 @@ class TargetKernelSampler:
             If a parameter is out of range, if a label isn't finite, or if lengths
             differ.
         """
-        parameters = {name: getattr(self, name) for name in SAMPLER_CONSTRAINTS}
         validate_parameter_constraints(
-            SAMPLER_CONSTRAINTS, parameters, caller_name=type(self).__name__
+            SAMPLER_CONSTRAINTS, kernel_parameters(self), type(self).__name__
         )
         labels = check_labels(y)
         if self.max_neighbors is not None and is_torch_tensor(labels):
@@ -263,11 +260,8 @@ class TargetKernelSampler:
         """
         self._require_fit()
         rows = check_indices([i], self.n_samples_, like=self._order.position)
-        xp, queries, candidates = (
-            namespace(rows),
-            self._order.queries(rows, self.exclude_self),
-            self._order.candidates,
-        )
+        xp, candidates = namespace(rows), self._order.candidates
+        queries = self._order.queries(rows, self.exclude_self)
         if self.max_neighbors is not None:
             positions, log_mass = near_positions(
                 self._views, candidates, queries, self.max_neighbors
@@ -326,39 +320,28 @@ class TargetKernelSampler:
 
     def _draw(self, rows, seeds, n_threads):
         queries = self._order.queries(rows, self.exclude_self)
+        arguments = (self._order.candidates, queries, seeds)
         if self._is_sorted:
-            return draw_by_sorting(
-                self._views[0], self._order.candidates, queries, seeds, n_threads
-            )
+            return draw_by_sorting(self._views[0], *arguments, n_threads)
         if self.max_neighbors is None:
-            return draw_by_blocks(
-                self._views, self._order.candidates, queries, seeds, n_threads
-            )
-        return draw_by_neighbors(
-            self._views,
-            self._order.candidates,
-            queries,
-            seeds,
-            self.max_neighbors,
-            n_threads,
-        )
+            return draw_by_blocks(self._views, *arguments, n_threads)
+        return draw_by_neighbors(self._views, *arguments, self.max_neighbors, n_threads)
+
+
+def kernel_parameters(owner):
+    """Return the parameters of a sampler that an estimator has by the same names."""
+    return {name: getattr(owner, name) for name in SAMPLER_CONSTRAINTS}
 
 
 def sample_partners(
     y,
     indices=None,
     *,
-    bandwidth=0.5,
-    kernel="gaussian",
-    standardize_target=True,
-    metric="target",
-    input_bandwidth=None,
-    exclude_self=False,
-    max_neighbors=None,
     X=None,
     sample_weight=None,
     groups=None,
     random_state=None,
+    **kernel_options,
 ):
     """Draw a partner for each row by the closeness of labels, in one call.
 
@@ -372,28 +355,6 @@ def sample_partners(
     indices : array-like or tensor of int of shape (n_draws,), default=None
         Rows that get a partner; None stands for all rows.
 
-    bandwidth : float, default=0.5
-        Width of the kernel of labels, in standard deviations of the target if
-        ``standardize_target``, else in its units.
-
-    kernel : {"gaussian", "tophat", "uniform"}, default="gaussian"
-        How the probability falls with the distance.
-
-    standardize_target : bool, default=True
-        Whether to divide the target by its standard deviation, column by column.
-
-    metric : {"target", "input", "target_and_input"}, default="target"
-        What the distance compares.
-
-    input_bandwidth : float, default=None
-        Width of the kernel of inputs; None takes ``bandwidth``.
-
-    exclude_self : bool, default=False
-        Whether a row can't be its own partner.
-
-    max_neighbors : int, default=None
-        Draw among this many nearest rows only: approximate.
-
     X : array-like, CSR matrix or tensor of shape (n_samples, n_features), default=None
         Inputs; needed if ``metric`` compares them.
 
@@ -406,10 +367,20 @@ def sample_partners(
     random_state : int, RandomState instance, torch.Generator or None, default=None
         Makes the draws repeatable.
 
+    **kernel_options
+        Parameters of `TargetKernelSampler`: ``bandwidth=0.5``, ``kernel="gaussian"``,
+        ``standardize_target=True``, ``metric="target"``, ``input_bandwidth=None``,
+        ``exclude_self=False``, ``max_neighbors=None``.
+
     Returns
     -------
     array or tensor of int of shape (n_draws,)
         Row of each partner.
+
+    Raises
+    ------
+    ValueError
+        As `TargetKernelSampler.fit`, or if ``indices`` are no row numbers.
 
     Examples
     --------
@@ -417,14 +388,6 @@ def sample_partners(
     >>> sample_partners([0.0, 0.0, 9.0, 9.0], bandwidth=0.1, random_state=0) // 2
     array([0, 0, 1, 1])
     """
-    sampler = TargetKernelSampler(
-        bandwidth,
-        kernel=kernel,
-        standardize_target=standardize_target,
-        metric=metric,
-        input_bandwidth=input_bandwidth,
-        exclude_self=exclude_self,
-        max_neighbors=max_neighbors,
-    )
+    sampler = TargetKernelSampler(**kernel_options)
     sampler.fit(y, X=X, sample_weight=sample_weight, groups=groups)
     return sampler.sample(indices, random_state=random_state)

@@ -273,9 +273,17 @@ def test_mix_refuses_what_does_not_fit(arguments, message):
         mix(np.zeros((2, 1)), *arguments)
 
 
-@pytest.mark.parametrize("options", [dict(alpha=0), dict(lambda_per="row")])
-def test_mix_tasks_refuses_bad_parameters(options):
-    with pytest.raises(ValueError, match=r"alpha must be positive|lambda_per must be"):
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        (dict(alpha=0), ValueError, "'alpha' parameter of mix_tasks"),
+        (dict(lambda_per="row"), ValueError, "'lambda_per' parameter of mix_tasks"),
+        (dict(bandwidth=0), ValueError, "'bandwidth' parameter"),
+        (dict(band_width=1), TypeError, "unexpected keyword argument 'band_width'"),
+    ],
+)
+def test_mix_tasks_refuses_bad_parameters(options, error, message):
+    with pytest.raises(error, match=message):
         mix_tasks(np.zeros((2, 1)), [0.0, 1.0], [0, 0], **options)
 
 

@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
 
 from minimalml._core.modules import MLP
-from minimalml.mixup import CMixupMLPRegressor, mix
+from minimalml.mixup import CMixupMLPRegressor, TargetKernelSampler, mix
 from minimalml.mixup._network_mixing import EpochMixer, HiddenMixer
 
 
@@ -162,7 +162,7 @@ def test_partners_of_a_batch_lie_in_two_batches(rng):
     labels, n = rng.random((64, 1)), 64
     mixer = EpochMixer(
         labels, labels, None, None, alpha=2.0, lambda_per="batch", mixes_input=True,
-        sampler_options={"kernel": "uniform"}, batch_partners=True, random_state=0,
+        sampler=TargetKernelSampler(kernel="uniform"), batch_partners=True, random_state=0,
     )  # fmt: skip
     order = rng.permutation(n)
     mixer._keep_training_rows(None)
