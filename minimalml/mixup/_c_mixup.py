@@ -58,7 +58,7 @@ class CMixup(BaseEstimator):
     categorical_features : array-like of bool, int or str, or "from_dtype", default=None
         Columns that are never interpolated, as a mask, indices or names: each is taken
         whole from the row with the larger lambda. "from_dtype" takes all columns of a
-        data frame that aren't numeric. None: all columns are numbers.
+        data frame that aren't numeric (booleans are). None: all columns are numbers.
 
     bandwidth : float, default=0.5
         Width of the kernel of labels, in standard deviations of the target if

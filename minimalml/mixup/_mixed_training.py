@@ -1,6 +1,8 @@
 """What fitting `CMixupMLPRegressor` does, step by step."""
 # SPDX-License-Identifier: BSD-3-Clause
 
+from numbers import Integral
+
 import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length, column_or_1d
@@ -126,7 +128,12 @@ class MixedTraining(TorchEstimatorMixin):
         from minimalml._core.modules import MLP, build_module
 
         def default(n_features, n_outputs):
-            return MLP(n_features, self.hidden_layer_sizes, n_outputs, self.activation)
+            widths = self.hidden_layer_sizes
+            if not all(isinstance(w, Integral) and w > 0 for w in widths):
+                raise ValueError(
+                    f"hidden_layer_sizes must be integers of at least 1, got {widths!r}."
+                )
+            return MLP(n_features, widths, n_outputs, self.activation)
 
         return build_module(
             self.module,

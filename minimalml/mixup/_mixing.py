@@ -70,7 +70,11 @@ def mix(X, y, partners, mixing, *, indices=None):
     Raises
     ------
     ValueError
-        If the lengths differ, or if a mixing is outside [0, 1].
+        If the lengths differ, or if a mixing is outside [0, 1]; of tensors only the
+        lengths are looked at, since values would wait for the device.
+
+    TypeError
+        If one of X and y is a tensor and the other is not.
 
     Examples
     --------
@@ -84,6 +88,11 @@ def mix(X, y, partners, mixing, *, indices=None):
     if not (is_torch_tensor(X) or sparse.issparse(X)):
         X = np.asarray(X)
     y = y if is_torch_tensor(y) else np.asarray(y)
+    if is_torch_tensor(X) != is_torch_tensor(y):
+        raise TypeError(
+            "X and y must both be tensors or both be arrays, got "
+            f"{type(X).__name__} and {type(y).__name__}."
+        )
     n_samples = X.shape[0]
     if len(y) != n_samples:
         raise ValueError(f"y has {len(y)} rows but X has {n_samples}.")

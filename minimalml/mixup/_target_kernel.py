@@ -105,21 +105,24 @@ class TargetKernelSampler:
 
     Notes
     -----
-    With one column the labels are sorted once. For a draw, the line around y_i is cut
-    into shells at distances sqrt(d_0^2 + (m h / 2)^2), m = 0, 1, ... on both sides, where
-    d_0 is the distance of the nearest candidate (0 unless ``exclude_self``). A shell is
-    drawn by the bound ``weight * exp(-m^2 / 8)`` on its mass, then a row in it by weight,
-    which is accepted with probability kernel / bound; else all is drawn again. Shells end
-    where all that lies beyond weighs less than 2^-54 of the bounds so far, below one
-    rounding of their sum: 20 or so shells a side at a million rows. Weights enter by
-    their running sums, so that weights below 1e-16 of the total count as no weight.
+    With one column the labels are sorted once. For a draw, the line around the label is
+    cut into shells that are h / 2 wide, m = 0, 1, ... on both sides. A shell is drawn by
+    a bound on its mass, its weight times the kernel at its inner edge, then a row in it by
+    weight, which is accepted with probability kernel / bound; else all is drawn again.
+    Labels of the same quarter of a bandwidth share their shells, whose bounds allow for
+    the half of it, h / 8, that a label may be off the centre. Where a row is excluded,
+    its shells are its own, at distances sqrt(d_0^2 + (m h / 2)^2), with d_0 that of the
+    nearest candidate. Shells end where all that lies beyond weighs less than 2^-54 of the
+    bounds so far, below one rounding of their sum: 20 or so shells a side at a million
+    rows. Weights enter by their running sums, so that weights below 1e-16 of the total
+    count as no weight.
 
     A row of weight 0 is never drawn. A row without any candidate (alone in its group and
     ``exclude_self``, or alone in its tophat) is its own partner.
 
     Given torch tensors, all stays on their device; the same ``random_state`` draws the
     same partners as with NumPy, except where sums round differently. One short wait
-    for the device ends each call of `sample`.
+    for the device ends each 65536 draws by a single column, and no others do.
 
     References
     ----------

@@ -271,6 +271,8 @@ def test_bad_data_are_refused(affine):
 def test_mix_refuses_what_does_not_fit(arguments, message):
     with pytest.raises(ValueError, match=message):
         mix(np.zeros((2, 1)), *arguments)
+    with pytest.raises(TypeError, match="must both be tensors or both be arrays"):
+        mix(torch.zeros((2, 1)), *arguments)
 
 
 @pytest.mark.parametrize(

@@ -319,11 +319,13 @@ def test_a_pickled_warm_start_goes_on_alike(rows):
         ({"bandwidth": 0.0}, "'bandwidth' parameter"),
         ({"bandwidth": np.nan}, "'bandwidth' parameter"),
         ({"alpha": 0.0}, "'alpha' parameter"),
+        ({"hidden_layer_sizes": (8, 0)}, r"hidden_layer_sizes must be.*got \(8, 0\)"),
+        ({"hidden_layer_sizes": [1.5]}, r"hidden_layer_sizes must be.*got \[1.5\]"),
     ],
 )
 def test_bad_parameters_are_named(rows, options, message):
     with pytest.raises(ValueError, match=message):
-        network(**options).fit(*rows)
+        network().set_params(**options).fit(*rows)
 
 
 def test_bad_rows_are_named(rows):

@@ -1,6 +1,7 @@
 """The draws of partners against the kernel written out in full."""
 
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import sparse, stats
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from minimalml.mixup import TargetKernelSampler, _partner_draws, sample_partners
 from minimalml.mixup import _target_kernel_sorted_torch as sorted_torch
@@ -301,6 +303,42 @@ def test_numpy_and_torch_draw_the_same_partners(route, use):
     )
 
 
+class Waits(TorchDispatchMode):
+    """Note what would wait for a device to know a value or a shape."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        name = operation.overloadpacket.__name__
+        indices = args[1] if name.startswith("index") else ()
+        masks = [i for i in indices if getattr(i, "dtype", None) == torch.bool]
+        if masks or name in {"_local_scalar_dense", "nonzero", "masked_select"}:
+            self.seen.append(name)
+        return operation(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("use", [(), ("weights", "groups")])
+@pytest.mark.parametrize("route", ROUTES)
+def test_draws_on_a_device_wait_for_it_once_at_most(route, use):
+    sampler = fitted(ROUTES[route], make_rows(), 0.3, use, torch.as_tensor)
+    indices = torch.arange(N_ROWS).repeat(100)
+    with Waits() as waits:
+        sampler.sample(indices, random_state=0)
+    assert waits.seen == ([] if "input" in route or "both" in route else ["nonzero"])
+
+
+def test_memory_is_below_a_hundred_bytes_a_row(rng):
+    n = 200_000
+    y = rng.normal(size=n)
+    tracemalloc.start()
+    TargetKernelSampler().fit(y).sample(random_state=0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100 * n
+
+
 def test_what_rejection_leaves_over_is_drawn_by_blocks(monkeypatch):
     monkeypatch.setattr(sorted_torch, "MAX_ROUNDS", 1)
     y = make_rows()["y"]
@@ -357,6 +395,19 @@ def test_a_torch_generator_makes_draws_repeatable():
 def test_bad_input_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         sample_partners([0.0, 1.0, 2.0], **options)
+
+
+@pytest.mark.parametrize(
+    ("groups", "error", "message"),
+    [
+        ([[1], [2], [3]], ValueError, r"groups must be one-dimensional, got shape"),
+        ([1.0, np.nan, 2.0], ValueError, "Input groups contains NaN"),
+        (["a", None, "b"], TypeError, "groups must be numbers or strings"),
+    ],
+)
+def test_groups_must_name_one_group_a_row(groups, error, message):
+    with pytest.raises(error, match=message):
+        sample_partners([0.0, 1.0, 2.0], groups=np.array(groups))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
