@@ -2,6 +2,7 @@
 
 import pickle
 
+import dask
 import numpy as np
 import pandas as pd
 import pytest
@@ -382,6 +383,18 @@ def test_float32_stays_and_several_targets_work(affine):
     assert list(Y_new.columns) == ["a", "b"]
     model = CMixupRegressor(Ridge()).fit(X, targets)
     assert model.predict(X).shape == (60, 2)
+
+
+def test_dask_mixes_partitions_within_themselves(affine):
+    parts = [(X[:20], X[:20, 0] * k) for k, X in enumerate([affine[0]] * 3, start=1)]
+    mixed = [
+        dask.delayed(CMixup(random_state=seed).fit_resample)(*part)
+        for seed, part in enumerate(parts)
+    ]
+    for seed, (X_new, y_new) in enumerate(dask.compute(*mixed, scheduler="threads")):
+        np.testing.assert_allclose(y_new, (seed + 1) * X_new[:, 0])
+        here, _ = CMixup(random_state=seed).fit_resample(*parts[seed])
+        np.testing.assert_array_equal(X_new, here)
 
 
 def test_callbacks_see_the_fit(affine):
