@@ -158,7 +158,7 @@ class MixedTraining(TorchEstimatorMixin):
                 f"mix_layer must be at most {len(blocks)}, the number of blocks of the "
                 f"network, got {self.mix_layer}."
             )
-        self._hidden_mixer = HiddenMixer(self.module_)
+        self._hidden_mixer = HiddenMixer(self.module_, self.lambda_per)
 
     def _draw_layer(self):
         if self.mix_layer != "random":

@@ -36,7 +36,7 @@ class EpochMixer:
         Whether partners are found among two batches only.
 
     mixes_input : bool
-        Whether inputs are mixed here; if not, batches get pairs of them and lambdas.
+        Whether inputs are mixed here; if not, batches get the partners' inputs.
 
     random_state : RandomState instance
     """
@@ -71,8 +71,7 @@ class EpochMixer:
         result = {"y": interpolate(columns["y"], theirs["y"], mixing)}
         if self.mixes_input:
             return {**result, "X": interpolate(columns["X"], theirs["X"], mixing)}
-        pairs = torch.stack([columns["X"], theirs["X"]], dim=1)
-        return {**result, "X": pairs, "mixing": mixing}
+        return {**result, "partner_X": theirs["X"], "mixing": mixing}
 
     def _keep_training_rows(self, training_rows):
         if training_rows is not None:
@@ -120,26 +119,39 @@ def interpolate(values, others, mixing):
     return others.lerp(values, mixing)
 
 
-def _mix_pairs(pairs, mixing):
-    """Mix along the second axis; its backward pass is one copy, not two of zeros."""
-    own, others = pairs.unbind(1)
-    return interpolate(own, others, mixing)
+def mix_halves(both, mixing):
+    """Mix the first half of the rows with the second, each pair by its own lambda."""
+    own, others = both.chunk(2)
+    return interpolate(own, others, mixing.reshape(-1, *[1] * (both.ndim - 1)))
+
+
+def mix_halves_alike(both, mixing):
+    """Do the same where all lambdas are equal: one product here, one for the gradient."""
+    import torch
+
+    halves = both.unflatten(0, (2, -1))
+    weights = torch.cat([mixing[:1], 1 - mixing[:1]], dim=1)  # (1, 2)
+    return (weights @ halves.flatten(1)).reshape(halves.shape[1:])
 
 
 class HiddenMixer:
     """Mix what one block of a network gives, by a hook on each block.
 
-    Rows and partners, in turns, pass the blocks before it as one batch of twice the
-    size; the block's hook mixes each pair, and the rest sees mixed rows only.
+    Rows, then their partners, pass the blocks before it as one batch of twice the size;
+    the block's hook mixes its halves, and the rest of the network sees mixed rows only.
 
     Parameters
     ----------
     module : torch.nn.Module
         With ``blocks``, a ``torch.nn.ModuleList``, each run once.
+
+    lambda_per : {"batch", "pair"}
+        Whether all pairs of a batch share a lambda.
     """
 
-    def __init__(self, module):
+    def __init__(self, module, lambda_per):
         self.layer = self.mixing = None
+        self.mix_halves = mix_halves if lambda_per == "pair" else mix_halves_alike
         self.handles = [
             block.register_forward_hook(self._hook(number))
             for number, block in enumerate(module.blocks, start=1)
@@ -149,18 +161,20 @@ class HiddenMixer:
         def mix_output(block, inputs, output):
             if self.layer != number:
                 return None
-            mixing = self.mixing.reshape(-1, *[1] * (output.ndim - 1))
-            return _mix_pairs(output.unflatten(0, (-1, 2)), mixing)
+            # mixed precision: blocks give shorter floats than they got
+            return self.mix_halves(output, self.mixing.to(output.dtype))
 
         return mix_output
 
     def forward(self, network, batch, layer):
-        """Return the network's output for a batch of pairs, mixed after ``layer``."""
+        """Return the network's output for a batch that is mixed after ``layer``."""
+        import torch
+
         if layer == 0:
-            return network(_mix_pairs(batch.X, batch.mixing))
+            return network(interpolate(batch.X, batch.partner_X, batch.mixing))
         self.layer, self.mixing = layer, batch.mixing
         try:
-            output = network(batch.X.flatten(0, 1))
+            output = network(torch.cat([batch.X, batch.partner_X]))
         finally:
             self.layer = self.mixing = None
         if len(output) != len(batch.X):

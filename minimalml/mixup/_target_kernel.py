@@ -305,10 +305,9 @@ class TargetKernelSampler:
             name = "bandwidth" if self.input_bandwidth is None else "input_bandwidth"
             inputs = check_inputs(X, labels)
             views.append(in_bandwidths(inputs, getattr(self, name), self.kernel, name))
-        if self.max_neighbors is None:
-            # a kernel that is 1 everywhere needs no distances
-            views = [v for v in views if not math.isinf(v.reach)] or views[:1]
-        return views
+        # a kernel that is 1 everywhere needs no distances
+        needed = [view for view in views if not math.isinf(view.reach)]
+        return needed or (views[:1] if self.max_neighbors is None else views)
 
     def _single_column(self):
         """Column that the kernel sees, or None where it sees several or needs a tree."""

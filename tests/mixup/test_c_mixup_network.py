@@ -1,4 +1,5 @@
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -88,21 +89,27 @@ def test_mixing_after_no_block_is_mixing_inputs(rows, monkeypatch):
     np.testing.assert_array_equal(hidden, predictions(rows, mix_layer=0))
 
 
-def test_hidden_mixing_is_the_network_in_two_parts(rng):
+@pytest.mark.parametrize("lambda_per, n_lambdas", [("batch", 1), ("pair", 7)])
+def test_hidden_mixing_is_the_network_in_two_parts(rng, lambda_per, n_lambdas):
     module = MLP(3, [5, 4], 2, "tanh").double()
     X, partner_X = torch.as_tensor(rng.random((2, 7, 3)))
-    mixing = torch.as_tensor(rng.random((7, 1)))
-    from types import SimpleNamespace
-
-    batch = SimpleNamespace(X=torch.stack([X, partner_X], dim=1), mixing=mixing)
-    mixer = HiddenMixer(module)
+    mixing = torch.as_tensor(rng.random((n_lambdas, 1))).expand(7, 1)
+    batch = SimpleNamespace(X=X, partner_X=partner_X, mixing=mixing)
+    mixer = HiddenMixer(module, lambda_per)
     ours = mixer.forward(module, batch, 1)
     first = module.blocks[0]
+    mixer.remove()
     hidden = mixing * first(X) + (1 - mixing) * first(partner_X)
     expected = module.head(module.blocks[1](hidden))
-    mixer.remove()
     torch.testing.assert_close(ours, expected)
     assert torch.equal(module(X), module.head(module.features(X)))
+
+
+@pytest.mark.parametrize("lambda_per", ["batch", "pair"])
+def test_hidden_rows_of_shorter_floats_are_mixed(rows, lambda_per):
+    exact = network(mix_layer=1, lambda_per=lambda_per).fit(*rows)
+    short = network(mix_layer=1, lambda_per=lambda_per, amp=True).fit(*rows)
+    np.testing.assert_allclose(short.loss_curve_, exact.loss_curve_, rtol=0.05)
 
 
 def test_a_random_layer_visits_them_all(rows, monkeypatch):
@@ -139,8 +146,8 @@ def test_rows_are_mixed_with_rows_of_close_labels(rows, monkeypatch):
     batches = watch_batches(monkeypatch)
     network(kernel="tophat", bandwidth=0.3, mix_layer=1).fit(*rows)
     for batch, columns, indices in batches:
-        assert torch.equal(batch.X[:, 0], columns["X"][indices])
-        partners = find_rows(batch.X[:, 1], columns["X"])
+        assert torch.equal(batch.X, columns["X"][indices])
+        partners = find_rows(batch.partner_X, columns["X"])
         y, partner_y = columns["y"][indices], columns["y"][partners]
         assert ((y - partner_y).abs() <= 0.3 + 1e-6).all()
         expected = batch.mixing * y + (1 - batch.mixing) * partner_y
@@ -181,7 +188,7 @@ def test_groups_never_mix(rows, monkeypatch, batch_partners):
     model = network(mix_layer=1, bandwidth=np.inf, batch_partners=batch_partners)
     model.fit(*rows, groups=groups)
     for batch, columns, indices in batches:
-        partners = find_rows(batch.X[:, 1], columns["X"])
+        partners = find_rows(batch.partner_X, columns["X"])
         assert (groups[partners.numpy()] == groups[indices]).all()
 
 

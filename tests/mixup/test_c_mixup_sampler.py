@@ -276,6 +276,16 @@ def test_few_neighbours_are_the_nearest(rng):
     assert_follows(draws, sampler.probabilities(7))
 
 
+def test_neighbours_are_near_by_the_kernels_that_fall_off(rng):
+    X, y = rng.normal(size=(60, 2)), rng.normal(size=60)
+    options = dict(max_neighbors=5, input_bandwidth=0.5)
+    both = TargetKernelSampler(np.inf, metric="target_and_input", **options)
+    inputs = TargetKernelSampler(metric="input", **options).fit(y, X=X)
+    np.testing.assert_allclose(
+        both.fit(y, X=X).probabilities(3), inputs.probabilities(3), atol=ROUNDING
+    )
+
+
 @pytest.mark.parametrize("route", ROUTES)
 def test_results_do_not_depend_on_threads_nor_on_the_batch(route):
     rows = make_rows()
