@@ -14,14 +14,17 @@ from sklearn.utils import check_consistent_length, check_random_state
 from minimalml._core.validation import Interval, StrOptions, _fit_context
 from minimalml.mixup._kernel_inputs import check_weights
 from minimalml.mixup._mixed_table import check_table, is_frame, mix_table, stack_mixed
-from minimalml.mixup._mixing import draw_mixing
-from minimalml.mixup._target_kernel import SAMPLER_CONSTRAINTS, TargetKernelSampler
+from minimalml.mixup._mixing import MIXING_CONSTRAINTS, draw_mixing
+from minimalml.mixup._target_kernel import (
+    SAMPLER_CONSTRAINTS,
+    TargetKernelSampler,
+    kernel_parameters,
+)
 
 RESAMPLER_CONSTRAINTS = {
     "ratio": [Interval(Real, 0, None, closed="left")],
     "keep_original": ["boolean"],
-    "alpha": [Interval(Real, 0, None, closed="neither")],
-    "lambda_per": [StrOptions({"pair", "batch"})],
+    **MIXING_CONSTRAINTS,
     "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
     **SAMPLER_CONSTRAINTS,
     "random_state": ["random_state"],
@@ -55,7 +58,7 @@ class CMixup(BaseEstimator):
     categorical_features : array-like of bool, int or str, or "from_dtype", default=None
         Columns that are never interpolated, as a mask, indices or names: each is taken
         whole from the row with the larger lambda. "from_dtype" takes all columns of a
-        data frame that aren't numeric. None: all columns are numbers.
+        data frame that aren't numeric (booleans are). None: all columns are numbers.
 
     bandwidth : float, default=0.5
         Width of the kernel of labels, in standard deviations of the target if
@@ -250,10 +253,7 @@ class CMixup(BaseEstimator):
         )
         check_consistent_length(labels, sample_weight, groups)
         weights = check_weights(sample_weight, labels)
-        self.sampler_ = TargetKernelSampler(
-            **{name: getattr(self, name) for name in SAMPLER_CONSTRAINTS}
-        )
-        self.sampler_.fit(
+        self.sampler_ = TargetKernelSampler(**kernel_parameters(self)).fit(
             labels,
             X=None if self.metric == "target" else numbers,
             sample_weight=weights,

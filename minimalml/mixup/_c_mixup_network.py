@@ -5,7 +5,7 @@ any block of the network.
 """
 # SPDX-License-Identifier: BSD-3-Clause
 
-from numbers import Integral, Real
+from numbers import Integral
 
 from sklearn.base import BaseEstimator, RegressorMixin
 
@@ -19,6 +19,7 @@ from minimalml._core.validation import (
     validate_data,
 )
 from minimalml.mixup._mixed_training import FLOATS, LOSSES, MixedTraining
+from minimalml.mixup._mixing import MIXING_CONSTRAINTS
 from minimalml.mixup._target_kernel import SAMPLER_CONSTRAINTS
 
 
@@ -239,6 +240,7 @@ class CMixupMLPRegressor(MixedTraining, RegressorMixin, BaseEstimator):
 
     _parameter_constraints = {
         **SAMPLER_CONSTRAINTS,
+        **MIXING_CONSTRAINTS,
         **TRAINING_CONSTRAINTS,
         "hidden_layer_sizes": ["array-like"],
         "activation": [
@@ -251,8 +253,6 @@ class CMixupMLPRegressor(MixedTraining, RegressorMixin, BaseEstimator):
             Interval(Integral, 0, None, closed="left"),
             StrOptions({"random"}),
         ],
-        "alpha": [Interval(Real, 0, None, closed="neither")],
-        "lambda_per": [StrOptions({"batch", "pair"})],
         "batch_partners": ["boolean"],
     }
 
@@ -405,22 +405,6 @@ class CMixupMLPRegressor(MixedTraining, RegressorMixin, BaseEstimator):
         output = self._predict_rows(self._standardised_output, X)
         y = output * self.target_scale_ + self.target_mean_
         return (y[:, 0] if self._is_single else y).astype(X.dtype, copy=False)
-
-    @property
-    def coefs_(self):
-        """Weights of the layers of the built-in network, (n_in, n_out) each."""
-        return [layer.weight.detach().cpu().numpy().T for layer in self._linear_layers]
-
-    @property
-    def intercepts_(self):
-        """Biases of the layers of the built-in network, (n_out,) each."""
-        return [layer.bias.detach().cpu().numpy() for layer in self._linear_layers]
-
-    @property
-    def _linear_layers(self):
-        if self.module is not None or not hasattr(self, "module_"):
-            raise AttributeError("There are layers only of a fitted built-in network.")
-        return [*(block[0] for block in self.module_.blocks), self.module_.head]
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -103,10 +103,16 @@ def group_codes(groups, labels):
         return None
     if is_torch_tensor(groups):
         return groups.to(labels.device).unique(return_inverse=True)[1]
-    groups = np.asarray(groups)
+    groups = check_array(groups, ensure_2d=False, dtype=None, input_name="groups")
     if groups.ndim != 1:
         raise ValueError(f"groups must be one-dimensional, got shape {groups.shape}.")
-    codes = np.unique(groups, return_inverse=True)[1]
+    try:
+        codes = np.unique(groups, return_inverse=True)[1]
+    except TypeError as error:
+        raise TypeError(
+            "groups must be numbers or strings, not both, and none missing, got "
+            f"{groups[:3]!r} ..."
+        ) from error
     if is_torch_tensor(labels):
         return namespace(labels).as_tensor(codes, device=labels.device)
     return codes

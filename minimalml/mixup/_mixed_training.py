@@ -1,6 +1,8 @@
 """What fitting `CMixupMLPRegressor` does, step by step."""
 # SPDX-License-Identifier: BSD-3-Clause
 
+from numbers import Integral
+
 import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length, column_or_1d
@@ -12,7 +14,7 @@ from minimalml._core.training import (
 )
 from minimalml._core.validation import check_sample_weight, validate_data
 from minimalml.mixup._network_mixing import EpochMixer, HiddenMixer
-from minimalml.mixup._target_kernel import SAMPLER_CONSTRAINTS
+from minimalml.mixup._target_kernel import TargetKernelSampler, kernel_parameters
 
 FLOATS = [np.float64, np.float32]
 
@@ -89,7 +91,7 @@ class MixedTraining(TorchEstimatorMixin):
         return self
 
     def _make_epoch_mixer(self, X, targets, sample_weight, groups):
-        options = {name: getattr(self, name) for name in SAMPLER_CONSTRAINTS}
+        options = {**kernel_parameters(self), "standardize_target": False}
         if self.mixup == "mixup":
             options |= {"kernel": "uniform", "metric": "target"}
         labels = targets / self.target_scale_ if self.standardize_target else targets
@@ -98,7 +100,7 @@ class MixedTraining(TorchEstimatorMixin):
             X,
             sample_weight,
             groups,
-            sampler_options={**options, "standardize_target": False},
+            sampler=TargetKernelSampler(**options),
             alpha=self.alpha,
             lambda_per=self.lambda_per,
             batch_partners=self.batch_partners,
@@ -126,7 +128,12 @@ class MixedTraining(TorchEstimatorMixin):
         from minimalml._core.modules import MLP, build_module
 
         def default(n_features, n_outputs):
-            return MLP(n_features, self.hidden_layer_sizes, n_outputs, self.activation)
+            widths = self.hidden_layer_sizes
+            if not all(isinstance(w, Integral) and w > 0 for w in widths):
+                raise ValueError(
+                    f"hidden_layer_sizes must be integers of at least 1, got {widths!r}."
+                )
+            return MLP(n_features, widths, n_outputs, self.activation)
 
         return build_module(
             self.module,
@@ -151,7 +158,7 @@ class MixedTraining(TorchEstimatorMixin):
                 f"mix_layer must be at most {len(blocks)}, the number of blocks of the "
                 f"network, got {self.mix_layer}."
             )
-        self._hidden_mixer = HiddenMixer(self.module_)
+        self._hidden_mixer = HiddenMixer(self.module_, self.lambda_per)
 
     def _draw_layer(self):
         if self.mix_layer != "random":
@@ -176,6 +183,22 @@ class MixedTraining(TorchEstimatorMixin):
         return coefficient_of_determination(
             columns["y"], predictions, columns.get("weight")
         )
+
+    @property
+    def coefs_(self):
+        """Weights of the layers of the built-in network, (n_in, n_out) each."""
+        return [layer.weight.detach().cpu().numpy().T for layer in self._linear_layers]
+
+    @property
+    def intercepts_(self):
+        """Biases of the layers of the built-in network, (n_out,) each."""
+        return [layer.bias.detach().cpu().numpy() for layer in self._linear_layers]
+
+    @property
+    def _linear_layers(self):
+        if self.module is not None or not hasattr(self, "module_"):
+            raise AttributeError("There are layers only of a fitted built-in network.")
+        return [*(block[0] for block in self.module_.blocks), self.module_.head]
 
 
 def _huber(errors):

@@ -5,14 +5,26 @@ arrays, CSR matrices and torch tensors.
 """
 # SPDX-License-Identifier: BSD-3-Clause
 
+from numbers import Real
+
 import numpy as np
 from scipy import sparse
 from sklearn.utils import check_random_state
 
 from minimalml._core.arrays import is_torch_tensor
+from minimalml._core.validation import (
+    Interval,
+    StrOptions,
+    validate_parameter_constraints,
+)
 from minimalml.mixup._kernel_inputs import check_indices
 from minimalml.mixup._partner_draws import namespace
 from minimalml.mixup._target_kernel import TargetKernelSampler
+
+MIXING_CONSTRAINTS = {
+    "alpha": [Interval(Real, 0, None, closed="neither")],
+    "lambda_per": [StrOptions({"pair", "batch"})],
+}
 
 
 def draw_mixing(n_pairs, alpha, lambda_per, random_state):
@@ -58,7 +70,11 @@ def mix(X, y, partners, mixing, *, indices=None):
     Raises
     ------
     ValueError
-        If the lengths differ, or if a mixing is outside [0, 1].
+        If the lengths differ, or if a mixing is outside [0, 1]; of tensors only the
+        lengths are looked at, since values would wait for the device.
+
+    TypeError
+        If one of X and y is a tensor and the other is not.
 
     Examples
     --------
@@ -72,6 +88,11 @@ def mix(X, y, partners, mixing, *, indices=None):
     if not (is_torch_tensor(X) or sparse.issparse(X)):
         X = np.asarray(X)
     y = y if is_torch_tensor(y) else np.asarray(y)
+    if is_torch_tensor(X) != is_torch_tensor(y):
+        raise TypeError(
+            "X and y must both be tensors or both be arrays, got "
+            f"{type(X).__name__} and {type(y).__name__}."
+        )
     n_samples = X.shape[0]
     if len(y) != n_samples:
         raise ValueError(f"y has {len(y)} rows but X has {n_samples}.")
@@ -135,15 +156,9 @@ def mix_tasks(
     indices=None,
     alpha=2.0,
     lambda_per="pair",
-    bandwidth=0.5,
-    kernel="gaussian",
-    standardize_target=True,
-    metric="target",
-    input_bandwidth=None,
-    exclude_self=False,
-    max_neighbors=None,
     sample_weight=None,
     random_state=None,
+    **kernel_options,
 ):
     """Mix rows with partners of their own task, for meta-regression.
 
@@ -170,38 +185,26 @@ def mix_tasks(
     lambda_per : {"pair", "batch"}, default="pair"
         Whether each pair has its own lambda or all share one.
 
-    bandwidth : float, default=0.5
-        Width of the kernel of labels, as in `TargetKernelSampler`.
-
-    kernel : {"gaussian", "tophat", "uniform"}, default="gaussian"
-        How the probability of a partner falls with the distance.
-
-    standardize_target : bool, default=True
-        Whether ``bandwidth`` is in standard deviations of the target, over all tasks.
-
-    metric : {"target", "input", "target_and_input"}, default="target"
-        What the distance compares.
-
-    input_bandwidth : float, default=None
-        Width of the kernel of inputs; None takes ``bandwidth``.
-
-    exclude_self : bool, default=False
-        Whether a row can't be its own partner.
-
-    max_neighbors : int, default=None
-        Draw among this many nearest rows only: approximate.
-
     sample_weight : array-like of shape (n_samples,), default=None
         Partners are drawn in proportion to it.
 
     random_state : int, RandomState instance or None, default=None
         Makes the result repeatable.
 
+    **kernel_options
+        Parameters of `TargetKernelSampler`: ``bandwidth``, ``kernel`` and others. Its
+        ``standardize_target`` takes the standard deviation over all tasks.
+
     Returns
     -------
     X_mixed : ndarray, CSR array or tensor of shape (n_pairs, ...)
 
     y_mixed : ndarray or tensor of shape (n_pairs, ...)
+
+    Raises
+    ------
+    ValueError
+        As `TargetKernelSampler.fit`, or if ``alpha`` or ``lambda_per`` is not allowed.
 
     Examples
     --------
@@ -212,25 +215,12 @@ def mix_tasks(
     >>> bool((y_mixed[:2] <= 1).all() and (y_mixed[2:] >= 2).all())
     True
     """
-    if not alpha > 0:
-        raise ValueError(f"alpha must be positive, got {alpha!r}.")
-    if lambda_per not in ("pair", "batch"):
-        raise ValueError(f"lambda_per must be 'pair' or 'batch', got {lambda_per!r}.")
-    sampler = TargetKernelSampler(
-        bandwidth,
-        kernel=kernel,
-        standardize_target=standardize_target,
-        metric=metric,
-        input_bandwidth=input_bandwidth,
-        exclude_self=exclude_self,
-        max_neighbors=max_neighbors,
+    validate_parameter_constraints(
+        MIXING_CONSTRAINTS, {"alpha": alpha, "lambda_per": lambda_per}, "mix_tasks"
     )
-    sampler.fit(
-        y,
-        X=None if metric == "target" else X,
-        sample_weight=sample_weight,
-        groups=tasks,
-    )
+    sampler = TargetKernelSampler(**kernel_options)
+    compared = None if sampler.metric == "target" else X
+    sampler.fit(y, X=compared, sample_weight=sample_weight, groups=tasks)
     rng = check_random_state(random_state)
     partners = sampler.sample(indices, random_state=rng)
     mixing = draw_mixing(len(partners), alpha, lambda_per, rng)

@@ -8,8 +8,6 @@ the same network without mixing.
 import numpy as np
 from sklearn.utils import check_random_state
 
-from minimalml.mixup._target_kernel import TargetKernelSampler
-
 
 class EpochMixer:
     """Draw the partners and lambdas of an epoch, and mix what can be mixed at once.
@@ -19,8 +17,8 @@ class EpochMixer:
     labels : ndarray of shape (n_samples, n_targets)
         Of all rows, in the units of the bandwidth.
 
-    sampler_options : dict
-        Of `TargetKernelSampler`.
+    sampler : TargetKernelSampler
+        It is fitted here, and takes the labels as they are.
 
     X : ndarray of shape (n_samples, n_features)
         Inputs.
@@ -44,11 +42,11 @@ class EpochMixer:
     """
 
     def __init__(
-        self, labels, X, sample_weight, groups, *, sampler_options, alpha, lambda_per,
-        batch_partners, mixes_input, random_state,
+        self, labels, X, sample_weight, groups, *, sampler, alpha, lambda_per, batch_partners,
+        mixes_input, random_state,
     ):  # fmt: skip
         self.rows = {"y": labels, "X": X, "weight": sample_weight, "groups": groups}
-        self.sampler = TargetKernelSampler(**sampler_options)
+        self.sampler = sampler
         self.alpha, self.lambda_per = alpha, lambda_per
         self.batch_partners = batch_partners
         self.mixes_input = mixes_input
@@ -121,20 +119,39 @@ def interpolate(values, others, mixing):
     return others.lerp(values, mixing)
 
 
+def mix_halves(both, mixing):
+    """Mix the first half of the rows with the second, each pair by its own lambda."""
+    own, others = both.chunk(2)
+    return interpolate(own, others, mixing.reshape(-1, *[1] * (both.ndim - 1)))
+
+
+def mix_halves_alike(both, mixing):
+    """Do the same where all lambdas are equal: one product here, one for the gradient."""
+    import torch
+
+    halves = both.unflatten(0, (2, -1))
+    weights = torch.cat([mixing[:1], 1 - mixing[:1]], dim=1)  # (1, 2)
+    return (weights @ halves.flatten(1)).reshape(halves.shape[1:])
+
+
 class HiddenMixer:
     """Mix what one block of a network gives, by a hook on each block.
 
-    Rows and partners pass the blocks before it as one batch of twice the size; the
-    block's hook halves it, and the rest of the network sees mixed rows only.
+    Rows, then their partners, pass the blocks before it as one batch of twice the size;
+    the block's hook mixes its halves, and the rest of the network sees mixed rows only.
 
     Parameters
     ----------
     module : torch.nn.Module
         With ``blocks``, a ``torch.nn.ModuleList``, each run once.
+
+    lambda_per : {"batch", "pair"}
+        Whether all pairs of a batch share a lambda.
     """
 
-    def __init__(self, module):
+    def __init__(self, module, lambda_per):
         self.layer = self.mixing = None
+        self.mix_halves = mix_halves if lambda_per == "pair" else mix_halves_alike
         self.handles = [
             block.register_forward_hook(self._hook(number))
             for number, block in enumerate(module.blocks, start=1)
@@ -144,9 +161,8 @@ class HiddenMixer:
         def mix_output(block, inputs, output):
             if self.layer != number:
                 return None
-            half = len(output) // 2
-            mixing = self.mixing.reshape(-1, *[1] * (output.ndim - 1))
-            return interpolate(output[:half], output[half:], mixing)
+            # mixed precision: blocks give shorter floats than they got
+            return self.mix_halves(output, self.mixing.to(output.dtype))
 
         return mix_output
 

@@ -105,21 +105,24 @@ class TargetKernelSampler:
 
     Notes
     -----
-    With one column the labels are sorted once. For a draw, the line around y_i is cut
-    into shells at distances sqrt(d_0^2 + (m h / 2)^2), m = 0, 1, ... on both sides, where
-    d_0 is the distance of the nearest candidate (0 unless ``exclude_self``). A shell is
-    drawn by the bound ``weight * exp(-m^2 / 8)`` on its mass, then a row in it by weight,
-    which is accepted with probability kernel / bound; else all is drawn again. Shells end
-    where all that lies beyond weighs less than 2^-54 of the bounds so far, below one
-    rounding of their sum: 20 or so shells a side at a million rows. Weights enter by
-    their running sums, so that weights below 1e-16 of the total count as no weight.
+    With one column the labels are sorted once. For a draw, the line around the label is
+    cut into shells that are h / 2 wide, m = 0, 1, ... on both sides. A shell is drawn by
+    a bound on its mass, its weight times the kernel at its inner edge, then a row in it by
+    weight, which is accepted with probability kernel / bound; else all is drawn again.
+    Labels of the same quarter of a bandwidth share their shells, whose bounds allow for
+    the half of it, h / 8, that a label may be off the centre. Where a row is excluded,
+    its shells are its own, at distances sqrt(d_0^2 + (m h / 2)^2), with d_0 that of the
+    nearest candidate. Shells end where all that lies beyond weighs less than 2^-54 of the
+    bounds so far, below one rounding of their sum: 20 or so shells a side at a million
+    rows. Weights enter by their running sums, so that weights below 1e-16 of the total
+    count as no weight.
 
     A row of weight 0 is never drawn. A row without any candidate (alone in its group and
     ``exclude_self``, or alone in its tophat) is its own partner.
 
     Given torch tensors, all stays on their device; the same ``random_state`` draws the
     same partners as with NumPy, except where sums round differently. One short wait
-    for the device ends each call of `sample`.
+    for the device ends each 65536 draws by a single column, and no others do.
 
     References
     ----------
@@ -158,10 +161,8 @@ class TargetKernelSampler:
         self.max_neighbors = max_neighbors
 
     def __repr__(self):
-        parameters = ", ".join(
-            f"{name}={getattr(self, name)!r}" for name in SAMPLER_CONSTRAINTS
-        )
-        return f"TargetKernelSampler({parameters})"
+        parameters = kernel_parameters(self).items()
+        return f"TargetKernelSampler({', '.join(f'{k}={v!r}' for k, v in parameters)})"
 
     def fit(self, y, X=None, sample_weight=None, groups=None):
         """Sort the labels, once for all draws.
@@ -191,9 +192,8 @@ class TargetKernelSampler:
             If a parameter is out of range, if a label isn't finite, or if lengths
             differ.
         """
-        parameters = {name: getattr(self, name) for name in SAMPLER_CONSTRAINTS}
         validate_parameter_constraints(
-            SAMPLER_CONSTRAINTS, parameters, caller_name=type(self).__name__
+            SAMPLER_CONSTRAINTS, kernel_parameters(self), type(self).__name__
         )
         labels = check_labels(y)
         if self.max_neighbors is not None and is_torch_tensor(labels):
@@ -241,7 +241,7 @@ class TargetKernelSampler:
         partners = xp.empty_like(indices)
         for chunk in batches(len(indices), CHUNK):
             # neighbours in the order of candidates search from each other's edges
-            order = xp.argsort(self._order.position[indices[chunk]], stable=True)
+            order = xp.argsort(self._order.position[indices[chunk]])
             rows = indices[chunk][order]
             partners[chunk][order] = self._draw(rows, seeds[chunk][order], n_threads)
         return partners
@@ -263,11 +263,8 @@ class TargetKernelSampler:
         """
         self._require_fit()
         rows = check_indices([i], self.n_samples_, like=self._order.position)
-        xp, queries, candidates = (
-            namespace(rows),
-            self._order.queries(rows, self.exclude_self),
-            self._order.candidates,
-        )
+        xp, candidates = namespace(rows), self._order.candidates
+        queries = self._order.queries(rows, self.exclude_self)
         if self.max_neighbors is not None:
             positions, log_mass = near_positions(
                 self._views, candidates, queries, self.max_neighbors
@@ -308,10 +305,9 @@ class TargetKernelSampler:
             name = "bandwidth" if self.input_bandwidth is None else "input_bandwidth"
             inputs = check_inputs(X, labels)
             views.append(in_bandwidths(inputs, getattr(self, name), self.kernel, name))
-        if self.max_neighbors is None:
-            # a kernel that is 1 everywhere needs no distances
-            views = [v for v in views if not math.isinf(v.reach)] or views[:1]
-        return views
+        # a kernel that is 1 everywhere needs no distances
+        needed = [view for view in views if not math.isinf(view.reach)]
+        return needed or (views[:1] if self.max_neighbors is None else views)
 
     def _single_column(self):
         """Column that the kernel sees, or None where it sees several or needs a tree."""
@@ -326,39 +322,28 @@ class TargetKernelSampler:
 
     def _draw(self, rows, seeds, n_threads):
         queries = self._order.queries(rows, self.exclude_self)
+        arguments = (self._order.candidates, queries, seeds)
         if self._is_sorted:
-            return draw_by_sorting(
-                self._views[0], self._order.candidates, queries, seeds, n_threads
-            )
+            return draw_by_sorting(self._views[0], *arguments, n_threads)
         if self.max_neighbors is None:
-            return draw_by_blocks(
-                self._views, self._order.candidates, queries, seeds, n_threads
-            )
-        return draw_by_neighbors(
-            self._views,
-            self._order.candidates,
-            queries,
-            seeds,
-            self.max_neighbors,
-            n_threads,
-        )
+            return draw_by_blocks(self._views, *arguments, n_threads)
+        return draw_by_neighbors(self._views, *arguments, self.max_neighbors, n_threads)
+
+
+def kernel_parameters(owner):
+    """Return the parameters of a sampler that an estimator has by the same names."""
+    return {name: getattr(owner, name) for name in SAMPLER_CONSTRAINTS}
 
 
 def sample_partners(
     y,
     indices=None,
     *,
-    bandwidth=0.5,
-    kernel="gaussian",
-    standardize_target=True,
-    metric="target",
-    input_bandwidth=None,
-    exclude_self=False,
-    max_neighbors=None,
     X=None,
     sample_weight=None,
     groups=None,
     random_state=None,
+    **kernel_options,
 ):
     """Draw a partner for each row by the closeness of labels, in one call.
 
@@ -372,28 +357,6 @@ def sample_partners(
     indices : array-like or tensor of int of shape (n_draws,), default=None
         Rows that get a partner; None stands for all rows.
 
-    bandwidth : float, default=0.5
-        Width of the kernel of labels, in standard deviations of the target if
-        ``standardize_target``, else in its units.
-
-    kernel : {"gaussian", "tophat", "uniform"}, default="gaussian"
-        How the probability falls with the distance.
-
-    standardize_target : bool, default=True
-        Whether to divide the target by its standard deviation, column by column.
-
-    metric : {"target", "input", "target_and_input"}, default="target"
-        What the distance compares.
-
-    input_bandwidth : float, default=None
-        Width of the kernel of inputs; None takes ``bandwidth``.
-
-    exclude_self : bool, default=False
-        Whether a row can't be its own partner.
-
-    max_neighbors : int, default=None
-        Draw among this many nearest rows only: approximate.
-
     X : array-like, CSR matrix or tensor of shape (n_samples, n_features), default=None
         Inputs; needed if ``metric`` compares them.
 
@@ -406,10 +369,20 @@ def sample_partners(
     random_state : int, RandomState instance, torch.Generator or None, default=None
         Makes the draws repeatable.
 
+    **kernel_options
+        Parameters of `TargetKernelSampler`: ``bandwidth=0.5``, ``kernel="gaussian"``,
+        ``standardize_target=True``, ``metric="target"``, ``input_bandwidth=None``,
+        ``exclude_self=False``, ``max_neighbors=None``.
+
     Returns
     -------
     array or tensor of int of shape (n_draws,)
         Row of each partner.
+
+    Raises
+    ------
+    ValueError
+        As `TargetKernelSampler.fit`, or if ``indices`` are no row numbers.
 
     Examples
     --------
@@ -417,14 +390,6 @@ def sample_partners(
     >>> sample_partners([0.0, 0.0, 9.0, 9.0], bandwidth=0.1, random_state=0) // 2
     array([0, 0, 1, 1])
     """
-    sampler = TargetKernelSampler(
-        bandwidth,
-        kernel=kernel,
-        standardize_target=standardize_target,
-        metric=metric,
-        input_bandwidth=input_bandwidth,
-        exclude_self=exclude_self,
-        max_neighbors=max_neighbors,
-    )
+    sampler = TargetKernelSampler(**kernel_options)
     sampler.fit(y, X=X, sample_weight=sample_weight, groups=groups)
     return sampler.sample(indices, random_state=random_state)

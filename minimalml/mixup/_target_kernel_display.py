@@ -5,7 +5,7 @@ import numpy as np
 from scipy.stats import entropy
 
 from minimalml._core.optional import import_pyplot
-from minimalml.mixup._target_kernel import SAMPLER_CONSTRAINTS, TargetKernelSampler
+from minimalml.mixup._target_kernel import TargetKernelSampler, kernel_parameters
 
 
 class TargetKernelDisplay:
@@ -105,9 +105,8 @@ class TargetKernelDisplay:
             raise ValueError(
                 f"y must have one column to be sorted, got shape {y.shape}."
             )
-        sampler = TargetKernelSampler(
-            **{name: getattr(estimator, name) for name in SAMPLER_CONSTRAINTS}
-        ).fit(y, X=X, sample_weight=sample_weight, groups=groups)
+        sampler = TargetKernelSampler(**kernel_parameters(estimator))
+        sampler.fit(y, X=X, sample_weight=sample_weight, groups=groups)
         order = np.argsort(y, kind="stable")
         edges = np.linspace(0, len(y), min(max_rows, len(y)) + 1).astype(int)
         shown = order[edges[:-1]]

@@ -1,19 +1,23 @@
 """Exact partners by one sorted column of labels, without the n x n matrix.
 
-O(M log n) a draw with M = 21 distance shells a side at n = 1e6; no memory beyond the
-arguments. Labels come in units of the bandwidth and ascend within each segment (group).
+O(M log n) a draw with M = 21 distance shells a side at n = 1e6, which neighbours share;
+no memory beyond the arguments. Labels come in units of the bandwidth and ascend within
+each segment (group).
 """
 # SPDX-License-Identifier: BSD-3-Clause
 
 from cython.parallel cimport prange
-from libc.math cimport exp, sqrt
+from libc.math cimport exp, fabs, floor, isinf, sqrt
 from libc.stdint cimport uint64_t
 
 from minimalml.mixup._random_streams cimport uniform
 
 # Shells are half a bandwidth wide: shell m begins where the exponent has grown by m^2/8.
 cdef double SHELL_WIDTH = 0.5
-# exp(-m^2/8) * 2^63 < 2^-54 from m = 26 on: no row count needs more shells.
+# Queries of one cell share their shells: distances from its centre then bound their own
+# up to half a cell. Widths of cells and shells are powers of two, so the grid is exact.
+cdef double CELL_WIDTH = 0.25
+# exp(-(m/2 - 1/8)^2/2) * 2^63 < 2^-54 from m = 26 on: no row count needs more shells.
 cdef enum:
     MAX_SHELLS = 32
 # What is left out weighs less than half a rounding of what is in.
@@ -83,72 +87,151 @@ cdef Py_ssize_t row_at(
     return low
 
 
-cdef Py_ssize_t draw_gaussian(
-    const double* y, const double* prefix, double origin,
-    Py_ssize_t first, Py_ssize_t left_stop, Py_ssize_t right_start, Py_ssize_t last,
-    uint64_t seed, Py_ssize_t* right, Py_ssize_t* left,
+cdef struct Shells:
+    double centre        # distances to the shells' edges are from it
+    double slack         # queries are at most that far from it
+    double nearest       # distance of the nearest candidate, 0 where slack is not
+    double total
+    Py_ssize_t first     # where the segment begins
+    Py_ssize_t n_shells  # a side
+    Py_ssize_t[MAX_SHELLS + 1] right
+    Py_ssize_t[MAX_SHELLS + 1] left
+    double[2 * MAX_SHELLS] masses
+
+
+cdef inline double least_distance(const Shells* shells, Py_ssize_t m) noexcept nogil:
+    """How close a query may be to the rows of shell ``m``."""
+    return max(SHELL_WIDTH * m - shells.slack, 0.0)
+
+
+cdef void build_shells(
+    const double* y, const double* prefix, Py_ssize_t first, Py_ssize_t left_stop,
+    Py_ssize_t right_start, Py_ssize_t last, Shells* shells,
 ) noexcept nogil:
-    """One draw by rejection from shells; right and left hold the last query's edges."""
-    cdef double nearest, start, reach, offset, u, bound, rest, total = 0.0
-    cdef double[2 * MAX_SHELLS] masses
-    cdef Py_ssize_t m = 0, shell, k
-    cdef uint64_t counter = 0
+    """Cut the candidates into shells around the centre, and bound each one's mass.
 
-    if left_stop == first and right_start == last:
-        return NO_CANDIDATE
-    if right_start == last:
-        nearest = origin - y[left_stop - 1]
-    elif left_stop == first:
-        nearest = y[right_start] - origin
-    else:
-        nearest = min(origin - y[left_stop - 1], y[right_start] - origin)
-
-    # Exponents are relative to the nearest candidate's, so nothing underflows and a
-    # row far from all others is drawn for as exactly as any other.
+    Exponents are relative to the nearest candidate's, so nothing underflows and a row
+    far from all others is drawn for as exactly as any other.
+    """
+    cdef Py_ssize_t m = 0
+    cdef double start, reach, bound, rest, nearest = shells.nearest
+    cdef Py_ssize_t* right = shells.right
+    cdef Py_ssize_t* left = shells.left
+    shells.first = first
+    shells.total = 0.0
     right[0], left[0] = right_start, left_stop
     while m < MAX_SHELLS:
-        start = SHELL_WIDTH * m
+        start = least_distance(shells, m)
         bound = exp(-0.5 * start * start)
         rest = mass(prefix, first, left[m]) + mass(prefix, right[m], last)
-        if rest * bound <= NEGLIGIBLE * total:
+        if rest * bound <= NEGLIGIBLE * shells.total:
             break
         start = SHELL_WIDTH * (m + 1)
         # sqrt(nearest^2 + start^2), without losing start beside a large nearest
         reach = nearest + start * start / (
             nearest + sqrt(nearest * nearest + start * start)
         )
+        # the edges of the last shells are a good guess: centres come sorted
         right[m + 1] = first_past(
-            y, right[m], last, right[m + 1], origin, reach, False
+            y, right[m], last, right[m + 1], shells.centre, reach, False
         )
-        left[m + 1] = first_past(y, first, left[m], left[m + 1], origin, -reach, True)
-        masses[2 * m] = bound * mass(prefix, right[m], right[m + 1])
-        masses[2 * m + 1] = bound * mass(prefix, left[m + 1], left[m])
-        total += masses[2 * m]
-        total += masses[2 * m + 1]
+        left[m + 1] = first_past(
+            y, first, left[m], left[m + 1], shells.centre, -reach, True
+        )
+        shells.masses[2 * m] = bound * mass(prefix, right[m], right[m + 1])
+        shells.masses[2 * m + 1] = bound * mass(prefix, left[m + 1], left[m])
+        shells.total += shells.masses[2 * m]
+        shells.total += shells.masses[2 * m + 1]
         m += 1
-    if not total > 0.0:
-        return UNDECIDED
+    shells.n_shells = m
 
+
+cdef Py_ssize_t draw_from_shells(
+    const double* y, const double* prefix, double origin, uint64_t seed,
+    const Shells* shells,
+) noexcept nogil:
+    """One draw by rejection."""
+    cdef double offset, u, start, nearest = shells.nearest
+    cdef Py_ssize_t shell, k
+    cdef uint64_t counter = 0
+    if not shells.total > 0.0:
+        return UNDECIDED
     while True:
         counter += 3
-        u = total * uniform(seed, counter - 2)
+        u = shells.total * uniform(seed, counter - 2)
         shell = 0
-        while shell < 2 * m - 1 and u >= masses[shell]:
-            u -= masses[shell]
+        while shell < 2 * shells.n_shells - 1 and u >= shells.masses[shell]:
+            u -= shells.masses[shell]
             shell += 1
-        while masses[shell] == 0.0:  # rounding led past the last shell with rows
+        while shells.masses[shell] == 0.0:  # rounding led past the last one with rows
             shell -= 1
         k = shell // 2
-        start = SHELL_WIDTH * k
+        start = least_distance(shells, k)
+        u = uniform(seed, counter - 1)
         if shell % 2 == 0:
-            k = row_at(prefix, right[k], right[k + 1], uniform(seed, counter - 1))
-            offset = y[k] - origin
+            k = row_at(prefix, shells.right[k], shells.right[k + 1], u)
         else:
-            k = row_at(prefix, left[k + 1], left[k], uniform(seed, counter - 1))
-            offset = origin - y[k]
+            k = row_at(prefix, shells.left[k + 1], shells.left[k], u)
+        offset = fabs(y[k] - origin)
         u = 0.5 * (start * start - (offset - nearest) * (offset + nearest))
         if uniform(seed, counter) < exp(u):
             return k
+
+
+cdef Py_ssize_t draw_gaussian(
+    const double* y, const double* prefix, double origin,
+    Py_ssize_t first, Py_ssize_t left_stop, Py_ssize_t right_start, Py_ssize_t last,
+    uint64_t seed, Shells* shells,
+) noexcept nogil:
+    """One draw; builds new shells unless the last query's serve."""
+    cdef double nearest, centre = (floor(origin / CELL_WIDTH) + 0.5) * CELL_WIDTH
+    if right_start == last:
+        nearest = origin - y[left_stop - 1]
+    elif left_stop == first:
+        nearest = y[right_start] - origin
+    else:
+        nearest = min(origin - y[left_stop - 1], y[right_start] - origin)
+    shells.nearest = nearest
+    # Only where no candidate is excluded and one is right here do all of a cell see the
+    # same candidates at nearly the same distance.
+    if (
+        left_stop < right_start
+        or nearest > 0.0
+        or fabs(origin - centre) > CELL_WIDTH / 2  # a label so large that it rounds
+    ):
+        shells.centre, shells.slack = origin, 0.0
+        build_shells(y, prefix, first, left_stop, right_start, last, shells)
+    elif shells.slack == 0.0 or shells.centre != centre or shells.first != first:
+        left_stop = first_past(y, first, last, left_stop, centre, 0.0, False)
+        shells.centre, shells.slack = centre, CELL_WIDTH / 2
+        build_shells(y, prefix, first, left_stop, left_stop, last, shells)
+    return draw_from_shells(y, prefix, origin, seed, shells)
+
+
+cdef Py_ssize_t draw_in_window(
+    const double* y, const double* prefix, double origin, double reach,
+    Py_ssize_t first, Py_ssize_t left_stop, Py_ssize_t right_start, Py_ssize_t last,
+    uint64_t seed, Shells* shells,
+) noexcept nogil:
+    """One draw among the labels within ``reach``: the window is a single shell."""
+    cdef double left_mass, right_mass
+    cdef Py_ssize_t low = first, high = last
+    if not isinf(reach):
+        low = first_past(y, first, left_stop, shells.left[0], origin, -reach, False)
+        high = first_past(y, right_start, last, shells.right[0], origin, reach, True)
+        shells.left[0], shells.right[0] = low, high
+    if low == left_stop and high == right_start:
+        return NO_CANDIDATE
+    left_mass = mass(prefix, low, left_stop)
+    right_mass = mass(prefix, right_start, high)
+    if not left_mass + right_mass > 0.0:
+        return UNDECIDED
+    if (
+        right_mass == 0.0
+        or uniform(seed, 1) * (left_mass + right_mass) < left_mass
+    ):
+        return row_at(prefix, low, left_stop, uniform(seed, 2))
+    return row_at(prefix, right_start, high, uniform(seed, 2))
 
 
 def sample_partners_sorted(
@@ -159,17 +242,18 @@ def sample_partners_sorted(
     const Py_ssize_t[::1] segment,       # IN of each query
     const Py_ssize_t[::1] left_stop,     # IN candidates in its segment lie before it
     const Py_ssize_t[::1] right_start,   # IN   or from it on
+    double reach,                        # IN 0 Gaussian, 1 tophat, inf uniform kernel
     const uint64_t[::1] seeds,           # IN one stream a query
     Py_ssize_t[::1] out,                 # OUT position; -1 no candidate, -2 no weight
     int n_threads,
 ):
-    """Draw a position for each query with probability ~ weight * exp(-distance^2/2)."""
+    """Draw a position for each query with probability ~ weight * kernel(distance)."""
     cdef Py_ssize_t n_blocks = (out.shape[0] + BLOCK - 1) // BLOCK
     cdef Py_ssize_t b
     for b in prange(n_blocks, nogil=True, schedule="dynamic", num_threads=n_threads):
         _draw_block(
             sorted_y, weight_prefix, query_y, offsets, segment, left_stop, right_start,
-            seeds, out, b * BLOCK, min((b + 1) * BLOCK, out.shape[0]),
+            reach, seeds, out, b * BLOCK, min((b + 1) * BLOCK, out.shape[0]),
         )
 
 
@@ -181,6 +265,7 @@ cdef void _draw_block(
     const Py_ssize_t[::1] segment,
     const Py_ssize_t[::1] left_stop,
     const Py_ssize_t[::1] right_start,
+    double reach,
     const uint64_t[::1] seeds,
     Py_ssize_t[::1] out,
     Py_ssize_t begin,
@@ -188,66 +273,24 @@ cdef void _draw_block(
 ) noexcept nogil:
     cdef const double* y = &sorted_y[0] if sorted_y.shape[0] > 0 else NULL
     cdef const double* prefix = NULL
-    cdef Py_ssize_t[MAX_SHELLS + 1] right, left
-    cdef Py_ssize_t q
+    cdef Shells shells
+    cdef Py_ssize_t q, first, last
     if weight_prefix is not None:
         prefix = &weight_prefix[0]
+    shells.slack = 0.0  # nothing to share yet
     for q in range(MAX_SHELLS + 1):
-        right[q], left[q] = right_start[begin], left_stop[begin]
+        shells.right[q], shells.left[q] = right_start[begin], left_stop[begin]
     for q in range(begin, end):
-        out[q] = draw_gaussian(
-            y, prefix, query_y[q], offsets[segment[q]], left_stop[q], right_start[q],
-            offsets[segment[q] + 1], seeds[q], right, left,
-        )
-
-
-cdef Py_ssize_t draw_in_window(
-    const double* y, const double* prefix, double origin, double reach,
-    Py_ssize_t first, Py_ssize_t left_stop, Py_ssize_t right_start, Py_ssize_t last,
-    uint64_t seed,
-) noexcept nogil:
-    cdef Py_ssize_t low = first_past(
-        y, first, left_stop, left_stop, origin, -reach, False
-    )
-    cdef Py_ssize_t high = first_past(
-        y, right_start, last, right_start, origin, reach, True
-    )
-    cdef double left_mass = mass(prefix, low, left_stop)
-    cdef double right_mass = mass(prefix, right_start, high)
-    if low == left_stop and high == right_start:
-        return NO_CANDIDATE
-    if not left_mass + right_mass > 0.0:
-        return UNDECIDED
-    if uniform(seed, 1) * (left_mass + right_mass) < left_mass:
-        return row_at(prefix, low, left_stop, uniform(seed, 2))
-    if right_mass > 0.0:
-        return row_at(prefix, right_start, high, uniform(seed, 2))
-    return row_at(prefix, low, left_stop, uniform(seed, 2))
-
-
-def sample_partners_window(
-    const double[::1] sorted_y,          # IN labels in bandwidths, ascending per segment
-    const double[::1] weight_prefix,     # IN (n + 1,) sums of weights, or None
-    const double[::1] query_y,           # IN
-    const Py_ssize_t[::1] offsets,       # IN as above
-    const Py_ssize_t[::1] segment,       # IN
-    const Py_ssize_t[::1] left_stop,     # IN
-    const Py_ssize_t[::1] right_start,   # IN
-    double reach,                        # IN 1 for the tophat kernel, inf for uniform
-    const uint64_t[::1] seeds,           # IN one stream a query
-    Py_ssize_t[::1] out,                 # OUT position; -1 no candidate, -2 no weight
-    int n_threads,
-):
-    """Draw a position for each query by weight among labels within ``reach``."""
-    cdef const double* y = &sorted_y[0] if sorted_y.shape[0] > 0 else NULL
-    cdef const double* prefix = NULL
-    cdef Py_ssize_t q
-    if weight_prefix is not None:
-        prefix = &weight_prefix[0]
-    for q in prange(
-        out.shape[0], nogil=True, schedule="static", num_threads=n_threads
-    ):
-        out[q] = draw_in_window(
-            y, prefix, query_y[q], reach, offsets[segment[q]], left_stop[q],
-            right_start[q], offsets[segment[q] + 1], seeds[q],
-        )
+        first, last = offsets[segment[q]], offsets[segment[q] + 1]
+        if left_stop[q] == first and right_start[q] == last:
+            out[q] = NO_CANDIDATE
+        elif reach == 0.0:
+            out[q] = draw_gaussian(
+                y, prefix, query_y[q], first, left_stop[q], right_start[q], last,
+                seeds[q], &shells,
+            )
+        else:
+            out[q] = draw_in_window(
+                y, prefix, query_y[q], reach, first, left_stop[q], right_start[q], last,
+                seeds[q], &shells,
+            )

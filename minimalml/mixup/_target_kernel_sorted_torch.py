@@ -9,7 +9,7 @@ import math
 
 import torch
 
-SHELL_WIDTH = 0.5
+SHELL_WIDTH, CELL_WIDTH = 0.5, 0.25
 NEGLIGIBLE_EXPONENT = 54 * math.log(2)
 # Proposals a draw; what all of them reject is left to the exact pass over blocks.
 MAX_ROUNDS = 12
@@ -84,37 +84,77 @@ def sample_partners_sorted(
     segment,
     left_stop,
     right_start,
+    reach,
     seeds,
     out,
     n_threads=1,
 ):
-    """Draw a position for each query with probability ~ weight * exp(-distance^2/2)."""
-    dtype, first, last = query_y.dtype, offsets[segment], offsets[segment + 1]
+    """Draw a position for each query with probability ~ weight * kernel(distance)."""
+    arguments = (
+        sorted_y, weight_prefix, query_y, offsets[segment], left_stop, right_start,
+        offsets[segment + 1],
+    )  # fmt: skip
+    empty = (left_stop == offsets[segment]) & (right_start == offsets[segment + 1])
+    out.fill_(UNDECIDED)
+    out.masked_fill_(empty, NO_CANDIDATE)
+    if reach == 0.0:
+        _draw_by_shells(*arguments, len(offsets) - 1, seeds, out)
+    else:
+        _draw_in_windows(*arguments, reach, seeds, out)
+
+
+def _draw_by_shells(
+    sorted_y,
+    weight_prefix,
+    query_y,
+    first,
+    left_stop,
+    right_start,
+    last,
+    n_segments,
+    seeds,
+    out,
+):
+    """Fill in the draws of the Gaussian kernel that are decided in ``MAX_ROUNDS``."""
+    dtype = query_y.dtype
     n_shells = 1 + math.ceil(
-        math.sqrt(NEGLIGIBLE_EXPONENT + math.log(len(sorted_y) + 1))
-        * math.sqrt(2)
-        / SHELL_WIDTH
+        math.sqrt(2 * (NEGLIGIBLE_EXPONENT + math.log(len(sorted_y) + 1))) / SHELL_WIDTH
+        + CELL_WIDTH / 2
     )
     nearest = _nearest_distance(
         sorted_y, query_y, first, left_stop, right_start, last
     )  # (n_queries,)
+    # the cells of the Cython half, so that the streams draw the same
+    centre = (torch.floor(query_y / CELL_WIDTH) + 0.5) * CELL_WIDTH
+    is_shared = (
+        (left_stop == right_start)
+        & (nearest <= 0)
+        & ((query_y - centre).abs() <= CELL_WIDTH / 2)
+    )
+    centre = torch.where(is_shared, centre, query_y)
+    slack = 0.5 * CELL_WIDTH * is_shared.to(dtype)
+    middle = _first_past(sorted_y, first, last, centre, 0.0, False)
+    left_stop = torch.where(is_shared, middle, left_stop)
+    right_start = torch.where(is_shared, middle, right_start)
+
     starts = SHELL_WIDTH * torch.arange(n_shells + 1, device=query_y.device)
     starts = starts.to(dtype)  # (n_shells + 1,)
     near, inner = nearest[:, None], starts[None, 1:]
     reach = near + inner**2 / (near + torch.sqrt(near**2 + inner**2))
+    least = (starts[:-1] - slack[:, None]).clamp(min=0)  # (n_queries, n_shells)
 
     def shells(bound):  # (n_queries,) -> (n_queries, n_shells)
         return bound[:, None].expand_as(reach)
 
-    if len(offsets) == 2:
+    if n_segments == 1:
         # Labels ascend as a whole. An edge that rounding moves by one label is harmless:
         # shells only need to cover each row once.
-        right = torch.searchsorted(sorted_y, query_y[:, None] + reach)
-        left = torch.searchsorted(sorted_y, query_y[:, None] - reach, right=True)
+        right = torch.searchsorted(sorted_y, centre[:, None] + reach)
+        left = torch.searchsorted(sorted_y, centre[:, None] - reach, right=True)
         right = torch.maximum(right, right_start[:, None])
         left = torch.minimum(left, left_stop[:, None])
     else:
-        origin = shells(query_y)
+        origin = shells(centre)
         right = _first_past(
             sorted_y, shells(right_start), shells(last), origin, reach, False
         )
@@ -127,16 +167,13 @@ def sample_partners_sorted(
     # shell 2m lies on the right, 2m + 1 on the left
     begin = torch.stack([right[:, :-1], left[:, 1:]], dim=2).flatten(1)
     end = torch.stack([right[:, 1:], left[:, :-1]], dim=2).flatten(1)
-    bound = torch.exp(-0.5 * starts[:-1] ** 2).repeat_interleave(2)
+    bound = torch.exp(-0.5 * least**2).repeat_interleave(2, dim=1)
     cumulative = torch.cumsum(bound * _mass(weight_prefix, begin, end, dtype), dim=1)
     total = cumulative[:, -1].contiguous()
     heaviest = torch.searchsorted(cumulative, total[:, None])  # last shell with rows
     heaviest = heaviest.clamp(max=2 * n_shells - 1)
 
-    empty = (left_stop == first) & (right_start == last)
-    out.fill_(UNDECIDED)
-    out.masked_fill_(empty, NO_CANDIDATE)
-    waiting = ~empty & (total > 0)
+    waiting = (out == UNDECIDED) & (total > 0)
     for counter in range(0, 3 * MAX_ROUNDS, 3):
         u = (total * uniform(seeds, counter + 1, dtype))[:, None]
         shell = torch.searchsorted(cumulative, u, right=True)
@@ -146,30 +183,30 @@ def sample_partners_sorted(
         row = _row_at(weight_prefix, lower, upper, uniform(seeds, counter + 2, dtype))
         row = row.clamp(max=len(sorted_y) - 1)
         offset = (sorted_y[row] - query_y).abs()
-        start = starts[shell[:, 0] // 2]
+        start = least.gather(1, shell // 2)[:, 0]
         exponent = 0.5 * (start**2 - (offset - nearest) * (offset + nearest))
         accepted = uniform(seeds, counter + 3, dtype) < torch.exp(exponent)
         out.copy_(torch.where(waiting & accepted, row, out))
         waiting = waiting & ~accepted
 
 
-def sample_partners_window(
+def _draw_in_windows(
     sorted_y,
     weight_prefix,
     query_y,
-    offsets,
-    segment,
+    first,
     left_stop,
     right_start,
+    last,
     reach,
     seeds,
     out,
-    n_threads=1,
 ):
-    """Draw a position for each query by weight among labels within ``reach``."""
-    dtype, first, last = query_y.dtype, offsets[segment], offsets[segment + 1]
-    low = _first_past(sorted_y, first, left_stop, query_y, -reach, False)
-    high = _first_past(sorted_y, right_start, last, query_y, reach, True)
+    """Fill in the draws among the labels within ``reach``."""
+    dtype, low, high = query_y.dtype, first, last
+    if not math.isinf(reach):
+        low = _first_past(sorted_y, first, left_stop, query_y, -reach, False)
+        high = _first_past(sorted_y, right_start, last, query_y, reach, True)
     left_mass = _mass(weight_prefix, low, left_stop, dtype)
     right_mass = _mass(weight_prefix, right_start, high, dtype)
     total = left_mass + right_mass
@@ -178,6 +215,5 @@ def sample_partners_window(
     end = torch.maximum(torch.where(on_left, left_stop, high), begin + 1)
     row = _row_at(weight_prefix, begin, end.clamp(max=len(sorted_y)),
                   uniform(seeds, 2, dtype))  # fmt: skip
-    empty = (low == left_stop) & (high == right_start)
-    row = torch.where(total > 0, row, torch.full_like(row, UNDECIDED))
-    out.copy_(torch.where(empty, torch.full_like(row, NO_CANDIDATE), row))
+    out.copy_(torch.where(total > 0, row, out))
+    out.masked_fill_((low == left_stop) & (high == right_start), NO_CANDIDATE)

@@ -2,6 +2,7 @@
 
 import pickle
 
+import dask
 import numpy as np
 import pandas as pd
 import pytest
@@ -271,11 +272,21 @@ def test_bad_data_are_refused(affine):
 def test_mix_refuses_what_does_not_fit(arguments, message):
     with pytest.raises(ValueError, match=message):
         mix(np.zeros((2, 1)), *arguments)
+    with pytest.raises(TypeError, match="must both be tensors or both be arrays"):
+        mix(torch.zeros((2, 1)), *arguments)
 
 
-@pytest.mark.parametrize("options", [dict(alpha=0), dict(lambda_per="row")])
-def test_mix_tasks_refuses_bad_parameters(options):
-    with pytest.raises(ValueError, match=r"alpha must be positive|lambda_per must be"):
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        (dict(alpha=0), ValueError, "'alpha' parameter of mix_tasks"),
+        (dict(lambda_per="row"), ValueError, "'lambda_per' parameter of mix_tasks"),
+        (dict(bandwidth=0), ValueError, "'bandwidth' parameter"),
+        (dict(band_width=1), TypeError, "unexpected keyword argument 'band_width'"),
+    ],
+)
+def test_mix_tasks_refuses_bad_parameters(options, error, message):
+    with pytest.raises(error, match=message):
         mix_tasks(np.zeros((2, 1)), [0.0, 1.0], [0, 0], **options)
 
 
@@ -372,6 +383,18 @@ def test_float32_stays_and_several_targets_work(affine):
     assert list(Y_new.columns) == ["a", "b"]
     model = CMixupRegressor(Ridge()).fit(X, targets)
     assert model.predict(X).shape == (60, 2)
+
+
+def test_dask_mixes_partitions_within_themselves(affine):
+    parts = [(X[:20], X[:20, 0] * k) for k, X in enumerate([affine[0]] * 3, start=1)]
+    mixed = [
+        dask.delayed(CMixup(random_state=seed).fit_resample)(*part)
+        for seed, part in enumerate(parts)
+    ]
+    for seed, (X_new, y_new) in enumerate(dask.compute(*mixed, scheduler="threads")):
+        np.testing.assert_allclose(y_new, (seed + 1) * X_new[:, 0])
+        here, _ = CMixup(random_state=seed).fit_resample(*parts[seed])
+        np.testing.assert_array_equal(X_new, here)
 
 
 def test_callbacks_see_the_fit(affine):

@@ -1,4 +1,5 @@
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
 
 from minimalml._core.modules import MLP
-from minimalml.mixup import CMixupMLPRegressor, mix
+from minimalml.mixup import CMixupMLPRegressor, TargetKernelSampler, mix
 from minimalml.mixup._network_mixing import EpochMixer, HiddenMixer
 
 
@@ -88,21 +89,27 @@ def test_mixing_after_no_block_is_mixing_inputs(rows, monkeypatch):
     np.testing.assert_array_equal(hidden, predictions(rows, mix_layer=0))
 
 
-def test_hidden_mixing_is_the_network_in_two_parts(rng):
+@pytest.mark.parametrize("lambda_per, n_lambdas", [("batch", 1), ("pair", 7)])
+def test_hidden_mixing_is_the_network_in_two_parts(rng, lambda_per, n_lambdas):
     module = MLP(3, [5, 4], 2, "tanh").double()
     X, partner_X = torch.as_tensor(rng.random((2, 7, 3)))
-    mixing = torch.as_tensor(rng.random((7, 1)))
-    from types import SimpleNamespace
-
+    mixing = torch.as_tensor(rng.random((n_lambdas, 1))).expand(7, 1)
     batch = SimpleNamespace(X=X, partner_X=partner_X, mixing=mixing)
-    mixer = HiddenMixer(module)
+    mixer = HiddenMixer(module, lambda_per)
     ours = mixer.forward(module, batch, 1)
     first = module.blocks[0]
+    mixer.remove()
     hidden = mixing * first(X) + (1 - mixing) * first(partner_X)
     expected = module.head(module.blocks[1](hidden))
-    mixer.remove()
     torch.testing.assert_close(ours, expected)
     assert torch.equal(module(X), module.head(module.features(X)))
+
+
+@pytest.mark.parametrize("lambda_per", ["batch", "pair"])
+def test_hidden_rows_of_shorter_floats_are_mixed(rows, lambda_per):
+    exact = network(mix_layer=1, lambda_per=lambda_per).fit(*rows)
+    short = network(mix_layer=1, lambda_per=lambda_per, amp=True).fit(*rows)
+    np.testing.assert_allclose(short.loss_curve_, exact.loss_curve_, rtol=0.05)
 
 
 def test_a_random_layer_visits_them_all(rows, monkeypatch):
@@ -131,11 +138,16 @@ def watch_batches(monkeypatch):
     return batches
 
 
+def find_rows(rows, among):
+    return (rows[:, None] == among).all(2).double().argmax(1)
+
+
 def test_rows_are_mixed_with_rows_of_close_labels(rows, monkeypatch):
     batches = watch_batches(monkeypatch)
     network(kernel="tophat", bandwidth=0.3, mix_layer=1).fit(*rows)
     for batch, columns, indices in batches:
-        partners = (batch.partner_X[:, None] == columns["X"]).all(2).double().argmax(1)
+        assert torch.equal(batch.X, columns["X"][indices])
+        partners = find_rows(batch.partner_X, columns["X"])
         y, partner_y = columns["y"][indices], columns["y"][partners]
         assert ((y - partner_y).abs() <= 0.3 + 1e-6).all()
         expected = batch.mixing * y + (1 - batch.mixing) * partner_y
@@ -157,7 +169,7 @@ def test_partners_of_a_batch_lie_in_two_batches(rng):
     labels, n = rng.random((64, 1)), 64
     mixer = EpochMixer(
         labels, labels, None, None, alpha=2.0, lambda_per="batch", mixes_input=True,
-        sampler_options={"kernel": "uniform"}, batch_partners=True, random_state=0,
+        sampler=TargetKernelSampler(kernel="uniform"), batch_partners=True, random_state=0,
     )  # fmt: skip
     order = rng.permutation(n)
     mixer._keep_training_rows(None)
@@ -176,7 +188,7 @@ def test_groups_never_mix(rows, monkeypatch, batch_partners):
     model = network(mix_layer=1, bandwidth=np.inf, batch_partners=batch_partners)
     model.fit(*rows, groups=groups)
     for batch, columns, indices in batches:
-        partners = (batch.partner_X[:, None] == columns["X"]).all(2).double().argmax(1)
+        partners = find_rows(batch.partner_X, columns["X"])
         assert (groups[partners.numpy()] == groups[indices]).all()
 
 
@@ -314,11 +326,13 @@ def test_a_pickled_warm_start_goes_on_alike(rows):
         ({"bandwidth": 0.0}, "'bandwidth' parameter"),
         ({"bandwidth": np.nan}, "'bandwidth' parameter"),
         ({"alpha": 0.0}, "'alpha' parameter"),
+        ({"hidden_layer_sizes": (8, 0)}, r"hidden_layer_sizes must be.*got \(8, 0\)"),
+        ({"hidden_layer_sizes": [1.5]}, r"hidden_layer_sizes must be.*got \[1.5\]"),
     ],
 )
 def test_bad_parameters_are_named(rows, options, message):
     with pytest.raises(ValueError, match=message):
-        network(**options).fit(*rows)
+        network().set_params(**options).fit(*rows)
 
 
 def test_bad_rows_are_named(rows):

@@ -1,6 +1,7 @@
 """The draws of partners against the kernel written out in full."""
 
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import sparse, stats
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from minimalml.mixup import TargetKernelSampler, _partner_draws, sample_partners
 from minimalml.mixup import _target_kernel_sorted_torch as sorted_torch
@@ -140,6 +142,15 @@ def test_frequencies_follow_the_kernel_for_any_bandwidth(h):
         assert_follows(draws, expected[i])
 
 
+def test_neighbours_that_share_shells_each_follow_their_own_kernel():
+    h, y = 1.0, np.r_[0.0, 0.1, 0.24, np.linspace(-4, 4, 60)]  # three of one cell
+    sampler = TargetKernelSampler(h, standardize_target=False).fit(y)
+    draws = sampler.sample(np.tile([0, 1, 2], 10 * N_DRAWS), random_state=0)
+    draws = draws.reshape(-1, 3)
+    for i, expected in enumerate(brute_force(y, h)[:3]):
+        assert_follows(draws[:, i], expected)
+
+
 def test_far_outliers_are_drawn_exactly_when_a_row_excludes_itself():
     y = np.array([0.0, 50.0, 50.02, 50.05, -50.03])
     expected = brute_force(y, 1.0, exclude_self=True)
@@ -265,6 +276,16 @@ def test_few_neighbours_are_the_nearest(rng):
     assert_follows(draws, sampler.probabilities(7))
 
 
+def test_neighbours_are_near_by_the_kernels_that_fall_off(rng):
+    X, y = rng.normal(size=(60, 2)), rng.normal(size=60)
+    options = dict(max_neighbors=5, input_bandwidth=0.5)
+    both = TargetKernelSampler(np.inf, metric="target_and_input", **options)
+    inputs = TargetKernelSampler(metric="input", **options).fit(y, X=X)
+    np.testing.assert_allclose(
+        both.fit(y, X=X).probabilities(3), inputs.probabilities(3), atol=ROUNDING
+    )
+
+
 @pytest.mark.parametrize("route", ROUTES)
 def test_results_do_not_depend_on_threads_nor_on_the_batch(route):
     rows = make_rows()
@@ -290,6 +311,42 @@ def test_numpy_and_torch_draw_the_same_partners(route, use):
     np.testing.assert_allclose(
         theirs.probabilities(3).numpy(), ours.probabilities(3), atol=ROUNDING
     )
+
+
+class Waits(TorchDispatchMode):
+    """Note what would wait for a device to know a value or a shape."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        name = operation.overloadpacket.__name__
+        indices = args[1] if name.startswith("index") else ()
+        masks = [i for i in indices if getattr(i, "dtype", None) == torch.bool]
+        if masks or name in {"_local_scalar_dense", "nonzero", "masked_select"}:
+            self.seen.append(name)
+        return operation(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("use", [(), ("weights", "groups")])
+@pytest.mark.parametrize("route", ROUTES)
+def test_draws_on_a_device_wait_for_it_once_at_most(route, use):
+    sampler = fitted(ROUTES[route], make_rows(), 0.3, use, torch.as_tensor)
+    indices = torch.arange(N_ROWS).repeat(100)
+    with Waits() as waits:
+        sampler.sample(indices, random_state=0)
+    assert waits.seen == ([] if "input" in route or "both" in route else ["nonzero"])
+
+
+def test_memory_is_below_a_hundred_bytes_a_row(rng):
+    n = 200_000
+    y = rng.normal(size=n)
+    tracemalloc.start()
+    TargetKernelSampler().fit(y).sample(random_state=0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100 * n
 
 
 def test_what_rejection_leaves_over_is_drawn_by_blocks(monkeypatch):
@@ -348,6 +405,19 @@ def test_a_torch_generator_makes_draws_repeatable():
 def test_bad_input_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         sample_partners([0.0, 1.0, 2.0], **options)
+
+
+@pytest.mark.parametrize(
+    ("groups", "error", "message"),
+    [
+        ([[1], [2], [3]], ValueError, r"groups must be one-dimensional, got shape"),
+        ([1.0, np.nan, 2.0], ValueError, "Input groups contains NaN"),
+        (["a", None, "b"], TypeError, "groups must be numbers or strings"),
+    ],
+)
+def test_groups_must_name_one_group_a_row(groups, error, message):
+    with pytest.raises(error, match=message):
+        sample_partners([0.0, 1.0, 2.0], groups=np.array(groups))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
