@@ -167,13 +167,13 @@ def few_and_noisy_rows():
         for noise in (0.5, 5.0)
     }
     helps = {
-        other: [name for name, c in cells.items() if is_better(c, other)]
+        other: " and ".join(name for name, c in cells.items() if is_better(c, other))
         for other in METHODS[:2]
     }
     summary = "; ".join(in_words(name, figures) for name, figures in cells.items())
     summary = (
         f"{N_SEEDS} seeds, friedman1. Better by two s.e. than plain training at "
-        f"{helps['plain'] or 'none'}, than mixup at {helps['mixup'] or 'none'}. {summary}."
+        f"{helps['plain'] or 'none'}, than mixup at {helps['mixup'] or 'none'}; {summary}."
     )
     return Outcome(verdict_of(cells), summary, cells)
 

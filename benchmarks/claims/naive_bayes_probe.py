@@ -280,11 +280,11 @@ def real_features(X, y, X_test, y_test, per_class):
         ("not reproduced", "partly", "reproduced")[found],
         summary=(
             f"Regime: {curve.regime}, {where} (95 % interval {low:.0f} to {high:.0f} "
-            "labels, 0 is below all sizes). Errors at "
-            f"{curve.train_sizes.tolist()} labels: probe "
-            f"{np.round(1 - curve.generative_scores.mean(axis=1), 3).tolist()}, "
-            + ", ".join(f"{name} {errors}" for name, errors in shown.items())
-            + f". Within 0.01 of its last error: probe {curve.approach_generative}, "
+            "labels, 0 is below all sizes); errors at "
+            f"{curve.train_sizes.tolist()} labels; probe "
+            f"{np.round(1 - curve.generative_scores.mean(axis=1), 3).tolist()}; "
+            + "; ".join(f"{name} {errors}" for name, errors in shown.items())
+            + f"; within 0.01 of its last error: probe {curve.approach_generative}, "
             f"logistic regression {curve.approach_discriminative} labels. 5 repeats."
         ),
         measured={name: curve_figures(c) for name, c in curves.items()},

@@ -58,7 +58,7 @@ def outcome(rates, lengths, conditions):
     held = [ok for _, ok in conditions]
     verdict = "reproduced" if all(held) else "partly" if any(held) else "not reproduced"
     words = [
-        f"{name} {np.mean(values):.3f} (+-{np.std(values):.3f}, L2 "
+        f"{name} {np.mean(values):.3f} (± {np.std(values):.3f}, L2 "
         f"{np.mean(lengths[name]):.2f})"
         for name, values in rates.items()
     ]

@@ -36,11 +36,20 @@ def claims_table(results):
         body += nodes.row(
             "",
             cell(nodes.paragraph("", result["claim"])),
-            cell(nodes.paragraph("", result["summary"])),
+            cell(*in_parts(result["summary"])),
             cell(nodes.paragraph("", "", verdict_badge(result["verdict"]))),
         )
     group += body
     return nodes.table("", group, classes=["claims"])
+
+
+def in_parts(summary):
+    """A summary as a list, where semicolons part it."""
+    parts = summary.split("; ")
+    if len(parts) == 1:
+        return [nodes.paragraph("", summary)]
+    items = [nodes.list_item("", nodes.paragraph("", part)) for part in parts]
+    return [nodes.bullet_list("", *items)]
 
 
 def how_to_repeat(stem, results):
