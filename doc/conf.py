@@ -131,7 +131,9 @@ def skip_members_of_others(app, what, name, obj, skip, options):
     home = getattr(origin, "__module__", None) or getattr(
         getattr(origin, "__objclass__", None), "__module__", "minimalml"
     )
-    is_field = (getattr(obj, "__doc__", None) or "").startswith("Alias for field number")
+    is_field = (getattr(obj, "__doc__", None) or "").startswith(
+        "Alias for field number"
+    )
     is_routing = name == "get_metadata_routing" or name.endswith("_request")
     is_foreign = not home.startswith("minimalml")
     return True if is_field or is_foreign or is_routing else None

@@ -33,6 +33,11 @@ def array_namespace(array):
     return sys.modules["torch"] if is_torch_tensor(array) else np
 
 
+def to_numpy(array):
+    """Return a tensor's values as a NumPy array, and anything else as an array."""
+    return array.detach().cpu().numpy() if is_torch_tensor(array) else np.asarray(array)
+
+
 def is_torch_module(model):
     """Whether ``model`` is a torch module; never imports torch."""
     torch = sys.modules.get("torch")

@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
-from minimalml._core.arrays import is_torch_module, is_torch_tensor
+from minimalml._core.arrays import is_torch_module, is_torch_tensor, to_numpy
 from minimalml._core.validation import check_is_fitted
 
 SUPPORTED = (
@@ -115,10 +115,10 @@ def set_model_weights(model, weights):
         if is_torch_tensor(target):
             _write_tensor(target, value)
         elif target.flags.writeable and target.ndim:
-            np.copyto(target, _to_numpy(value), casting="same_kind")
+            np.copyto(target, to_numpy(value), casting="same_kind")
         else:
             copy = np.array(target, order="K")
-            np.copyto(copy, _to_numpy(value), casting="same_kind")
+            np.copyto(copy, to_numpy(value), casting="same_kind")
             _replace(holder, name, copy)
     return model
 
@@ -213,10 +213,6 @@ def _check_array(name, array):
         f"weight {name!r} must be a NumPy array or a torch tensor, got "
         f"{type(array).__name__}."
     )
-
-
-def _to_numpy(value):
-    return value.detach().cpu().numpy() if is_torch_tensor(value) else np.asarray(value)
 
 
 def _write_tensor(target, value):

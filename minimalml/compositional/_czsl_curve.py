@@ -12,8 +12,8 @@ import numpy as np
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import Bunch
 
-from minimalml._core.arrays import is_torch_tensor
-from minimalml.compositional._czsl_gaps import array_module, czsl_gaps
+from minimalml._core.arrays import array_namespace, is_torch_tensor
+from minimalml.compositional._czsl_gaps import czsl_gaps
 
 # The approximation of published code: its last bias, and its step below each gap.
 OFFICIAL_END_BIAS = 1e3
@@ -38,7 +38,7 @@ def curve_from_gaps(gaps, n_biases=None):
         As described in `czsl_curve`.
     """
     gap, hit, is_seen = gaps
-    xp = array_module(gap)
+    xp = array_namespace(gap)
     is_seen_hit, is_unseen_hit = hit & is_seen, hit & ~is_seen
     if n_biases is None:
         biases = _exact_biases(gap)
@@ -209,7 +209,7 @@ def czsl_auc_score(
 
 def _exact_biases(gap):
     """One bias inside each interval on which no row changes its answer."""
-    xp = array_module(gap)
+    xp = array_namespace(gap)
     steps = xp.unique(gap[xp.isfinite(gap)])
     if not len(steps):
         return xp.zeros_like(gap[:1])
@@ -226,7 +226,7 @@ def _exact_biases(gap):
 def _official_biases(unseen_hit_gaps, n_biases):
     if n_biases < 1:
         raise ValueError(f"n_biases must be None or at least 1, got {n_biases}.")
-    xp = array_module(unseen_hit_gaps)
+    xp = array_namespace(unseen_hit_gaps)
     right = _sorted(unseen_hit_gaps[unseen_hit_gaps < OFFICIAL_END_BIAS])
     stride = max(len(right) // n_biases, 1)
     end = xp.asarray([OFFICIAL_END_BIAS], dtype=right.dtype, device=right.device)
@@ -235,7 +235,7 @@ def _official_biases(unseen_hit_gaps, n_biases):
 
 def _share(gap, is_hit, is_of_kind, biases, above):
     """Share of the rows of a kind that are right at each bias; nan if there are none."""
-    xp = array_module(gap)
+    xp = array_namespace(gap)
     gap = _sorted(xp.where(is_hit, gap, xp.inf))
     n_below = xp.searchsorted(gap, biases, side="left")
     n_right = is_hit.sum() - n_below if above else n_below

@@ -1,7 +1,7 @@
 """The seen-unseen curve as a picture."""
 
+from minimalml._core.arrays import to_numpy
 from minimalml._core.optional import import_pyplot
-from minimalml.compositional._czsl_gaps import to_numpy
 
 
 class CZSLCurveDisplay:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
-from minimalml._core.arrays import is_torch_tensor
+from minimalml._core.arrays import array_namespace, is_torch_tensor
 from minimalml._core.threads import effective_n_threads
 from minimalml.compositional._czsl_kernel import update_top_pairs
 
@@ -49,7 +49,7 @@ class BiasGaps(NamedTuple):
         BiasGaps
             Of all rows.
         """
-        xp = array_module(parts[0].gap)
+        xp = array_namespace(parts[0].gap)
         return cls(*(xp.concatenate(pieces) for pieces in zip(*parts, strict=True)))
 
 
@@ -110,7 +110,9 @@ class TopPairs:
                 update_top_pairs as kernel,
             )
 
-            seen_group = array_module(scores).asarray(seen_group, device=scores.device)
+            seen_group = array_namespace(scores).asarray(
+                seen_group, device=scores.device
+            )
         else:
             kernel, scores = update_top_pairs, np.ascontiguousarray(scores)
             cost = SECONDS_PER_SCORE
@@ -144,7 +146,7 @@ class TopPairs:
             Columns; -1 for a row without any candidate.
         """
         is_seen = self.seen_values[:, 0] >= self.unseen_values[:, 0] + bias
-        xp = array_module(is_seen)
+        xp = array_namespace(is_seen)
         return xp.where(is_seen, self.seen_indices[:, 0], self.unseen_indices[:, 0])
 
     def gaps(self, pair_index, seen_mask):
@@ -168,7 +170,7 @@ class TopPairs:
         BiasGaps
             A gap and two flags a row.
         """
-        xp, device = array_module(self.seen_values), self.seen_values.device
+        xp, device = array_namespace(self.seen_values), self.seen_values.device
         pair_index = xp.asarray(pair_index, device=device)
         seen_mask = xp.asarray(seen_mask, device=device)
         is_candidate = pair_index >= 0
@@ -250,23 +252,9 @@ def check_top_k(top_k, n_pairs):
         raise ValueError(f"top_k must be in 1..{n_pairs}, got {top_k}.")
 
 
-def array_module(array):
-    """Return torch for a tensor, else NumPy."""
-    if is_torch_tensor(array):
-        import torch
-
-        return torch
-    return np
-
-
-def to_numpy(array):
-    """Return a tensor's values as a NumPy array, and an array as it is."""
-    return array.cpu().numpy() if is_torch_tensor(array) else array
-
-
 def seen_groups(seen_mask, pair_mask=None):
     """Return masks of columns as the uint8 numbers that `TopPairs` takes."""
-    xp = array_module(seen_mask)
+    xp = array_namespace(seen_mask)
     groups = xp.asarray(seen_mask, dtype=xp.uint8)
     return groups if pair_mask is None else xp.where(pair_mask, groups, NO_CANDIDATE)
 
@@ -333,7 +321,7 @@ def _check_range(lowest, highest, n_pairs):
 
 
 def _check_mask(mask, scores, name):
-    xp, n_pairs = array_module(mask), scores.shape[1]
+    xp, n_pairs = array_namespace(mask), scores.shape[1]
     if mask.dtype != xp.bool or mask.shape != (n_pairs,):
         raise ValueError(
             f"{name} must be a boolean array of length {n_pairs}, one entry a column of "

@@ -7,16 +7,14 @@ from scipy.special import softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils import check_consistent_length
 
-from minimalml._core.arrays import is_torch_tensor
+from minimalml._core.arrays import array_namespace, is_torch_tensor, to_numpy
 from minimalml._core.validation import check_is_fitted, validate_data
 from minimalml.compositional._czsl_curve import curve_from_gaps
 from minimalml.compositional._czsl_gaps import (
     BiasGaps,
     TopPairs,
-    array_module,
     check_top_k,
     seen_groups,
-    to_numpy,
 )
 from minimalml.compositional._pairs import (
     PairLabels,
@@ -149,7 +147,7 @@ class PairClassifierMixin(ClassifierMixin):
     def _best_of(self, blocks):
         """Return the best column of each row, at the classifier's own bias."""
         best = [tops.best(self.seen_bias_) for tops in blocks]
-        return to_numpy(array_module(best[0]).concatenate(best))
+        return to_numpy(array_namespace(best[0]).concatenate(best))
 
     def _top_pairs(self, rows, codes, seen_mask, k=1):
         """Yield the best pairs of one block of rows after the other."""

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 
-from minimalml._core.arrays import is_dask_array, is_torch_tensor
+from minimalml._core.arrays import is_dask_array, is_torch_tensor, to_numpy
 from minimalml._core.validation import check_sample_weight, validate_data
 
 FLOATING = [np.float64, np.float32]
@@ -47,7 +47,7 @@ def check_weights(sample_weight, X):
     if sample_weight is None:
         return None
     if is_torch_tensor(sample_weight):
-        sample_weight = sample_weight.cpu().numpy()
+        sample_weight = to_numpy(sample_weight)
     rows = X if not is_torch_tensor(X) else np.empty((len(X), 0))
     return check_sample_weight(
         sample_weight,
@@ -92,7 +92,7 @@ def unique_labels(y):
     """Return the sorted labels as an ndarray and the code of each row."""
     if is_torch_tensor(y):
         classes, codes = y.unique(return_inverse=True)
-        classes = classes.cpu().numpy()
+        classes = to_numpy(classes)
     else:
         classes, codes = sorted_values(y)
     # repeated, or one sample for each class would draw a warning

@@ -3,7 +3,8 @@
 
 from typing import NamedTuple
 
-from minimalml.mixup._partner_draws import Candidates, Queries, namespace, on_device
+from minimalml._core.arrays import array_namespace
+from minimalml.mixup._partner_draws import Candidates, Queries, on_device
 
 
 class CandidateOrder(NamedTuple):
@@ -34,7 +35,7 @@ class CandidateOrder(NamedTuple):
             right_start = left_stop + 1
         elif exclude_self:
             right_start = left_stop + 1 * self.has_weight[rows]
-        xp = namespace(rows)
+        xp = array_namespace(rows)
         segment = xp.zeros_like(rows) if self.codes is None else self.codes[rows]
         return Queries(rows, segment, left_stop, right_start)
 
@@ -60,7 +61,7 @@ def order_candidates(n_samples, labels, weights, codes, like):
     -------
     CandidateOrder
     """
-    xp = namespace(like)
+    xp = array_namespace(like)
     if labels is None:
         order = xp.arange(n_samples, **on_device(like))
     else:

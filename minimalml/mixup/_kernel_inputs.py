@@ -7,9 +7,9 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import check_array
 
-from minimalml._core.arrays import is_torch_tensor
+from minimalml._core.arrays import array_namespace, is_torch_tensor
 from minimalml._core.validation import check_sample_weight
-from minimalml.mixup._partner_draws import View, namespace, on_device
+from minimalml.mixup._partner_draws import View, on_device
 
 # Squares of distances beyond it would overflow.
 LARGEST_DISTANCE = 1e150
@@ -77,7 +77,7 @@ def check_weights(sample_weight, labels):
 
 def check_indices(indices, n_samples, like, name="indices"):
     """Return row numbers as integers in [0, n_samples), where ``like`` is."""
-    xp = namespace(like)
+    xp = array_namespace(like)
     if indices is None:
         return xp.arange(n_samples, **on_device(like))
     if is_torch_tensor(like):
@@ -114,7 +114,7 @@ def group_codes(groups, labels):
             f"{groups[:3]!r} ..."
         ) from error
     if is_torch_tensor(labels):
-        return namespace(labels).as_tensor(codes, device=labels.device)
+        return array_namespace(labels).as_tensor(codes, device=labels.device)
     return codes
 
 
@@ -128,7 +128,7 @@ def standardize(labels, weights, to_unit_scale):
     scale : array of shape (n_targets,)
         1 for a constant column, and for all if not ``to_unit_scale``.
     """
-    xp = namespace(labels)
+    xp = array_namespace(labels)
     shares = None if weights is None else weights / weights.sum()
 
     def mean(values):
@@ -156,7 +156,7 @@ def in_bandwidths(features, bandwidth, kernel, name):
     if sparse.issparse(features):
         largest = abs(features).max()
     else:
-        largest = namespace(features).abs(features).max()
+        largest = array_namespace(features).abs(features).max()
     if not largest / bandwidth < LARGEST_DISTANCE:
         raise ValueError(
             f"{name}={bandwidth!r} is too small for data as large as {float(largest):g}."

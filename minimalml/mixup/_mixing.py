@@ -11,14 +11,13 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import check_random_state
 
-from minimalml._core.arrays import is_torch_tensor
+from minimalml._core.arrays import array_namespace, is_torch_tensor
 from minimalml._core.validation import (
     Interval,
     StrOptions,
     validate_parameter_constraints,
 )
 from minimalml.mixup._kernel_inputs import check_indices
-from minimalml.mixup._partner_draws import namespace
 from minimalml.mixup._target_kernel import TargetKernelSampler
 
 MIXING_CONSTRAINTS = {
@@ -135,7 +134,9 @@ def _mix_rows(values, indices, partners, mixing):
         return type(values)(mixed)
     if is_torch_tensor(values):
         dtype = (
-            values.dtype if values.is_floating_point() else namespace(values).float64
+            values.dtype
+            if values.is_floating_point()
+            else array_namespace(values).float64
         )
         values, mixing = values.to(dtype), mixing.to(dtype)
     else:

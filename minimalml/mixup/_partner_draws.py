@@ -14,7 +14,7 @@ from scipy import sparse
 from sklearn.neighbors import KDTree
 from sklearn.utils import check_random_state
 
-from minimalml._core.arrays import is_torch_tensor
+from minimalml._core.arrays import array_namespace, is_torch_tensor
 from minimalml._core.threads import effective_n_threads
 from minimalml.mixup import _target_kernel_blocks, _target_kernel_sorted
 
@@ -89,15 +89,6 @@ class Queries(NamedTuple):
         return Queries(*(part[picked] for part in self))
 
 
-def namespace(array):
-    """NumPy, or torch for a tensor."""
-    if is_torch_tensor(array):
-        import torch
-
-        return torch
-    return np
-
-
 def on_device(array):
     """Keyword arguments that make a new array land where ``array`` is."""
     return {"device": array.device} if is_torch_tensor(array) else {}
@@ -162,7 +153,7 @@ def draw_by_sorting(view, candidates, queries, seeds, n_threads=None):
     array of shape (n_queries,)
         A row each; a query without candidates gets its own.
     """
-    xp = namespace(seeds)
+    xp = array_namespace(seeds)
     kernels, _ = _kernels(seeds)
     n_threads = effective_n_threads(len(seeds), SECONDS_PER_SORTED_DRAW, n_threads)
     positions = xp.empty_like(queries.rows)
@@ -185,7 +176,7 @@ def _as_tuple(xp):
 
 def _rows_at(candidates, positions, own_rows):
     """Rows at ``positions``; where there is none, a query's own row."""
-    xp = namespace(positions)
+    xp = array_namespace(positions)
     if len(candidates.rows) == 0:
         return own_rows
     return xp.where(positions >= 0, candidates.rows[positions.clip(min=0)], own_rows)
@@ -197,7 +188,7 @@ def draw_by_blocks(views, candidates, queries, seeds, n_threads=None):
     Parameters and result are those of `draw_by_sorting`, but for ``views``, a list of
     `View` of any width, whose kernels are multiplied.
     """
-    xp = namespace(seeds)
+    xp = array_namespace(seeds)
     # by group, so that a block of queries meets few groups of candidates
     order = xp.argsort(queries.segment, stable=True)
     positions = xp.full_like(queries.rows, -1)
@@ -210,7 +201,7 @@ def draw_by_blocks(views, candidates, queries, seeds, n_threads=None):
 
 
 def _draw_block(views, candidates, queries, seeds, n_threads):
-    xp = namespace(seeds)
+    xp = array_namespace(seeds)
     _, kernels = _kernels(seeds)
     low, high = 0, len(candidates.rows)
     if xp is np:
@@ -244,7 +235,7 @@ def compute_log_kernel(views, query_rows, candidate_rows, n_threads=None):
     -------
     array of shape (n_queries, n_candidates)
     """
-    xp = namespace(query_rows)
+    xp = array_namespace(query_rows)
     _, kernels = _kernels(query_rows)
     shape = (len(query_rows), len(candidate_rows))
     log_kernel = None

@@ -12,7 +12,7 @@ from scipy import sparse
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_consistent_length
 
-from minimalml._core.arrays import is_torch_tensor
+from minimalml._core.arrays import array_namespace, is_torch_tensor
 from minimalml._core.validation import (
     Interval,
     StrOptions,
@@ -35,7 +35,6 @@ from minimalml.mixup._partner_draws import (
     draw_by_neighbors,
     draw_by_sorting,
     draw_seeds,
-    namespace,
     near_positions,
     on_device,
 )
@@ -237,7 +236,7 @@ class TargetKernelSampler:
         self._require_fit()
         indices = check_indices(indices, self.n_samples_, like=self._order.position)
         seeds = draw_seeds(len(indices), random_state, like=indices)
-        xp = namespace(indices)
+        xp = array_namespace(indices)
         partners = xp.empty_like(indices)
         for chunk in batches(len(indices), CHUNK):
             # neighbours in the order of candidates search from each other's edges
@@ -263,7 +262,7 @@ class TargetKernelSampler:
         """
         self._require_fit()
         rows = check_indices([i], self.n_samples_, like=self._order.position)
-        xp, candidates = namespace(rows), self._order.candidates
+        xp, candidates = array_namespace(rows), self._order.candidates
         queries = self._order.queries(rows, self.exclude_self)
         if self.max_neighbors is not None:
             positions, log_mass = near_positions(

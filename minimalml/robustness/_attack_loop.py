@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from minimalml._core.arrays import is_torch_tensor
+from minimalml._core.arrays import array_namespace
 from minimalml.robustness._targets import ordered_top_k_success
 
 # Standard deviation of the first perturbation, as in the official code.
@@ -56,7 +56,7 @@ class Best:
 
     def update(self, success, perturbation, keep_first):
         """Take in what improves and return where that was."""
-        xp = _namespace(perturbation)
+        xp = array_namespace(perturbation)
         energy = (perturbation**2).sum(1) ** 0.5
         improved = success & (energy <= self.energy)
         if keep_first:
@@ -68,16 +68,8 @@ class Best:
 
     def or_else(self, last):
         """Return the perturbations, with ``last`` where nothing succeeded."""
-        xp = _namespace(last)
+        xp = array_namespace(last)
         return xp.where(self.succeeded[:, None], self.perturbation, last)
-
-
-def _namespace(array):
-    if is_torch_tensor(array):
-        import torch
-
-        return torch
-    return np
 
 
 def search_perturbation(
@@ -125,7 +117,7 @@ def search_perturbation(
     coefficient : array of shape (n,)
         Weight of the attack at the end.
     """
-    xp = _namespace(X)
+    xp = array_namespace(X)
     best = Best(xp.zeros_like(X), xp.zeros_like(X[:, 0]) + np.inf, X[:, 0] != X[:, 0])
     lower = xp.zeros_like(X[:, 0])
     upper = lower + coef_upper

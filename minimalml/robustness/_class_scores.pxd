@@ -141,27 +141,6 @@ cdef inline void show_targets(
         work.score[targets[i]] = work.row[i]
 
 
-cdef inline Py_ssize_t consider(
-    Work *work, Py_ssize_t c, double margin, double least, Py_ssize_t block,
-    Py_ssize_t n_found, Py_ssize_t *found, double *size,
-) noexcept nogil:
-    """Put a row in its place among the most violated and return how many these are."""
-    cdef double value = gap(work, margin, c)
-    cdef Py_ssize_t slot
-    if work.is_active[c] or value <= least:
-        return n_found
-    if n_found == block and value <= size[block - 1]:
-        return n_found
-    slot = n_found if n_found < block else block - 1
-    while slot > 0 and size[slot - 1] < value:
-        size[slot] = size[slot - 1]
-        found[slot] = found[slot - 1]
-        slot -= 1
-    size[slot] = value
-    found[slot] = c
-    return min(n_found + 1, block)
-
-
 cdef inline double largest_gap(
     Work *work, const Py_ssize_t *targets, Py_ssize_t n_targets, double margin
 ) noexcept nogil:

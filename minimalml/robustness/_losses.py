@@ -13,21 +13,13 @@ from functools import partial
 import numpy as np
 from scipy.special import log_softmax
 
-from minimalml._core.arrays import is_torch_tensor
+from minimalml._core.arrays import array_namespace, is_torch_tensor
 from minimalml.robustness._factored_gram import FactoredGram
 from minimalml.robustness._ordered_top_k import (
     check_problem,
     one_of,
     solve_checked,
 )
-
-
-def _namespace(array):
-    if is_torch_tensor(array):
-        import torch
-
-        return torch
-    return np
 
 
 def _value(loss_and_gradient, logits):
@@ -150,7 +142,7 @@ def cw_top_k_loss(logits, targets, confidence=0.2):
 
 def cw_loss_and_gradient(logits, targets, confidence):
     """Return losses and subgradients in the scores."""
-    xp, k = _namespace(logits), targets.shape[1]
+    xp, k = array_namespace(logits), targets.shape[1]
     row = xp.arange(len(logits))
     rivals = logits + 0.0
     loss, gradient = xp.zeros_like(logits[:, 0]), xp.zeros_like(logits)
@@ -225,7 +217,7 @@ def log_teacher(targets, class_similarity, alpha, beta):
     """Return the teacher's log probabilities, (n_samples, n_classes)."""
     k = targets.shape[1]
     check_teacher(class_similarity, k, alpha, beta)
-    xp = _namespace(targets)
+    xp = array_namespace(targets)
     if isinstance(class_similarity, FactoredGram):
         scores = class_similarity.mean_rows(targets)
     else:
@@ -254,7 +246,7 @@ def _log_softmax(scores):
 
 def distillation_loss_and_gradient(logits, teacher):
     """Return divergences and gradients in the scores."""
-    xp, student = _namespace(logits), _log_softmax(logits)
+    xp, student = array_namespace(logits), _log_softmax(logits)
     probability = xp.exp(teacher)
     loss = (probability * (teacher - student)).sum(1)
     return loss, xp.exp(student) - probability
@@ -264,7 +256,7 @@ def cosine_similarity_of_classes(gram):
     """Return the cosines of the head's rows; 0 for a row of zeros."""
     if isinstance(gram, FactoredGram):
         return gram.cosines()
-    xp = _namespace(gram)
+    xp = array_namespace(gram)
     length = xp.sqrt(xp.diagonal(gram, 0))
     length = xp.where(length > 0.0, length, xp.ones_like(length))
     return gram / length[:, None] / length[None, :]

@@ -12,7 +12,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils import Bunch
 
-from minimalml._core.arrays import is_torch_tensor
+from minimalml._core.arrays import is_torch_tensor, to_numpy
 from minimalml._core.threads import effective_n_threads
 from minimalml._core.validation import Interval, StrOptions, validate_params
 from minimalml.robustness._factored_gram import FactoredGram, gram_of
@@ -33,7 +33,7 @@ class OrderedTopKSolution(Bunch):
     def status(self):
         """Outcome a sample: "optimal", "infeasible" or "max_iter"."""
         code = self.status_code
-        return STATUS_NAMES[code.cpu().numpy() if is_torch_tensor(code) else code]
+        return STATUS_NAMES[to_numpy(code)]
 
 
 @validate_params(
@@ -260,8 +260,7 @@ def check_problem(logits, targets, gram=None, margin=0.0):
             f"the matrix of classes must have shape ({n}, {n}), got "
             f"{tuple(gram.shape)}."
         )
-    plain = targets.cpu().numpy() if is_tensor else targets
-    checked = check_ordered_targets(plain, len(logits), n)
+    checked = check_ordered_targets(to_numpy(targets), len(logits), n)
     return logits, targets if is_tensor else checked, gram, is_single
 
 
