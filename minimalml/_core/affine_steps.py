@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Steps of a pipeline as affine maps, so that they can be folded into a layer."""
 
 from dataclasses import dataclass

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """The affine last layer of a classifier, and the features that it acts on.
 
 A classifier whose scores are ``A f(x) + b`` is seen as the pair (A, b) and the map f:

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """The affine last layer of a torch module, and the features that it acts on."""
 
 from contextlib import contextmanager

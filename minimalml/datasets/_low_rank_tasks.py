@@ -1,7 +1,5 @@
 """Linear tasks that share a low-rank representation, with a target among them."""
 
-# SPDX-License-Identifier: BSD-3-Clause
-
 from typing import NamedTuple
 
 import numpy as np

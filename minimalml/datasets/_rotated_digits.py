@@ -3,7 +3,6 @@
 The construction of the rotated, coloured images of Yao et al. (C-Mixup, NeurIPS 2022),
 on scikit-learn's digits.
 """
-# SPDX-License-Identifier: BSD-3-Clause
 
 from numbers import Integral, Real
 

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 # Counts, means and scatter by class in one read of X: O(n d) time and, beyond the
 # output, at most 8 MB of partial results.
 #

@@ -3,7 +3,6 @@
 Yao, Wang, Zhang, Zou, Finn: "C-Mixup: Improving Generalization in Regression",
 NeurIPS 2022.
 """
-# SPDX-License-Identifier: BSD-3-Clause
 
 from numbers import Real
 

@@ -3,7 +3,6 @@
 C-Mixup on the fly: new partners and new lambdas in every epoch, in the inputs or after
 any block of the network.
 """
-# SPDX-License-Identifier: BSD-3-Clause
 
 from numbers import Integral
 

@@ -1,5 +1,4 @@
 """C-Mixup around any regressor (Yao et al., NeurIPS 2022)."""
-# SPDX-License-Identifier: BSD-3-Clause
 
 import warnings
 

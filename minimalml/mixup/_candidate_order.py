@@ -1,5 +1,4 @@
 """The one order of candidates that all draws share: by group, then by label."""
-# SPDX-License-Identifier: BSD-3-Clause
 
 from typing import NamedTuple
 

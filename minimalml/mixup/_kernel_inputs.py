@@ -1,5 +1,4 @@
 """Checks and units of what the kernels compare, for NumPy arrays and tensors."""
-# SPDX-License-Identifier: BSD-3-Clause
 
 import math
 

@@ -2,7 +2,6 @@
 
 Numbers are mixed; a category is taken whole from the row with the larger share.
 """
-# SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
 from scipy import sparse

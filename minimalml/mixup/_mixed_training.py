@@ -1,5 +1,4 @@
 """What fitting `CMixupMLPRegressor` does, step by step."""
-# SPDX-License-Identifier: BSD-3-Clause
 
 from numbers import Integral
 

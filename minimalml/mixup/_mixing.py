@@ -3,7 +3,6 @@
 The mixing itself of mixup and C-Mixup (Yao et al. 2022), as plain functions on NumPy
 arrays, CSR matrices and torch tensors.
 """
-# SPDX-License-Identifier: BSD-3-Clause
 
 from numbers import Real
 

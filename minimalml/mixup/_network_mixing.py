@@ -3,7 +3,6 @@
 Partners of a whole epoch are drawn before it, so that steps stay as short as those of
 the same network without mixing.
 """
-# SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
 from sklearn.utils import check_random_state

@@ -4,7 +4,6 @@ All of them see the candidates in one order, by group and then by label. A query
 group is one segment of positions, and of it all before ``left_stop`` and all from
 ``right_start`` on are its candidates.
 """
-# SPDX-License-Identifier: BSD-3-Clause
 
 import math
 from typing import NamedTuple

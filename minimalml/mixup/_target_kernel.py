@@ -3,7 +3,6 @@
 The distribution of C-Mixup (Yao et al. 2022): row j is the partner of row i with
 probability ~ w_j exp(-|y_i - y_j|^2 / (2 h^2)).
 """
-# SPDX-License-Identifier: BSD-3-Clause
 
 import math
 from numbers import Integral, Real

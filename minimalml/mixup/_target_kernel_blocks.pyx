@@ -3,7 +3,6 @@
 O(queries x candidates) time, memory of one block. Squared distances come as one matrix
 product a block; the draw is a weighted reservoir of size one.
 """
-# SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
 

@@ -1,5 +1,4 @@
 """Exact partners for any distance, block by block, on any torch device."""
-# SPDX-License-Identifier: BSD-3-Clause
 
 import math
 

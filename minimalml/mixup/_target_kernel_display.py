@@ -1,5 +1,4 @@
 """A picture of who is mixed with whom."""
-# SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
 from scipy.stats import entropy

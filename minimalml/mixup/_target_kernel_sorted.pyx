@@ -4,7 +4,6 @@ O(M log n) a draw with M = 21 distance shells a side at n = 1e6, which neighbour
 no memory beyond the arguments. Labels come in units of the bandwidth and ascend within
 each segment (group).
 """
-# SPDX-License-Identifier: BSD-3-Clause
 
 from cython.parallel cimport prange
 from libc.math cimport exp, fabs, floor, isinf, sqrt

@@ -3,7 +3,6 @@
 The arguments, the shells and the random streams are those of the Cython half: the same
 seeds give the same partners, but where a sum of masses rounds differently.
 """
-# SPDX-License-Identifier: BSD-3-Clause
 
 import math
 

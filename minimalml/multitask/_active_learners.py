@@ -4,8 +4,6 @@ A learner has ``update(X, y, codes, is_last)``, ``transform(X)``, ``heads`` (k, 
 ``is_usable`` (T, m), which says whose head can be trusted.
 """
 
-# SPDX-License-Identifier: BSD-3-Clause
-
 import warnings
 
 import numpy as np

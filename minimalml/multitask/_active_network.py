@@ -5,8 +5,6 @@ are trained together, then the heads are fitted again by least squares, so that 
 be compared as those of a linear representation are.
 """
 
-# SPDX-License-Identifier: BSD-3-Clause
-
 import copy
 
 import numpy as np

@@ -3,8 +3,6 @@
 See Wang, Chen, Jamieson and Du (2023), arXiv 2306.02556.
 """
 
-# SPDX-License-Identifier: BSD-3-Clause
-
 from sklearn.base import RegressorMixin
 
 from minimalml._core.validation import validate_data

@@ -5,8 +5,6 @@ few source heads (Lasso), buy in proportion. See Wang, Chen, Jamieson and Du (20
 arXiv 2306.02556, and for the rounds Chen, Jamieson and Du (2022), arXiv 2202.00911.
 """
 
-# SPDX-License-Identifier: BSD-3-Clause
-
 import warnings
 from numbers import Integral, Real
 

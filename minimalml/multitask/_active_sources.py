@@ -4,8 +4,6 @@ Both have ``tasks`` (T,), ``available`` (T,) and ``draw(counts)``, which gives t
 their targets, and the number of the task of each.
 """
 
-# SPDX-License-Identifier: BSD-3-Clause
-
 import numpy as np
 from sklearn.utils import check_X_y
 from sklearn.utils.parallel import Parallel, delayed

@@ -5,8 +5,6 @@ to ``|nu|`` (over the root of the price) minimises it, and floors and pool sizes
 met by water-filling. See Wang, Chen, Jamieson and Du (2023), arXiv 2306.02556.
 """
 
-# SPDX-License-Identifier: BSD-3-Clause
-
 import warnings
 from numbers import Integral
 

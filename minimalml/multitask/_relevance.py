@@ -5,8 +5,6 @@ linear program), smallest L2 norm, or approximately with an L1 penalty (Lasso). 
 Wang, Chen, Jamieson and Du (2023), arXiv 2306.02556.
 """
 
-# SPDX-License-Identifier: BSD-3-Clause
-
 import importlib.util
 import warnings
 

@@ -6,8 +6,6 @@ See Thekumparampil et al. (2021), arXiv 2105.08306 and, for altgdmin, Nayer and
 Vaswani (2021), arXiv 2102.10217.
 """
 
-# SPDX-License-Identifier: BSD-3-Clause
-
 import warnings
 from functools import partial
 from typing import NamedTuple

@@ -5,8 +5,6 @@ for few sources) is refitted and priced. See Wang, Chen, Jamieson and Du (2023),
 arXiv 2306.02556.
 """
 
-# SPDX-License-Identifier: BSD-3-Clause
-
 import warnings
 from itertools import combinations
 from typing import NamedTuple

@@ -4,8 +4,6 @@ Above ``MAX_MOMENT_BYTES`` of moments, a fit multiplies through the rows instead
 the interface of `TaskStatistics`.
 """
 
-# SPDX-License-Identifier: BSD-3-Clause
-
 from functools import cached_property
 
 import numpy as np

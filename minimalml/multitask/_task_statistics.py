@@ -4,8 +4,6 @@ Per task: count, means, and centred second moments. They add over shards, so tas
 be gathered from streams, workers or machines.
 """
 
-# SPDX-License-Identifier: BSD-3-Clause
-
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cache

@@ -5,8 +5,6 @@
 that name, so one text serves both; nothing here waits for the device.
 """
 
-# SPDX-License-Identifier: BSD-3-Clause
-
 import numpy as np
 
 from minimalml._core.arrays import array_namespace

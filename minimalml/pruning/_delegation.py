@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """What a pruner hands on to the estimator that it pruned: methods, tags, metadata."""
 
 from sklearn.utils import get_tags

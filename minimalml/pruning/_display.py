@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """The curve of score over sparsity."""
 
 import numpy as np

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """The exact global mask of weights that are spread over torch processes."""
 
 import numpy as np

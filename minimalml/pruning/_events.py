@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Masks over the events of a pruning schedule: nested, or with regrowth."""
 
 import numpy as np

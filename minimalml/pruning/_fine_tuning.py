@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Training that keeps pruned weights at zero.
 
 Both trainers have one method, ``run(n_epochs, masks)``: it trains and returns the mean

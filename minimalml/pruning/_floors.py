@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """How many weights each tensor must keep, and how many it loses.
 
 A floor a tensor (the paper's minimum threshold) prevents layer collapse: a layer

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Global magnitude pruning as a meta-estimator, at once or in steps.
 
 Gupta et al., "Is complexity required for neural network pruning? A case study on

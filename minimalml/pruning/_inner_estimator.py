@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """The estimator inside a pruner: whether it is fitted, and what its last step sees."""
 
 from sklearn.base import BaseEstimator

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Radix selection of small magnitudes over many tensors, none of them copied.
 
 The bits of a non-negative float, read as an unsigned integer, are in the order of

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Radix selection of small magnitudes on any torch device.
 
 The twin of ``_magnitude_select.pyx``. Tensors come as signed integers of their own

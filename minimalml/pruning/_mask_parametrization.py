@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """A torch parametrization that multiplies a weight by its mask; imports torch."""
 
 import torch

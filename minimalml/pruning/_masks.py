@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Keep masks by magnitude: over all tensors together, tensor by tensor, random.
 
 Ranking all weights together lets the sparsity of each layer come out by itself

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Pruning of torch modules in a training loop of one's own, and sparse export."""
 
 import numpy as np

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Lists and dictionaries of NumPy arrays or torch tensors, seen as one kind."""
 
 import math

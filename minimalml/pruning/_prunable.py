@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Which of a model's weights may be pruned."""
 
 from minimalml._core.weights import SUPPORTED, model_weights, weight_kinds

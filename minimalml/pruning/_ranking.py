@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Masks of checked tensors: one threshold for all, or a count for each."""
 
 import numpy as np

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Fit a linear model again on the coefficients that pruning kept.
 
 The estimator's own objective, minimised with the other coefficients held at zero.

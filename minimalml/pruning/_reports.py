@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """How sparse a model is: weights, bytes, and multiply-adds."""
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Sparsity over the events of gradual pruning."""
 
 from numbers import Integral, Real

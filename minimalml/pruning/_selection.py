@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """The threshold below which magnitudes are among the smallest, exactly.
 
 Digit by digit: a histogram of the leading 16 bits over all tensors tells in which

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Active rows of the ordering programme, their multipliers and Cholesky factor."""
 # Append and remove take O(a^2) with a active rows; memory O(n_classes + a^2).
 

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """What an attack is told, checked and put in indices: labels, targets, bounds."""
 
 import numpy as np

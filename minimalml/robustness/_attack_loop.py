@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """The iterative attack: AdamW on a perturbation, the smallest success kept.
 
 One loop for NumPy and torch: both offer the operators that it needs, and the head

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """What a fitted `QuadAttack` does: attack rows, transform them, score their model."""
 
 import warnings

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Run a fitted `QuadAttack` on rows, batch by batch, and describe what came out."""
 
 import copy

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """The model under attack: the user's own, or a clone fitted on the spot."""
 
 import copy

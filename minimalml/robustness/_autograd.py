@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """A loss whose gradient is known, as a torch autograd function."""
 
 import torch

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Scores of all classes at the current point, and which rows they violate."""
 # A refresh takes O(C a) for C classes and a active rows, a scan O(C).
 

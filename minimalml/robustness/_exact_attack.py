@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """The smallest perturbation of a linear classifier's input, with a proof.
 
 Where the features are the input, the ordering programme is the attack itself. Bounds

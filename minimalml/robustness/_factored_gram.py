@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """The Gram matrix of a head with very many classes, never formed.
 
 The ordering programme needs products with it and its entries among few classes; both

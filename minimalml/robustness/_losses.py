@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Three losses that fall as k classes come to lead in order, with their gradients.
 
 Each comes in two forms: a public function of scores, which torch can differentiate,

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Nearest point at which K classes lead in a given order: dual active set, CPU.
 
 Minimise 1/2 λᵀ(D G Dᵀ)λ - λᵀr over λ >= 0. D has one row a class but the first target:

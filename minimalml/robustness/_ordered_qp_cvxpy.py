@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """The ordering programme by cvxpy and CLARABEL, for those who want a third party."""
 
 import numpy as np

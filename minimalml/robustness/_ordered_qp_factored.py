@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """The ordering programme on the CPU for heads with very many classes.
 
 Each sample is solved among a few classes with the kernel of ``_ordered_qp.pyx``;

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Nearest point at which K classes lead in a given order: batched, on any device.
 
 The programme of ``_ordered_qp.pyx``, all samples at once: a working set of rows, a

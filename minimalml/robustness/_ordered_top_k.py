@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """The smallest change of features that puts k classes on top, in order.
 
 The demand is a list of k classes that must lead all others in that order, each by a

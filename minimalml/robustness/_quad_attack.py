@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Attack a classifier with ordered lists of classes, to see how steerable it is.
 
 The features are pulled towards the nearest point at which the targets lead in order,

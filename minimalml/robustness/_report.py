@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Figures and pictures of ordered top-k attacks, comparable between attacks."""
 
 import itertools

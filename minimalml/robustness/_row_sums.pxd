@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Sums over rows and a packed triangle, compiled for several processors."""
 # A call of BLAS costs more than these short sums.
 

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Ordered lists of target classes: drawing, checking, and whether scores meet them."""
 
 import numpy as np

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """For which estimators a check has a meaning, told from their tags and signatures."""
 
 import functools

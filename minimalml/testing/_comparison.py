@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """What a fitted estimator says, compared before and after a change.
 
 A difference becomes an AssertionError in plain words: which output changed, by how

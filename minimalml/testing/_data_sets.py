@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Run the body of a check on the user's data, or on default and generated data."""
 
 import copy

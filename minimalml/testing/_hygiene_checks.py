@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Checks of what is true of every estimator, whatever it computes.
 
 It leaves its input alone, repeats itself, survives pickling, does not depend on the

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Checks of symmetries: what should leave a method's answers as they are.
 
 A symmetry is true of some methods and not of others, so these checks are opt-in. Each

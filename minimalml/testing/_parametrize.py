@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Run the checks on many estimators: a pytest decorator and a plain function."""
 
 import functools

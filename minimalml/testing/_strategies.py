@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Hypothesis strategies for the data that estimators meet, nasty corners included.
 
 Values are drawn one by one and corners last, so that a failing example shrinks to few

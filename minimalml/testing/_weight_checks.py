@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: BSD-3-Clause
 """Checks of what a sample weight means: so many copies of the row.
 
 Opt-in, as the symmetries are: each docstring says for whom the property holds.
