@@ -80,21 +80,19 @@ def check_input_not_modified(estimator, X=None, y=None, *, data=None, examples=1
 
 @applies_to(deterministic)
 def check_fit_is_repeatable(
-    estimator, X=None, y=None, *, rtol=0.0, atol=0.0, data=None, examples=3
+    estimator, X=None, y=None, *, rtol=None, atol=1e-7, data=None, examples=3
 ):
     """Check that two fits on the same data, random state fixed, are the same.
 
-    Bit for bit by default, for a second clone and for the same object fitted to other
-    data in between (unless ``warm_start``). True of every estimator that takes a
-    ``random_state`` or needs none.
+    For a second clone, and for the same object fitted to other data in between (unless
+    ``warm_start``). True of every estimator that takes a ``random_state`` or needs none,
+    equal to rounding: BLAS may sum otherwise where an array lies otherwise in memory.
+    ``rtol=0, atol=0`` asks for the same bits.
 
     Parameters
     ----------
-    estimator, X, y, data, examples
+    estimator, X, y, rtol, atol, data, examples
         As in :func:`check_row_permutation`.
-
-    rtol, atol : float, default=0.0
-        Allowed change: relative to an output's largest value, and absolute.
 
     Raises
     ------
@@ -115,12 +113,13 @@ def check_fit_is_repeatable(
     def body(X, y, reference):
         again = fit_after(change, estimator, X, y, X)
         before = reference.outputs
-        assert_unchanged(estimator, before, again.outputs, change, rtol=rtol, atol=atol)
+        tolerances = {"X": X, "rtol": rtol, "atol": atol}
+        assert_unchanged(estimator, before, again.outputs, change, **tolerances)
         if getattr(estimator, "warm_start", False):
             return
         model = fitted_clone(estimator, *_other_data(X, y))
         after = outputs_of(fit_quietly(model, X, y), X, y)
-        assert_unchanged(estimator, before, after, forgets, rtol=rtol, atol=atol)
+        assert_unchanged(estimator, before, after, forgets, **tolerances)
 
     run_on_data(body, estimator, X, y, data=data, examples=examples)
 
@@ -220,22 +219,20 @@ def check_thread_count_invariance(
 
 @applies_to(deterministic)
 def check_pipeline_grid_search(
-    estimator, X=None, y=None, *, rtol=0.0, atol=0.0, data=None, examples=0
+    estimator, X=None, y=None, *, rtol=None, atol=1e-7, data=None, examples=0
 ):
     """Check that a search over a pipeline finds the same model as a plain fit.
 
     The estimator is the last step of a pipeline in a two-fold ``GridSearchCV`` whose
     grid holds the value that one of its parameters has already; the refitted best
-    pipeline must say what a plain fit says. True of every estimator: a failure points
-    at ``get_params``, ``set_params``, clone, or work done in the constructor.
+    pipeline must say what a plain fit says, to rounding. True of every estimator: a
+    failure points at ``get_params``, ``set_params``, clone, or work done in the
+    constructor.
 
     Parameters
     ----------
-    estimator, X, y, data
+    estimator, X, y, rtol, atol, data
         As in :func:`check_row_permutation`; each fold must hold rows enough.
-
-    rtol, atol : float, default=0.0
-        Allowed change: relative to an output's largest value, and absolute.
 
     examples : int or hypothesis.settings, default=0
         Number of generated data sets, or full settings; ``data`` needs at least 1.
@@ -261,7 +258,7 @@ def check_pipeline_grid_search(
             last_step = search.best_estimator_[-1]
             after = said_about(search, X) | learnt_from(last_step, X, y)
         before = reference.outputs
-        assert_unchanged(estimator, before, after, change, rtol=rtol, atol=atol)
+        assert_unchanged(estimator, before, after, change, X=X, rtol=rtol, atol=atol)
 
     run_on_data(body, estimator, X, y, data=data, examples=examples)
 
