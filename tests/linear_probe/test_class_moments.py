@@ -149,7 +149,7 @@ def test_a_large_offset_costs_no_digits_against_exact_arithmetic(rng, offset, ro
     np.testing.assert_allclose(moments.scatter, scatter, rtol=1e-13)
     naive = (X**2).sum(axis=0) - sum(
         X[y == k].sum(axis=0) ** 2 / 50 for k in range(4)
-    )  # what the sheet of raw sums would give
+    )  # what the formula with raw sums would give
     assert offset == 0 or np.abs(naive / scatter - 1).max() > 1e-6
 
 
