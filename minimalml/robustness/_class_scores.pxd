@@ -4,104 +4,113 @@
 from libc.math cimport INFINITY, fabs
 from libc.string cimport memcpy, memset
 
-from minimalml.robustness._active_rows cimport Work, factor_row, gap
-from minimalml.robustness._row_sums cimport add, add_rows, dot, largest
+from minimalml.robustness._active_rows cimport Rows, Work, above, gap
+from minimalml.robustness._row_sums cimport largest, sum, sum_rows
 
 # Rows taken in at once; more saves scans of all classes, but more are thrown out again.
 cdef enum:
     BLOCK = 8
     CHUNK = 64  # classes that are passed over at once where none leads
 
+
 cdef inline void begin(
-    Work *work, const double *logits, const Py_ssize_t *targets, Py_ssize_t n_targets,
-    double *u,
+    Work *work, Rows *rows, const double *logits, const Py_ssize_t *targets,
+    Py_ssize_t n_targets, double *u,
 ) noexcept nogil:
-    """Start a sample without active rows."""
+    """Start a sample with the active rows that it has, or with none."""
     cdef Py_ssize_t n = work.n_classes, i
-    for i in range(n):
-        work.above[i] = targets[n_targets - 1]
-    for i in range(1, n_targets):
-        work.above[targets[i]] = targets[i - 1]
-    work.above[targets[0]] = -1
-    memset(work.is_active, 0, n * sizeof(bint))
-    memset(work.multiplier, 0, n * sizeof(double))
+    work.rows, work.targets, work.n_targets = rows, targets, n_targets
+    for i in range(n_targets):
+        work.place[targets[i]] = i + 1
+        work.leader[i + 1] = targets[i - 1] if i else -1
+    work.leader[0] = targets[n_targets - 1]
     memset(u, 0, n * sizeof(double))
-    memcpy(work.score, logits, n * sizeof(double))
-    work.n_active = work.n_moved = 0
+    work.n_moved = 0
+    if rows.n_active < 0:
+        rows.n_active = 0
+        memset(rows.shift, 0, n * sizeof(double))
+    for i in range(rows.n_active):
+        work.is_active[rows.active[i]] = True
+    sum(n, logits, rows.shift, work.score)
+
+
+cdef inline void finish(Work *work, double *dual) noexcept nogil:
+    """Write the multipliers out and clean what only the touched classes have set."""
+    cdef Py_ssize_t i, c
+    memset(dual, 0, (work.n_classes - 1) * sizeof(double))
+    for i in range(work.rows.n_active):
+        c = work.rows.active[i]
+        dual[c - (c > work.targets[0])] = work.rows.multiplier[i]
+        work.is_active[c] = False
+    for i in range(work.n_targets):
+        work.place[work.targets[i]] = 0
 
 
 cdef inline void refresh(
-    Work *work, const double *logits, const Py_ssize_t *targets, Py_ssize_t n_targets,
-    const double[:, ::1] G, double *u,
+    Work *work, const double *logits, const double[:, ::1] G, double *u
 ) noexcept nogil:
     """Compute direction and scores from the multipliers."""
+    cdef Rows *rows = work.rows
     cdef Py_ssize_t i, c
     for i in range(work.n_moved):
         u[work.moved[i]] = 0.0
-    for i in range(n_targets):
-        work.moved[i] = targets[i]
-    work.n_moved = n_targets
-    for i in range(work.n_active):
-        c = work.active[i]
-        u[c] -= work.multiplier[c]
-        u[work.above[c]] += work.multiplier[c]
-        if work.above[c] == targets[n_targets - 1]:  # not in the chain of targets
+    for i in range(work.n_targets):
+        work.moved[i] = work.targets[i]
+    work.n_moved = work.n_targets
+    for i in range(rows.n_active):
+        c = rows.active[i]
+        u[c] -= rows.multiplier[i]
+        u[above(work, c)] += rows.multiplier[i]
+        if work.place[c] == 0:
             work.moved[work.n_moved] = c
             work.n_moved += 1
     for i in range(work.n_moved):
         work.weight[i] = u[work.moved[i]]
-    add_rows(
-        work.n_classes, logits, work.n_moved, work.moved, work.weight, &G[0, 0],
-        work.score,
+    sum_rows(
+        work.n_classes, work.n_moved, work.moved, work.weight, &G[0, 0], rows.shift
     )
+    sum(work.n_classes, logits, rows.shift, work.score)
 
 
 cdef inline double active_gaps(Work *work, double margin) noexcept nogil:
     """Compute the gaps of the active rows and return the widest."""
     cdef double widest = 0.0
     cdef Py_ssize_t i
-    for i in range(work.n_active):
-        work.violation[i] = gap(work, margin, work.active[i])
+    for i in range(work.rows.n_active):
+        work.violation[i] = gap(work, margin, work.rows.active[i])
         widest = max(widest, fabs(work.violation[i]))
     return widest
 
 
-cdef inline void gaps_from_factor(
-    Work *work, const double *logits, double margin
-) noexcept nogil:
-    """Compute the gaps of the active rows in O(a^2), without the other scores."""
-    cdef Py_ssize_t i, c
-    cdef double value
-    memset(work.step, 0, work.n_active * sizeof(double))
-    for i in range(work.n_active):
-        add(i + 1, work.multiplier[work.active[i]], factor_row(work, i), work.step)
-    for i in range(work.n_active):
-        c = work.active[i]
-        value = margin - logits[work.above[c]] + logits[c]
-        work.violation[i] = value - dot(i + 1, factor_row(work, i), work.step)
-
-
 cdef inline Py_ssize_t most_violated(
-    Work *work, const Py_ssize_t *targets, Py_ssize_t n_targets, double margin,
-    double least, Py_ssize_t block, Py_ssize_t *found,
+    Work *work, double margin, double least, Py_ssize_t block, Py_ssize_t *found,
+    double *widest,
 ) noexcept nogil:
-    """List the most violated rows, largest first; ties: chain, then lowest class."""
+    """List the most violated inactive rows, largest first, and give the widest gap.
+
+    Ties: chain, then lowest class.
+    """
     cdef double[BLOCK] size
     cdef Py_ssize_t n_found = 0, n = work.n_classes, low, high, i, c
-    cdef double top = work.score[targets[n_targets - 1]] - margin
-    for i in range(1, n_targets):
-        c = targets[i]
-        if gap(work, margin, c) > least and not work.is_active[c]:
-            n_found = insert(c, gap(work, margin, c), block, n_found, found, size)
-    hide_targets(work, targets, n_targets)
-    for i in range((n + CHUNK - 1) // CHUNK):
-        low, high = i * CHUNK, min((i + 1) * CHUNK, n)
-        if largest(high - low, work.score + low) - top <= least:
-            continue
-        for c in range(low, high):
-            if work.score[c] - top > least and not work.is_active[c]:
-                n_found = insert(c, work.score[c] - top, block, n_found, found, size)
-    show_targets(work, targets, n_targets)
+    cdef double top = work.score[work.leader[0]] - margin
+    widest[0] = 0.0
+    for i in range(1, work.n_targets):
+        c = work.targets[i]
+        if not work.is_active[c]:
+            widest[0] = max(widest[0], gap(work, margin, c))
+            if gap(work, margin, c) > least:
+                n_found = insert(c, gap(work, margin, c), block, n_found, found, size)
+    hide(work)
+    widest[0] = max(widest[0], largest(n, work.score) - top)
+    if widest[0] > least:
+        for i in range((n + CHUNK - 1) // CHUNK):
+            low, high = i * CHUNK, min((i + 1) * CHUNK, n)
+            if largest(high - low, work.score + low) - top <= least:
+                continue
+            for c in range(low, high):
+                if work.score[c] - top > least:
+                    n_found = insert(c, work.score[c] - top, block, n_found, found, size)
+    show(work)
     return n_found
 
 
@@ -122,34 +131,22 @@ cdef inline Py_ssize_t insert(
     return min(n_found + 1, block)
 
 
-cdef inline void hide_targets(
-    Work *work, const Py_ssize_t *targets, Py_ssize_t n_targets
-) noexcept nogil:
-    """Put the targets' scores aside, so that the largest score is a rival's."""
+cdef inline void hide(Work *work) noexcept nogil:
+    """Put targets and active classes aside: the largest score is an inactive rival's."""
     cdef Py_ssize_t i
-    for i in range(n_targets):
-        work.row[i] = work.score[targets[i]]
-        work.score[targets[i]] = -INFINITY
+    for i in range(work.rows.n_active):
+        work.row[i] = work.score[work.rows.active[i]]
+    for i in range(work.n_targets):
+        work.step[i] = work.score[work.targets[i]]
+        work.score[work.targets[i]] = -INFINITY
+    for i in range(work.rows.n_active):
+        work.score[work.rows.active[i]] = -INFINITY
 
 
-cdef inline void show_targets(
-    Work *work, const Py_ssize_t *targets, Py_ssize_t n_targets
-) noexcept nogil:
+cdef inline void show(Work *work) noexcept nogil:
+    """Bring back what `hide` put aside."""
     cdef Py_ssize_t i
-    for i in range(n_targets):
-        work.score[targets[i]] = work.row[i]
-
-
-cdef inline double largest_gap(
-    Work *work, const Py_ssize_t *targets, Py_ssize_t n_targets, double margin
-) noexcept nogil:
-    """Find by how much the worst row is violated, 0 if none is."""
-    cdef double worst = 0.0, top
-    cdef Py_ssize_t i
-    for i in range(1, n_targets):
-        worst = max(worst, gap(work, margin, targets[i]))
-    top = work.score[targets[n_targets - 1]] - margin
-    hide_targets(work, targets, n_targets)
-    worst = max(worst, largest(work.n_classes, work.score) - top)
-    show_targets(work, targets, n_targets)
-    return worst
+    for i in range(work.rows.n_active):
+        work.score[work.rows.active[i]] = work.row[i]
+    for i in range(work.n_targets):
+        work.score[work.targets[i]] = work.step[i]

@@ -12,16 +12,16 @@ import numpy as np
 from cython.parallel cimport parallel, prange
 from libc.math cimport INFINITY, fabs
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from minimalml.robustness._active_rows cimport (
-    INFEASIBLE, NO_MEMORY, OPTIMAL, STOPPED, Saved, Work, allocate, append_row,
-    follow_null_vector, gap, move_active, release, restore, save,
+    INFEASIBLE, NO_MEMORY, OPTIMAL, STOPPED, Rows, Work, above, allocate, append_row,
+    copy_rows, follow_null_vector, move_active, release,
 )
 from minimalml.robustness._class_scores cimport (
-    BLOCK, active_gaps, begin, gaps_from_factor, largest_gap, most_violated, refresh,
+    BLOCK, active_gaps, begin, finish, most_violated, refresh,
 )
-from minimalml.robustness._row_sums cimport largest
+from minimalml.robustness._row_sums cimport largest_magnitude
 
 cdef Py_ssize_t take_in(
     Work *work, const double[:, ::1] G, Py_ssize_t *found, Py_ssize_t n_found, int *state,
@@ -41,67 +41,82 @@ cdef Py_ssize_t take_in(
     return n_taken
 
 
+cdef void take_multipliers(
+    Work *work, const double *logits, const double[:, ::1] G, double margin,
+    const double *dual,
+) noexcept nogil:
+    """Make the rows with a multiplier active and compute their gaps from the block."""
+    cdef Py_ssize_t i, j, k, c, p
+    cdef double value
+    for i in range(work.n_classes - 1):
+        c = i + (i >= work.targets[0])
+        if dual[i] > 0.0 and append_row(work, G, c) == 1:
+            k, p = work.rows.n_active - 1, above(work, c)
+            value = margin - logits[p] + logits[c]
+            value -= (G[p, p] - 2.0 * G[p, c] + G[c, c]) * dual[i]
+            for j in range(k):
+                work.violation[j] -= work.row[j] * dual[i]
+                value -= work.row[j] * work.rows.multiplier[j]
+            work.violation[k] = value
+            work.rows.multiplier[k] = dual[i]
+
+
 cdef int solve_one(
-    Work *work, const double *logits, const Py_ssize_t *targets, Py_ssize_t n_targets,
-    const double[:, ::1] G, double margin, double tol, Py_ssize_t max_iter,
-    bint is_warm, const Saved *start, double *dual, double *u, double *distance,
+    Work *work, Rows *rows, const double *logits, const Py_ssize_t *targets,
+    Py_ssize_t n_targets, const double[:, ::1] G, double margin, double tol,
+    Py_ssize_t max_iter, bint is_warm, double *dual, double *u, double *distance,
     double *residual, Py_ssize_t *n_iter,
 ) noexcept nogil:
-    """Solve one sample from saved rows, from multipliers in ``dual``, or from nothing."""
-    cdef Py_ssize_t n = work.n_classes, first = targets[0], i, c, n_found
+    """Solve one sample from its rows, from multipliers in ``dual``, or from nothing."""
+    cdef Py_ssize_t i, n_found
     cdef Py_ssize_t[BLOCK] found
-    cdef double scale, worst = 0.0, slack = 0.0
+    cdef double scale = 1.0 + largest_magnitude(work.n_classes, logits)
+    cdef double widest = 0.0, slack = 0.0
     cdef int state = OPTIMAL
-    begin(work, logits, targets, n_targets, u)
-    for c in range(n):
-        work.row[c] = fabs(logits[c])
-    scale = 1.0 + largest(n, work.row)
+    cdef bint is_kept = rows.n_active >= 0
+    begin(work, rows, logits, targets, n_targets, u)
     n_iter[0] = 0
-    if start != NULL:
-        if not restore(work, start):
-            return NO_MEMORY
+    if is_kept:
         n_found = most_violated(
-            work, targets, n_targets, margin, 0.1 * tol * scale, BLOCK, found
+            work, margin, 0.1 * tol * scale, BLOCK, found, &widest
         )
         for i in range(n_found):
             append_row(work, G, found[i])
         active_gaps(work, margin)
     elif is_warm:
-        for i in range(n - 1):
-            c = i + (i >= first)
-            if dual[i] > 0.0 and append_row(work, G, c) == 1:
-                work.multiplier[c] = dual[i]
-        gaps_from_factor(work, logits, margin)
-    if work.n_active:
+        take_multipliers(work, logits, G, margin, dual)
+    if rows.n_active:
         n_iter[0] = 1
         move_active(work)
-        refresh(work, logits, targets, n_targets, G, u)
+    if rows.n_active or is_kept:
+        refresh(work, logits, G, u)
     state = add_violated(
-        work, logits, targets, n_targets, G, margin, tol, scale, max_iter, u, n_iter
+        work, logits, G, margin, tol, scale, max_iter, u, n_iter, &widest
     )
     distance[0] = 0.0
     for i in range(work.n_moved):
-        c = work.moved[i]
-        distance[0] += work.weight[i] * (work.score[c] - logits[c])
-    memcpy(dual, work.multiplier, first * sizeof(double))
-    memcpy(dual + first, work.multiplier + first + 1, (n - 1 - first) * sizeof(double))
-    for i in range(work.n_active):
-        c = work.active[i]
-        slack = max(slack, fabs(work.multiplier[c] * gap(work, margin, c)))
-    worst = largest_gap(work, targets, n_targets, margin)
-    residual[0] = max(worst / scale, slack / (scale + distance[0]))
+        distance[0] += work.weight[i] * rows.shift[work.moved[i]]
+    if state == STOPPED:
+        active_gaps(work, margin)
+        most_violated(work, margin, INFINITY, BLOCK, found, &widest)
+    for i in range(rows.n_active):
+        widest = max(widest, work.violation[i])
+        slack = max(slack, fabs(rows.multiplier[i] * work.violation[i]))
+    residual[0] = max(widest / scale, slack / (scale + distance[0]))
     if state == OPTIMAL and residual[0] > tol:
         state = STOPPED
     if state == INFEASIBLE:
-        memset(u, 0, n * sizeof(double))
+        memset(u, 0, work.n_classes * sizeof(double))
         distance[0] = residual[0] = INFINITY
+    finish(work, dual)
+    if state != OPTIMAL:
+        rows.n_active = -1
     return state
 
 
 cdef int add_violated(
-    Work *work, const double *logits, const Py_ssize_t *targets, Py_ssize_t n_targets,
-    const double[:, ::1] G, double margin, double tol, double scale,
-    Py_ssize_t max_iter, double *u, Py_ssize_t *n_iter,
+    Work *work, const double *logits, const double[:, ::1] G, double margin, double tol,
+    double scale, Py_ssize_t max_iter, double *u, Py_ssize_t *n_iter, double *widest,
 ) noexcept nogil:
     """Take in violated rows, round by round, until there are none."""
     cdef Py_ssize_t[BLOCK] found
@@ -115,7 +130,7 @@ cdef int add_violated(
         n_found = 0
         if is_closed:
             n_found = most_violated(
-                work, targets, n_targets, margin, 0.1 * tol * scale, block, found
+                work, margin, 0.1 * tol * scale, block, found, widest
             )
             if n_found == 0:
                 return OPTIMAL
@@ -127,7 +142,7 @@ cdef int add_violated(
             return state
         active_gaps(work, margin)
         move_active(work)
-        refresh(work, logits, targets, n_targets, G, u)
+        refresh(work, logits, G, u)
         if n_found and not any_active(work, found, n_found):
             if block == 1:
                 return STOPPED
@@ -148,19 +163,22 @@ cdef class SavedRows:
     A copy or a pickle has none.
     """
 
-    cdef Saved *saved
+    cdef Rows *rows
     cdef Py_ssize_t n
+    cdef double[:, ::1] shifts
     cdef object problem
     cdef readonly tuple results
 
     def __cinit__(self, targets=(), gram=None):
         cdef Py_ssize_t b, n_classes = 1 if gram is None else len(gram)
         self.n = n = len(targets)
-        self.saved = <Saved *> calloc(max(n, 1), sizeof(Saved))
-        if self.saved == NULL:
+        self.rows = <Rows *> calloc(max(n, 1), sizeof(Rows))
+        if self.rows == NULL:
             raise MemoryError("the active rows of the ordering programme")
+        self.shifts = np.empty((n, n_classes))
         for b in range(n):
-            self.saved[b].n_active = -1
+            self.rows[b].n_active = -1
+            self.rows[b].shift = &self.shifts[b, 0]
         self.problem = gram, np.array(targets), fingerprint(gram)
         self.results = (
             np.empty((n, n_classes)), np.empty(n), np.empty((n, n_classes - 1)),
@@ -170,9 +188,10 @@ cdef class SavedRows:
     def __dealloc__(self):
         cdef Py_ssize_t b
         for b in range(self.n):
-            free(self.saved[b].active)
-            free(self.saved[b].values)
-        free(self.saved)
+            free(self.rows[b].active)
+            free(self.rows[b].multiplier)
+            free(self.rows[b].inverse)
+        free(self.rows)
 
     def __reduce__(self):
         return SavedRows, ()
@@ -217,17 +236,18 @@ def ordered_qp(
     cdef Py_ssize_t n = logits.shape[0], n_classes = logits.shape[1], b
     cdef const Py_ssize_t[:, ::1] T = targets
     cdef const double[:, ::1] G = gram
-    cdef bint is_warm = warm_start is not None
     cdef Work *work = NULL
-    cdef Saved *before = NULL
-    cdef SavedRows end = start
+    cdef SavedRows before = None, end = start
     if start is not None and start.fits(targets, gram):
-        before = start.saved
-    if before == NULL or not in_place:
+        before = start
+    if before is None or not in_place:
         end = SavedRows(targets, gram)
     out = end.results
-    if is_warm and before == NULL:
+    cdef bint is_warm = warm_start is not None and before is None
+    if is_warm:
         out[2][:] = warm_start
+    cdef Rows *rows = end.rows
+    cdef const Rows *source = NULL if before is None or in_place else before.rows
     cdef double[:, ::1] u = out[0]
     cdef double[::1] distance = out[1]
     cdef double[:, ::1] dual = out[2]
@@ -242,17 +262,14 @@ def ordered_qp(
             work = NULL
         for b in prange(n, schedule="dynamic"):
             status[b] = NO_MEMORY
-            if work != NULL:
+            if work != NULL and (
+                source == NULL or copy_rows(&source[b], &rows[b], n_classes)
+            ):
                 status[b] = solve_safely(
-                    work, &logits[b, 0], &T[b, 0], T.shape[1], G, margin, tol,
-                    max_iter, is_warm and before == NULL,
-                    NULL if before == NULL else &before[b],
-                    &dual[b, 0], &u[b, 0], &distance[b], &residual[b], &n_iter[b],
+                    work, &rows[b], &logits[b, 0], &T[b, 0], T.shape[1], G, margin, tol,
+                    max_iter, is_warm, &dual[b, 0], &u[b, 0], &distance[b],
+                    &residual[b], &n_iter[b],
                 )
-            if status[b] != OPTIMAL:
-                end.saved[b].n_active = -1
-            elif not save(work, &logits[b, 0], &end.saved[b]):
-                status[b] = NO_MEMORY
         if work != NULL:
             release(work)
             free(work)
@@ -262,21 +279,20 @@ def ordered_qp(
 
 
 cdef int solve_safely(
-    Work *work, const double *logits, const Py_ssize_t *targets, Py_ssize_t n_targets,
-    const double[:, ::1] G, double margin, double tol, Py_ssize_t max_iter,
-    bint is_warm, const Saved *start, double *dual, double *u, double *distance,
+    Work *work, Rows *rows, const double *logits, const Py_ssize_t *targets,
+    Py_ssize_t n_targets, const double[:, ::1] G, double margin, double tol,
+    Py_ssize_t max_iter, bint is_warm, double *dual, double *u, double *distance,
     double *residual, Py_ssize_t *n_iter,
 ) noexcept nogil:
-    """Solve one sample; where saved rows don't lead to an optimum, do without them."""
-    cdef int state
-    if start != NULL and start.n_active >= 0:
-        state = solve_one(
-            work, logits, targets, n_targets, G, margin, tol, max_iter, False, start,
-            dual, u, distance, residual, n_iter,
-        )
-        if state == OPTIMAL or state == NO_MEMORY:
-            return state
+    """Solve one sample; where its rows don't lead to an optimum, do without them."""
+    cdef bint is_kept = rows.n_active >= 0
+    cdef int state = solve_one(
+        work, rows, logits, targets, n_targets, G, margin, tol, max_iter, is_warm,
+        dual, u, distance, residual, n_iter,
+    )
+    if not is_kept or state == OPTIMAL or state == NO_MEMORY:
+        return state
     return solve_one(
-        work, logits, targets, n_targets, G, margin, tol, max_iter, is_warm, NULL,
+        work, rows, logits, targets, n_targets, G, margin, tol, max_iter, False,
         dual, u, distance, residual, n_iter,
     )

@@ -1,67 +1,11 @@
 """Sums over rows and a packed triangle, compiled for several processors."""
-# A call of BLAS costs more than these short sums.
+# A call of BLAS costs more than these short sums. The triangle is packed by rows.
 
 cdef extern from *:
     """
+    #include <math.h>
     #include <stddef.h>
     #include "simd.h"
-
-    /* The factor is packed by rows. Four rows at a time: their sums run side by side,
-       and none waits for a number that was just stored. */
-    MULTIVERSION static void solve_lower(ptrdiff_t n, const double *factor, double *x)
-    {
-        ptrdiff_t i = 0, j;
-        for (; i + 4 <= n; i += 4) {
-            const double *a = factor + i * (i + 1) / 2, *b = a + i + 1;
-            const double *c = b + i + 2, *d = c + i + 3;
-            double p[4] = {0}, q[4] = {0}, r[4] = {0}, s[4] = {0};
-            for (j = 0; j < i; j += 4)
-                for (int k = 0; k < 4; k++) {
-                    p[k] += a[j + k] * x[j + k];
-                    q[k] += b[j + k] * x[j + k];
-                    r[k] += c[j + k] * x[j + k];
-                    s[k] += d[j + k] * x[j + k];
-                }
-            const double v = (x[i] - (p[0] + p[1] + p[2] + p[3])) / a[i];
-            const double w =
-                (x[i + 1] - (q[0] + q[1] + q[2] + q[3]) - b[i] * v) / b[i + 1];
-            const double y =
-                (x[i + 2] - (r[0] + r[1] + r[2] + r[3]) - c[i] * v - c[i + 1] * w)
-                / c[i + 2];
-            x[i + 3] = (x[i + 3] - (s[0] + s[1] + s[2] + s[3]) - d[i] * v
-                        - d[i + 1] * w - d[i + 2] * y) / d[i + 3];
-            x[i] = v, x[i + 1] = w, x[i + 2] = y;
-        }
-        for (; i < n; i++) {
-            const double *a = factor + i * (i + 1) / 2;
-            for (j = 0; j < i; j++)
-                x[i] -= a[j] * x[j];
-            x[i] /= a[i];
-        }
-    }
-
-    MULTIVERSION static void solve_transposed(
-        ptrdiff_t n, const double *factor, double *restrict x)
-    {
-        ptrdiff_t i = n, j;
-        for (; i % 4; i--) {
-            const double *a = factor + i * (i - 1) / 2;
-            x[i - 1] /= a[i - 1];
-            for (j = 0; j < i - 1; j++)
-                x[j] -= x[i - 1] * a[j];
-        }
-        for (i -= 4; i >= 0; i -= 4) {
-            const double *a = factor + i * (i + 1) / 2, *b = a + i + 1;
-            const double *c = b + i + 2, *d = c + i + 3;
-            const double s = x[i + 3] / d[i + 3];
-            const double r = (x[i + 2] - s * d[i + 2]) / c[i + 2];
-            const double q = (x[i + 1] - s * d[i + 1] - r * c[i + 1]) / b[i + 1];
-            const double p = (x[i] - s * d[i] - r * c[i] - q * b[i]) / a[i];
-            for (j = 0; j < i; j++)
-                x[j] -= (p * a[j] + q * b[j]) + (r * c[j] + s * d[j]);
-            x[i] = p, x[i + 1] = q, x[i + 2] = r, x[i + 3] = s;
-        }
-    }
 
     MULTIVERSION static double dot(ptrdiff_t n, const double *a, const double *b)
     {
@@ -75,6 +19,91 @@ cdef extern from *:
         for (int k = 0; k < 8; k++)
             total += sums[k];
         return total;
+    }
+
+    /* out = lower @ x: four rows at a time, whose sums run side by side. */
+    MULTIVERSION static void multiply_lower(
+        ptrdiff_t n, const double *lower, const double *x, double *restrict out)
+    {
+        ptrdiff_t i = 0, j;
+        for (; i + 4 <= n; i += 4) {
+            const double *a = lower + i * (i + 1) / 2, *b = a + i + 1;
+            const double *c = b + i + 2, *d = c + i + 3;
+            double p[4] = {0}, q[4] = {0}, r[4] = {0}, s[4] = {0};
+            for (j = 0; j < i; j += 4)
+                for (int k = 0; k < 4; k++) {
+                    p[k] += a[j + k] * x[j + k];
+                    q[k] += b[j + k] * x[j + k];
+                    r[k] += c[j + k] * x[j + k];
+                    s[k] += d[j + k] * x[j + k];
+                }
+            out[i] = (p[0] + p[1]) + (p[2] + p[3]) + a[i] * x[i];
+            out[i + 1] = (q[0] + q[1]) + (q[2] + q[3]) + b[i] * x[i] + b[i + 1] * x[i + 1];
+            out[i + 2] = (r[0] + r[1]) + (r[2] + r[3]) + c[i] * x[i] + c[i + 1] * x[i + 1]
+                + c[i + 2] * x[i + 2];
+            out[i + 3] = (s[0] + s[1]) + (s[2] + s[3]) + d[i] * x[i] + d[i + 1] * x[i + 1]
+                + d[i + 2] * x[i + 2] + d[i + 3] * x[i + 3];
+        }
+        for (; i < n; i++) {
+            const double *a = lower + i * (i + 1) / 2;
+            out[i] = 0;
+            for (j = 0; j <= i; j++)
+                out[i] += a[j] * x[j];
+        }
+    }
+
+    /* out = lower.T @ x */
+    MULTIVERSION static void multiply_transposed(
+        ptrdiff_t n, const double *lower, const double *x, double *restrict out)
+    {
+        ptrdiff_t i = 0, j;
+        for (; i + 4 <= n; i += 4) {
+            const double *a = lower + i * (i + 1) / 2, *b = a + i + 1;
+            const double *c = b + i + 2, *d = c + i + 3;
+            const double p = x[i], q = x[i + 1], r = x[i + 2], s = x[i + 3];
+            for (j = 0; j < i; j++)
+                out[j] += (p * a[j] + q * b[j]) + (r * c[j] + s * d[j]);
+            out[i] = (p * a[i] + q * b[i]) + (r * c[i] + s * d[i]);
+            out[i + 1] = q * b[i + 1] + r * c[i + 1] + s * d[i + 1];
+            out[i + 2] = r * c[i + 2] + s * d[i + 2];
+            out[i + 3] = s * d[i + 3];
+        }
+        for (; i < n; i++) {
+            const double *a = lower + i * (i + 1) / 2;
+            for (j = 0; j < i; j++)
+                out[j] += x[i] * a[j];
+            out[i] = x[i] * a[i];
+        }
+    }
+
+    /* Rotate each row after k with what is left of row k, so that column k ends up in
+       that alone, and drop both. x = lower @ v becomes what it is without v[k]. */
+    MULTIVERSION static void drop_row(
+        ptrdiff_t n, ptrdiff_t k, double *lower, double *x, double *restrict rest)
+    {
+        const double *first = lower + k * (k + 1) / 2;
+        double length = first[k], square = length * length, rest_of_x = x[k];
+        for (ptrdiff_t j = 0; j < k; j++)
+            rest[j] = first[j];
+        for (ptrdiff_t i = k + 1; i < n; i++) {
+            const double *restrict source = lower + i * (i + 1) / 2;
+            double *restrict target = lower + i * (i - 1) / 2;
+            square += source[k] * source[k];
+            const double longer = sqrt(square);
+            const double c = length / longer, s = source[k] / longer, own = x[i];
+            for (ptrdiff_t j = 0; j < k; j++) {
+                target[j] = c * source[j] - s * rest[j];
+                rest[j] = s * source[j] + c * rest[j];
+            }
+            rest[i] = 0;
+            for (ptrdiff_t j = k + 1; j <= i; j++) {
+                target[j - 1] = c * source[j] - s * rest[j];
+                rest[j] = s * source[j] + c * rest[j];
+            }
+            x[i - 1] = c * own - s * rest_of_x;
+            rest_of_x = s * own + c * rest_of_x;
+            length = longer;
+        }
     }
 
     MULTIVERSION static double largest(ptrdiff_t n, const double *a)
@@ -93,42 +122,61 @@ cdef extern from *:
         return top;
     }
 
-    MULTIVERSION static void add(
-        ptrdiff_t n, double scale, const double *restrict a, double *restrict b)
+    MULTIVERSION static double largest_magnitude(ptrdiff_t n, const double *a)
     {
-        for (ptrdiff_t i = 0; i < n; i++)
-            b[i] += scale * a[i];
+        double tops[8] = {0}, top = 0;
+        ptrdiff_t i = 0;
+        for (; i + 8 <= n; i += 8)
+            for (int k = 0; k < 8; k++)
+                tops[k] = fabs(a[i + k]) > tops[k] ? fabs(a[i + k]) : tops[k];
+        for (; i < n; i++)
+            top = fabs(a[i]) > top ? fabs(a[i]) : top;
+        for (int k = 0; k < 8; k++)
+            top = tops[k] > top ? tops[k] : top;
+        return top;
     }
 
-    /* out = start + weights @ matrix[rows]: four rows a pass spare reads of out. */
-    MULTIVERSION static void add_rows(
-        ptrdiff_t n, const double *restrict start, ptrdiff_t n_rows,
-        const ptrdiff_t *rows, const double *weights, const double *restrict matrix,
-        double *restrict out)
+    MULTIVERSION static void sum(
+        ptrdiff_t n, const double *a, const double *b, double *restrict out)
     {
-        ptrdiff_t i, c;
-        for (c = 0; c < n; c++)
-            out[c] = start[c];
-        for (i = 0; i + 4 <= n_rows; i += 4) {
+        for (ptrdiff_t i = 0; i < n; i++)
+            out[i] = a[i] + b[i];
+    }
+
+    /* out = weights @ matrix[rows]: eight rows a pass spare reads of out. */
+    MULTIVERSION static void sum_rows(
+        ptrdiff_t n, ptrdiff_t n_rows, const ptrdiff_t *rows, const double *weights,
+        const double *restrict matrix, double *restrict out)
+    {
+        ptrdiff_t i, j;
+        for (j = 0; j < n; j++)
+            out[j] = 0;
+        for (i = 0; i + 8 <= n_rows; i += 8) {
             const double *a = matrix + rows[i] * n, *b = matrix + rows[i + 1] * n;
-            const double *d = matrix + rows[i + 2] * n, *e = matrix + rows[i + 3] * n;
-            for (c = 0; c < n; c++)
-                out[c] += (weights[i] * a[c] + weights[i + 1] * b[c])
-                    + (weights[i + 2] * d[c] + weights[i + 3] * e[c]);
+            const double *c = matrix + rows[i + 2] * n, *d = matrix + rows[i + 3] * n;
+            const double *e = matrix + rows[i + 4] * n, *f = matrix + rows[i + 5] * n;
+            const double *g = matrix + rows[i + 6] * n, *h = matrix + rows[i + 7] * n;
+            const double *w = weights + i;
+            for (j = 0; j < n; j++)
+                out[j] += ((w[0] * a[j] + w[1] * b[j]) + (w[2] * c[j] + w[3] * d[j]))
+                    + ((w[4] * e[j] + w[5] * f[j]) + (w[6] * g[j] + w[7] * h[j]));
         }
         for (; i < n_rows; i++) {
             const double *a = matrix + rows[i] * n;
-            for (c = 0; c < n; c++)
-                out[c] += weights[i] * a[c];
+            for (j = 0; j < n; j++)
+                out[j] += weights[i] * a[j];
         }
     }
     """
-    void solve_lower(Py_ssize_t, const double*, double*) noexcept nogil
-    void solve_transposed(Py_ssize_t, const double*, double*) noexcept nogil
     double dot(Py_ssize_t, const double*, const double*) noexcept nogil
+    void multiply_lower(Py_ssize_t, const double*, const double*, double*) noexcept nogil
+    void multiply_transposed(
+        Py_ssize_t, const double*, const double*, double*
+    ) noexcept nogil
+    void drop_row(Py_ssize_t, Py_ssize_t, double*, double*, double*) noexcept nogil
     double largest(Py_ssize_t, const double*) noexcept nogil
-    void add(Py_ssize_t, double, const double*, double*) noexcept nogil
-    void add_rows(
-        Py_ssize_t, const double*, Py_ssize_t, const Py_ssize_t*, const double*,
-        const double*, double*,
+    double largest_magnitude(Py_ssize_t, const double*) noexcept nogil
+    void sum(Py_ssize_t, const double*, const double*, double*) noexcept nogil
+    void sum_rows(
+        Py_ssize_t, Py_ssize_t, const Py_ssize_t*, const double*, const double*, double*,
     ) noexcept nogil
