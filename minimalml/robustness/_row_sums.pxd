@@ -7,7 +7,7 @@ cdef extern from *:
     #include <stddef.h>
     #include "simd.h"
 
-    MULTIVERSION static double dot(ptrdiff_t n, const double *a, const double *b)
+    static inline double inner(ptrdiff_t n, const double *a, const double *b)
     {
         double sums[8] = {0}, total = 0;
         ptrdiff_t i = 0;
@@ -21,35 +21,17 @@ cdef extern from *:
         return total;
     }
 
-    /* out = lower @ x: four rows at a time, whose sums run side by side. */
+    MULTIVERSION static double dot(ptrdiff_t n, const double *a, const double *b)
+    {
+        return inner(n, a, b);
+    }
+
+    /* out = lower @ x */
     MULTIVERSION static void multiply_lower(
         ptrdiff_t n, const double *lower, const double *x, double *restrict out)
     {
-        ptrdiff_t i = 0, j;
-        for (; i + 4 <= n; i += 4) {
-            const double *a = lower + i * (i + 1) / 2, *b = a + i + 1;
-            const double *c = b + i + 2, *d = c + i + 3;
-            double p[4] = {0}, q[4] = {0}, r[4] = {0}, s[4] = {0};
-            for (j = 0; j < i; j += 4)
-                for (int k = 0; k < 4; k++) {
-                    p[k] += a[j + k] * x[j + k];
-                    q[k] += b[j + k] * x[j + k];
-                    r[k] += c[j + k] * x[j + k];
-                    s[k] += d[j + k] * x[j + k];
-                }
-            out[i] = (p[0] + p[1]) + (p[2] + p[3]) + a[i] * x[i];
-            out[i + 1] = (q[0] + q[1]) + (q[2] + q[3]) + b[i] * x[i] + b[i + 1] * x[i + 1];
-            out[i + 2] = (r[0] + r[1]) + (r[2] + r[3]) + c[i] * x[i] + c[i + 1] * x[i + 1]
-                + c[i + 2] * x[i + 2];
-            out[i + 3] = (s[0] + s[1]) + (s[2] + s[3]) + d[i] * x[i] + d[i + 1] * x[i + 1]
-                + d[i + 2] * x[i + 2] + d[i + 3] * x[i + 3];
-        }
-        for (; i < n; i++) {
-            const double *a = lower + i * (i + 1) / 2;
-            out[i] = 0;
-            for (j = 0; j <= i; j++)
-                out[i] += a[j] * x[j];
-        }
+        for (ptrdiff_t i = 0; i < n; i++)
+            out[i] = inner(i + 1, lower + i * (i + 1) / 2, x);
     }
 
     /* out = lower.T @ x */
@@ -143,28 +125,26 @@ cdef extern from *:
             out[i] = a[i] + b[i];
     }
 
-    /* out = weights @ matrix[rows]: eight rows a pass spare reads of out. */
+    /* out = weights @ matrix[rows]: eight rows a pass spare reads of out. Where fewer
+       are left, the last one fills up with weights of zero. */
     MULTIVERSION static void sum_rows(
         ptrdiff_t n, ptrdiff_t n_rows, const ptrdiff_t *rows, const double *weights,
         const double *restrict matrix, double *restrict out)
     {
-        ptrdiff_t i, j;
-        for (j = 0; j < n; j++)
+        for (ptrdiff_t j = 0; j < n; j++)
             out[j] = 0;
-        for (i = 0; i + 8 <= n_rows; i += 8) {
-            const double *a = matrix + rows[i] * n, *b = matrix + rows[i + 1] * n;
-            const double *c = matrix + rows[i + 2] * n, *d = matrix + rows[i + 3] * n;
-            const double *e = matrix + rows[i + 4] * n, *f = matrix + rows[i + 5] * n;
-            const double *g = matrix + rows[i + 6] * n, *h = matrix + rows[i + 7] * n;
-            const double *w = weights + i;
-            for (j = 0; j < n; j++)
+        for (ptrdiff_t i = 0; i < n_rows; i += 8) {
+            const double *row[8];
+            double w[8];
+            for (int k = 0; k < 8; k++) {
+                row[k] = matrix + rows[i + k < n_rows ? i + k : n_rows - 1] * n;
+                w[k] = i + k < n_rows ? weights[i + k] : 0;
+            }
+            const double *a = row[0], *b = row[1], *c = row[2], *d = row[3];
+            const double *e = row[4], *f = row[5], *g = row[6], *h = row[7];
+            for (ptrdiff_t j = 0; j < n; j++)
                 out[j] += ((w[0] * a[j] + w[1] * b[j]) + (w[2] * c[j] + w[3] * d[j]))
                     + ((w[4] * e[j] + w[5] * f[j]) + (w[6] * g[j] + w[7] * h[j]));
-        }
-        for (; i < n_rows; i++) {
-            const double *a = matrix + rows[i] * n;
-            for (j = 0; j < n; j++)
-                out[j] += weights[i] * a[j];
         }
     }
     """
