@@ -12,7 +12,7 @@ import numpy as np
 from cython.parallel cimport parallel, prange
 from libc.math cimport INFINITY, fabs
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memset
+from libc.string cimport memcmp, memset
 
 from minimalml.robustness._active_rows cimport (
     INFEASIBLE, NO_MEMORY, OPTIMAL, STOPPED, Rows, Work, above, allocate, append_row,
@@ -166,12 +166,19 @@ cdef class SavedRows:
     cdef Rows *rows
     cdef Py_ssize_t n
     cdef double[:, ::1] shifts
-    cdef object problem
+    cdef Py_ssize_t[:, ::1] targets
+    cdef const double[:, ::1] gram
+    cdef double[:, ::1] fingerprint
     cdef readonly tuple results
 
-    def __cinit__(self, targets=(), gram=None):
-        cdef Py_ssize_t b, n_classes = 1 if gram is None else len(gram)
+    def __cinit__(self, targets=None, gram=None):
+        cdef Py_ssize_t b, n_classes
+        if targets is None:
+            targets, gram = np.empty((0, 1), np.intp), np.empty((1, 1))
+        self.targets, self.gram = np.array(targets), gram
+        self.fingerprint = np.stack([gram[0], gram.diagonal()])
         self.n = n = len(targets)
+        n_classes = len(gram)
         self.rows = <Rows *> calloc(max(n, 1), sizeof(Rows))
         if self.rows == NULL:
             raise MemoryError("the active rows of the ordering programme")
@@ -179,7 +186,6 @@ cdef class SavedRows:
         for b in range(n):
             self.rows[b].n_active = -1
             self.rows[b].shift = &self.shifts[b, 0]
-        self.problem = gram, np.array(targets), fingerprint(gram)
         self.results = (
             np.empty((n, n_classes)), np.empty(n), np.empty((n, n_classes - 1)),
             np.empty(n), np.empty(n, np.int8), np.empty(n, np.intp),
@@ -196,22 +202,28 @@ cdef class SavedRows:
     def __reduce__(self):
         return SavedRows, ()
 
-    def fits(self, targets, gram):
-        """Whether the rows are those of this very matrix and these targets."""
-        mine, its_targets, its_values = self.problem
-        return (
-            # a pickled array has a dtype of its own, and NumPy makes views of it
-            mine is not None
-            and mine.ctypes.data == gram.ctypes.data
-            and mine.shape == gram.shape
-            and np.array_equal(its_targets, targets)
-            and np.array_equal(its_values, fingerprint(gram))
-        )
+    cdef bint fits(
+        self, const Py_ssize_t[:, ::1] targets, const double[:, ::1] gram
+    ) noexcept:
+        """Whether the rows are those of this very matrix and these targets.
 
-
-def fingerprint(gram):
-    """Values that change where a matrix is overwritten in place."""
-    return () if gram is None else np.append(gram.diagonal(), gram[0])
+        Values of the matrix tell whether it was overwritten in place.
+        """
+        cdef Py_ssize_t n = gram.shape[0], c
+        cdef Py_ssize_t n_values = targets.shape[0] * targets.shape[1]
+        if (
+            &self.gram[0, 0] != &gram[0, 0]
+            or self.gram.shape[0] != n
+            or self.targets.shape[0] != targets.shape[0]
+            or self.targets.shape[1] != targets.shape[1]
+            or memcmp(&self.targets[0, 0], &targets[0, 0], n_values * sizeof(Py_ssize_t))
+            or memcmp(&self.fingerprint[0, 0], &gram[0, 0], n * sizeof(double))
+        ):
+            return False
+        for c in range(n):
+            if gram[c, c] != self.fingerprint[1, c]:
+                return False
+        return True
 
 
 def ordered_qp(
@@ -238,7 +250,7 @@ def ordered_qp(
     cdef const double[:, ::1] G = gram
     cdef Work *work = NULL
     cdef SavedRows before = None, end = start
-    if start is not None and start.fits(targets, gram):
+    if start is not None and start.fits(T, G):
         before = start
     if before is None or not in_place:
         end = SavedRows(targets, gram)
@@ -273,8 +285,9 @@ def ordered_qp(
         if work != NULL:
             release(work)
             free(work)
-    if (out[4] == NO_MEMORY).any():
-        raise MemoryError("the active rows of the ordering programme")
+    for b in range(n):
+        if status[b] == NO_MEMORY:
+            raise MemoryError("the active rows of the ordering programme")
     return *out, end
 
 
