@@ -5,7 +5,7 @@ would be solved with L is multiplied by P, where no number waits for the one bef
 """
 # Append and remove take O(a^2) with a active rows; memory O(n_classes + a^2).
 
-from libc.math cimport fabs, sqrt
+from libc.math cimport INFINITY, fabs, sqrt
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memmove
 
@@ -49,6 +49,8 @@ cdef struct Work:           # of a thread
     Py_ssize_t *place       # of each class among the targets, from 1; a rival's is 0
     Py_ssize_t *leader      # the class above each place, -1 for the first target
     bint *is_active
+    double *hidden          # infinity for targets and active classes, else 0
+    Py_ssize_t *candidates  # rivals whose rows are violated
     double *score           # of each class at the current point
     double *violation       # of each active row
     double *lifted          # P times the violations or times a row of the block
@@ -72,24 +74,33 @@ cdef inline double gap(Work *work, double margin, Py_ssize_t c) noexcept nogil:
 
 cdef inline bint allocate(Work *work, Py_ssize_t n_classes) noexcept nogil:
     work.n_classes = n_classes
-    work.place = <Py_ssize_t *> calloc(3 * n_classes + 1, sizeof(Py_ssize_t))
+    work.place = <Py_ssize_t *> calloc(4 * n_classes + 1, sizeof(Py_ssize_t))
     work.moved = work.place + n_classes
-    work.leader = work.moved + n_classes
+    work.candidates = work.moved + n_classes
+    work.leader = work.candidates + n_classes
     work.is_active = <bint *> calloc(n_classes, sizeof(bint))
-    work.score = <double *> malloc(7 * n_classes * sizeof(double))
+    work.hidden = <double *> calloc(8 * n_classes, sizeof(double))
+    work.score = work.hidden + n_classes
     work.violation = work.score + n_classes
     work.lifted = work.violation + n_classes
     work.step = work.lifted + n_classes
     work.row = work.step + n_classes
     work.entries = work.row + n_classes
     work.weight = work.entries + n_classes
-    return work.place != NULL and work.is_active != NULL and work.score != NULL
+    return work.place != NULL and work.is_active != NULL and work.hidden != NULL
 
 
 cdef inline void release(Work *work) noexcept nogil:
     free(work.place)
     free(work.is_active)
-    free(work.score)
+    free(work.hidden)
+
+
+cdef inline void mark(Work *work, Py_ssize_t c, bint is_active) noexcept nogil:
+    """Note whether the row of class c is active."""
+    work.is_active[c] = is_active
+    if work.place[c] == 0:
+        work.hidden[c] = INFINITY if is_active else 0.0
 
 
 cdef inline bint reserve(Rows *rows, Py_ssize_t capacity) noexcept nogil:
@@ -174,7 +185,7 @@ cdef inline int append_row(Work *work, const double[:, ::1] G, Py_ssize_t c) noe
     rows.active[a] = c
     rows.multiplier[a] = 0.0
     rows.n_active = a + 1
-    work.is_active[c] = True
+    mark(work, c, True)
     return 1
 
 
@@ -205,7 +216,7 @@ cdef inline void remove_row(Work *work, Py_ssize_t k) noexcept nogil:
     """Take the k-th active row out, and out of work.lifted = P @ violation."""
     cdef Rows *rows = work.rows
     cdef Py_ssize_t n_after = rows.n_active - 1 - k
-    work.is_active[rows.active[k]] = False
+    mark(work, rows.active[k], False)
     drop_row(rows.n_active, k, rows.inverse, work.lifted, work.row)
     memmove(rows.active + k, rows.active + k + 1, n_after * sizeof(Py_ssize_t))
     memmove(rows.multiplier + k, rows.multiplier + k + 1, n_after * sizeof(double))

@@ -4,25 +4,28 @@
 from libc.math cimport INFINITY, fabs
 from libc.string cimport memcpy, memset
 
-from minimalml.robustness._active_rows cimport Rows, Work, above, gap
-from minimalml.robustness._row_sums cimport largest, sum, sum_rows
+from minimalml.robustness._active_rows cimport Rows, Work, above, gap, mark
+from minimalml.robustness._row_sums cimport largest, list_above, sum, sum_rows
 
 # Rows taken in at once; more saves scans of all classes, but more are thrown out again.
 cdef enum:
     BLOCK = 8
-    CHUNK = 64  # classes that are passed over at once where none leads
 
 
-cdef inline void begin(
+cdef inline double begin(
     Work *work, Rows *rows, const double *logits, const Py_ssize_t *targets,
     Py_ssize_t n_targets, double *u,
 ) noexcept nogil:
-    """Start a sample with the active rows that it has, or with none."""
+    """Start a sample with the active rows that it has, or with none.
+
+    Returns the largest magnitude of its logits.
+    """
     cdef Py_ssize_t n = work.n_classes, i
     work.rows, work.targets, work.n_targets = rows, targets, n_targets
     for i in range(n_targets):
         work.place[targets[i]] = i + 1
         work.leader[i + 1] = targets[i - 1] if i else -1
+        work.hidden[targets[i]] = INFINITY
     work.leader[0] = targets[n_targets - 1]
     memset(u, 0, n * sizeof(double))
     work.n_moved = 0
@@ -30,8 +33,8 @@ cdef inline void begin(
         rows.n_active = 0
         memset(rows.shift, 0, n * sizeof(double))
     for i in range(rows.n_active):
-        work.is_active[rows.active[i]] = True
-    sum(n, logits, rows.shift, work.score)
+        mark(work, rows.active[i], True)
+    return sum(n, logits, rows.shift, work.score)
 
 
 cdef inline void finish(Work *work, double *dual) noexcept nogil:
@@ -41,9 +44,10 @@ cdef inline void finish(Work *work, double *dual) noexcept nogil:
     for i in range(work.rows.n_active):
         c = work.rows.active[i]
         dual[c - (c > work.targets[0])] = work.rows.multiplier[i]
-        work.is_active[c] = False
+        mark(work, c, False)
     for i in range(work.n_targets):
         work.place[work.targets[i]] = 0
+        work.hidden[work.targets[i]] = 0.0
 
 
 cdef inline void refresh(
@@ -84,33 +88,21 @@ cdef inline double active_gaps(Work *work, double margin) noexcept nogil:
 
 cdef inline Py_ssize_t most_violated(
     Work *work, double margin, double least, Py_ssize_t block, Py_ssize_t *found,
-    double *widest,
 ) noexcept nogil:
-    """List the most violated inactive rows, largest first, and give the widest gap.
-
-    Ties: chain, then lowest class.
-    """
+    """List the most violated inactive rows, largest first; ties: chain, lowest class."""
     cdef double[BLOCK] size
-    cdef Py_ssize_t n_found = 0, n = work.n_classes, low, high, i, c
+    cdef Py_ssize_t n_found = 0, n_candidates, i, c
     cdef double top = work.score[work.leader[0]] - margin
-    widest[0] = 0.0
     for i in range(1, work.n_targets):
         c = work.targets[i]
-        if not work.is_active[c]:
-            widest[0] = max(widest[0], gap(work, margin, c))
-            if gap(work, margin, c) > least:
-                n_found = insert(c, gap(work, margin, c), block, n_found, found, size)
-    hide(work)
-    widest[0] = max(widest[0], largest(n, work.score) - top)
-    if widest[0] > least:
-        for i in range((n + CHUNK - 1) // CHUNK):
-            low, high = i * CHUNK, min((i + 1) * CHUNK, n)
-            if largest(high - low, work.score + low) - top <= least:
-                continue
-            for c in range(low, high):
-                if work.score[c] - top > least:
-                    n_found = insert(c, work.score[c] - top, block, n_found, found, size)
-    show(work)
+        if gap(work, margin, c) > least and not work.is_active[c]:
+            n_found = insert(c, gap(work, margin, c), block, n_found, found, size)
+    n_candidates = list_above(
+        work.n_classes, work.score, work.hidden, top + least, work.candidates
+    )
+    for i in range(n_candidates):
+        c = work.candidates[i]
+        n_found = insert(c, work.score[c] - top, block, n_found, found, size)
     return n_found
 
 
@@ -131,22 +123,12 @@ cdef inline Py_ssize_t insert(
     return min(n_found + 1, block)
 
 
-cdef inline void hide(Work *work) noexcept nogil:
-    """Put targets and active classes aside: the largest score is an inactive rival's."""
+cdef inline double largest_gap(Work *work, double margin) noexcept nogil:
+    """Find by how much the worst row is violated, 0 if none is."""
+    cdef double worst = 0.0, top = work.score[work.leader[0]] - margin
     cdef Py_ssize_t i
+    for i in range(1, work.n_targets):
+        worst = max(worst, gap(work, margin, work.targets[i]))
     for i in range(work.rows.n_active):
-        work.row[i] = work.score[work.rows.active[i]]
-    for i in range(work.n_targets):
-        work.step[i] = work.score[work.targets[i]]
-        work.score[work.targets[i]] = -INFINITY
-    for i in range(work.rows.n_active):
-        work.score[work.rows.active[i]] = -INFINITY
-
-
-cdef inline void show(Work *work) noexcept nogil:
-    """Bring back what `hide` put aside."""
-    cdef Py_ssize_t i
-    for i in range(work.rows.n_active):
-        work.score[work.rows.active[i]] = work.row[i]
-    for i in range(work.n_targets):
-        work.score[work.targets[i]] = work.step[i]
+        worst = max(worst, gap(work, margin, work.rows.active[i]))
+    return max(worst, largest(work.n_classes, work.score, work.hidden) - top)

@@ -16,12 +16,11 @@ from libc.string cimport memcmp, memset
 
 from minimalml.robustness._active_rows cimport (
     INFEASIBLE, NO_MEMORY, OPTIMAL, STOPPED, Rows, Work, above, allocate, append_row,
-    copy_rows, follow_null_vector, move_active, release,
+    copy_rows, follow_null_vector, gap, move_active, release,
 )
 from minimalml.robustness._class_scores cimport (
-    BLOCK, active_gaps, begin, finish, most_violated, refresh,
+    BLOCK, active_gaps, begin, finish, largest_gap, most_violated, refresh,
 )
-from minimalml.robustness._row_sums cimport largest_magnitude
 
 cdef Py_ssize_t take_in(
     Work *work, const double[:, ::1] G, Py_ssize_t *found, Py_ssize_t n_found, int *state,
@@ -70,16 +69,13 @@ cdef int solve_one(
     """Solve one sample from its rows, from multipliers in ``dual``, or from nothing."""
     cdef Py_ssize_t i, n_found
     cdef Py_ssize_t[BLOCK] found
-    cdef double scale = 1.0 + largest_magnitude(work.n_classes, logits)
-    cdef double widest = 0.0, slack = 0.0
+    cdef double slack = 0.0
     cdef int state = OPTIMAL
     cdef bint is_kept = rows.n_active >= 0
-    begin(work, rows, logits, targets, n_targets, u)
+    cdef double scale = 1.0 + begin(work, rows, logits, targets, n_targets, u)
     n_iter[0] = 0
     if is_kept:
-        n_found = most_violated(
-            work, margin, 0.1 * tol * scale, BLOCK, found, &widest
-        )
+        n_found = most_violated(work, margin, 0.1 * tol * scale, BLOCK, found)
         for i in range(n_found):
             append_row(work, G, found[i])
         active_gaps(work, margin)
@@ -90,19 +86,17 @@ cdef int solve_one(
         move_active(work)
     if rows.n_active or is_kept:
         refresh(work, logits, G, u)
-    state = add_violated(
-        work, logits, G, margin, tol, scale, max_iter, u, n_iter, &widest
-    )
+    state = add_violated(work, logits, G, margin, tol, scale, max_iter, u, n_iter)
     distance[0] = 0.0
     for i in range(work.n_moved):
         distance[0] += work.weight[i] * rows.shift[work.moved[i]]
-    if state == STOPPED:
-        active_gaps(work, margin)
-        most_violated(work, margin, INFINITY, BLOCK, found, &widest)
     for i in range(rows.n_active):
-        widest = max(widest, work.violation[i])
-        slack = max(slack, fabs(rows.multiplier[i] * work.violation[i]))
-    residual[0] = max(widest / scale, slack / (scale + distance[0]))
+        slack = max(
+            slack, fabs(rows.multiplier[i] * gap(work, margin, rows.active[i]))
+        )
+    residual[0] = max(
+        largest_gap(work, margin) / scale, slack / (scale + distance[0])
+    )
     if state == OPTIMAL and residual[0] > tol:
         state = STOPPED
     if state == INFEASIBLE:
@@ -116,7 +110,7 @@ cdef int solve_one(
 
 cdef int add_violated(
     Work *work, const double *logits, const double[:, ::1] G, double margin, double tol,
-    double scale, Py_ssize_t max_iter, double *u, Py_ssize_t *n_iter, double *widest,
+    double scale, Py_ssize_t max_iter, double *u, Py_ssize_t *n_iter,
 ) noexcept nogil:
     """Take in violated rows, round by round, until there are none."""
     cdef Py_ssize_t[BLOCK] found
@@ -129,9 +123,7 @@ cdef int add_violated(
         n_refined = 0 if is_closed else n_refined + 1
         n_found = 0
         if is_closed:
-            n_found = most_violated(
-                work, margin, 0.1 * tol * scale, block, found, widest
-            )
+            n_found = most_violated(work, margin, 0.1 * tol * scale, block, found)
             if n_found == 0:
                 return OPTIMAL
         if n_iter[0] == max_iter:
@@ -170,6 +162,12 @@ cdef class SavedRows:
     cdef const double[:, ::1] gram
     cdef double[:, ::1] fingerprint
     cdef readonly tuple results
+    cdef double[:, ::1] direction
+    cdef double[::1] distance
+    cdef double[:, ::1] dual
+    cdef double[::1] residual
+    cdef signed char[::1] status
+    cdef Py_ssize_t[::1] n_iter
 
     def __cinit__(self, targets=None, gram=None):
         cdef Py_ssize_t b, n_classes
@@ -190,6 +188,10 @@ cdef class SavedRows:
             np.empty((n, n_classes)), np.empty(n), np.empty((n, n_classes - 1)),
             np.empty(n), np.empty(n, np.int8), np.empty(n, np.intp),
         )
+        (
+            self.direction, self.distance, self.dual, self.residual, self.status,
+            self.n_iter,
+        ) = self.results
 
     def __dealloc__(self):
         cdef Py_ssize_t b
@@ -254,18 +256,15 @@ def ordered_qp(
         before = start
     if before is None or not in_place:
         end = SavedRows(targets, gram)
-    out = end.results
     cdef bint is_warm = warm_start is not None and before is None
     if is_warm:
-        out[2][:] = warm_start
+        end.results[2][:] = warm_start
     cdef Rows *rows = end.rows
     cdef const Rows *source = NULL if before is None or in_place else before.rows
-    cdef double[:, ::1] u = out[0]
-    cdef double[::1] distance = out[1]
-    cdef double[:, ::1] dual = out[2]
-    cdef double[::1] residual = out[3]
-    cdef signed char[::1] status = out[4]
-    cdef Py_ssize_t[::1] n_iter = out[5]
+    cdef double[:, ::1] u = end.direction, dual = end.dual
+    cdef double[::1] distance = end.distance, residual = end.residual
+    cdef signed char[::1] status = end.status
+    cdef Py_ssize_t[::1] n_iter = end.n_iter
     with nogil, parallel(num_threads=n_threads):
         work = <Work *> malloc(sizeof(Work))
         if work != NULL and not allocate(work, n_classes):
@@ -288,7 +287,7 @@ def ordered_qp(
     for b in range(n):
         if status[b] == NO_MEMORY:
             raise MemoryError("the active rows of the ordering programme")
-    return *out, end
+    return *end.results, end
 
 
 cdef int solve_safely(

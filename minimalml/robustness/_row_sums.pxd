@@ -88,41 +88,47 @@ cdef extern from *:
         }
     }
 
-    MULTIVERSION static double largest(ptrdiff_t n, const double *a)
+    /* The largest entry of a - hidden. */
+    MULTIVERSION static double largest(
+        ptrdiff_t n, const double *a, const double *hidden)
     {
-        double tops[8], top = a[0];
-        ptrdiff_t i = 0;
-        for (int k = 0; k < 8; k++)
-            tops[k] = a[0];
-        for (; i + 8 <= n; i += 8)
-            for (int k = 0; k < 8; k++)
-                tops[k] = a[i + k] > tops[k] ? a[i + k] : tops[k];
-        for (; i < n; i++)
-            top = a[i] > top ? a[i] : top;
-        for (int k = 0; k < 8; k++)
-            top = tops[k] > top ? tops[k] : top;
+        double top = a[0] - hidden[0];
+        #pragma omp simd reduction(max:top)
+        for (ptrdiff_t i = 0; i < n; i++)
+            top = a[i] - hidden[i] > top ? a[i] - hidden[i] : top;
         return top;
     }
 
-    MULTIVERSION static double largest_magnitude(ptrdiff_t n, const double *a)
-    {
-        double tops[8] = {0}, top = 0;
-        ptrdiff_t i = 0;
-        for (; i + 8 <= n; i += 8)
-            for (int k = 0; k < 8; k++)
-                tops[k] = fabs(a[i + k]) > tops[k] ? fabs(a[i + k]) : tops[k];
-        for (; i < n; i++)
-            top = fabs(a[i]) > top ? fabs(a[i]) : top;
-        for (int k = 0; k < 8; k++)
-            top = tops[k] > top ? tops[k] : top;
-        return top;
-    }
-
-    MULTIVERSION static void sum(
+    /* out = a + b; returns the largest magnitude in a. */
+    MULTIVERSION static double sum(
         ptrdiff_t n, const double *a, const double *b, double *restrict out)
     {
-        for (ptrdiff_t i = 0; i < n; i++)
+        double top = 0;
+        #pragma omp simd reduction(max:top)
+        for (ptrdiff_t i = 0; i < n; i++) {
             out[i] = a[i] + b[i];
+            top = fabs(a[i]) > top ? fabs(a[i]) : top;
+        }
+        return top;
+    }
+
+    /* List the indices where a - hidden is above a bar and return how many they are. */
+    MULTIVERSION static ptrdiff_t list_above(
+        ptrdiff_t n, const double *a, const double *hidden, double bar,
+        ptrdiff_t *restrict out)
+    {
+        ptrdiff_t n_out = 0;
+        for (ptrdiff_t start = 0; start < n; start += 16) {
+            const ptrdiff_t end = start + 16 < n ? start + 16 : n;
+            ptrdiff_t is_any = 0;
+            for (ptrdiff_t i = start; i < end; i++)
+                is_any |= a[i] - hidden[i] > bar;
+            if (is_any)
+                for (ptrdiff_t i = start; i < end; i++)
+                    if (a[i] - hidden[i] > bar)
+                        out[n_out++] = i;
+        }
+        return n_out;
     }
 
     /* out = weights @ matrix[rows]: eight rows a pass spare reads of out. Where fewer
@@ -154,9 +160,11 @@ cdef extern from *:
         Py_ssize_t, const double*, const double*, double*
     ) noexcept nogil
     void drop_row(Py_ssize_t, Py_ssize_t, double*, double*, double*) noexcept nogil
-    double largest(Py_ssize_t, const double*) noexcept nogil
-    double largest_magnitude(Py_ssize_t, const double*) noexcept nogil
-    void sum(Py_ssize_t, const double*, const double*, double*) noexcept nogil
+    double largest(Py_ssize_t, const double*, const double*) noexcept nogil
+    Py_ssize_t list_above(
+        Py_ssize_t, const double*, const double*, double, Py_ssize_t*
+    ) noexcept nogil
+    double sum(Py_ssize_t, const double*, const double*, double*) noexcept nogil
     void sum_rows(
         Py_ssize_t, Py_ssize_t, const Py_ssize_t*, const double*, const double*, double*,
     ) noexcept nogil
