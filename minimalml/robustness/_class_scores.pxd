@@ -2,10 +2,12 @@
 # A refresh takes O(C a) for C classes and a active rows, a scan O(C).
 
 from libc.math cimport INFINITY, fabs
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from minimalml.robustness._active_rows cimport Rows, Work, above, gap, mark
-from minimalml.robustness._row_sums cimport largest, list_above, sum, sum_rows
+from minimalml.robustness._row_sums cimport (
+    largest, list_above, sum, sum_and_magnitude, sum_rows,
+)
 
 # Rows taken in at once; more saves scans of all classes, but more are thrown out again.
 cdef enum:
@@ -14,7 +16,7 @@ cdef enum:
 
 cdef inline double begin(
     Work *work, Rows *rows, const double *logits, const Py_ssize_t *targets,
-    Py_ssize_t n_targets, double *u,
+    Py_ssize_t n_targets,
 ) noexcept nogil:
     """Start a sample with the active rows that it has, or with none.
 
@@ -27,19 +29,21 @@ cdef inline double begin(
         work.leader[i + 1] = targets[i - 1] if i else -1
         work.hidden[targets[i]] = INFINITY
     work.leader[0] = targets[n_targets - 1]
-    memset(u, 0, n * sizeof(double))
     work.n_moved = 0
     if rows.n_active < 0:
         rows.n_active = 0
         memset(rows.shift, 0, n * sizeof(double))
     for i in range(rows.n_active):
         mark(work, rows.active[i], True)
-    return sum(n, logits, rows.shift, work.score)
+    return sum_and_magnitude(n, logits, rows.shift, work.score)
 
 
-cdef inline void finish(Work *work, double *dual) noexcept nogil:
-    """Write the multipliers out and clean what only the touched classes have set."""
+cdef inline void finish(Work *work, double *u, double *dual) noexcept nogil:
+    """Write the results out and clean what only the touched classes have set."""
     cdef Py_ssize_t i, c
+    memset(u, 0, work.n_classes * sizeof(double))
+    for i in range(work.n_moved):
+        u[work.moved[i]] = work.weight[i]
     memset(dual, 0, (work.n_classes - 1) * sizeof(double))
     for i in range(work.rows.n_active):
         c = work.rows.active[i]
@@ -51,28 +55,28 @@ cdef inline void finish(Work *work, double *dual) noexcept nogil:
 
 
 cdef inline void refresh(
-    Work *work, const double *logits, const double[:, ::1] G, double *u
+    Work *work, const double *logits, const double[:, ::1] G
 ) noexcept nogil:
     """Compute direction and scores from the multipliers."""
     cdef Rows *rows = work.rows
-    cdef Py_ssize_t i, c
-    for i in range(work.n_moved):
-        u[work.moved[i]] = 0.0
+    cdef Py_ssize_t n_moved = work.n_targets, place, i
+    cdef double total = 0.0
     for i in range(work.n_targets):
         work.moved[i] = work.targets[i]
-    work.n_moved = work.n_targets
+        work.weight[i] = 0.0
     for i in range(rows.n_active):
-        c = rows.active[i]
-        u[c] -= rows.multiplier[i]
-        u[above(work, c)] += rows.multiplier[i]
-        if work.place[c] == 0:
-            work.moved[work.n_moved] = c
-            work.n_moved += 1
-    for i in range(work.n_moved):
-        work.weight[i] = u[work.moved[i]]
-    sum_rows(
-        work.n_classes, work.n_moved, work.moved, work.weight, &G[0, 0], rows.shift
-    )
+        place = work.place[rows.active[i]]
+        if place:
+            work.weight[place - 1] -= rows.multiplier[i]
+            work.weight[place - 2] += rows.multiplier[i]
+        else:
+            work.moved[n_moved] = rows.active[i]
+            work.weight[n_moved] = -rows.multiplier[i]
+            total += rows.multiplier[i]
+            n_moved += 1
+    work.weight[work.n_targets - 1] += total
+    work.n_moved = n_moved
+    sum_rows(work.n_classes, n_moved, work.moved, work.weight, &G[0, 0], rows.shift)
     sum(work.n_classes, logits, rows.shift, work.score)
 
 
@@ -88,21 +92,29 @@ cdef inline double active_gaps(Work *work, double margin) noexcept nogil:
 
 cdef inline Py_ssize_t most_violated(
     Work *work, double margin, double least, Py_ssize_t block, Py_ssize_t *found,
+    double *widest,
 ) noexcept nogil:
-    """List the most violated inactive rows, largest first; ties: chain, lowest class."""
+    """List the most violated inactive rows, largest first, and give the widest gap.
+
+    Ties: chain, then lowest class.
+    """
     cdef double[BLOCK] size
-    cdef Py_ssize_t n_found = 0, n_candidates, i, c
+    cdef Py_ssize_t n_found = 0, n = work.n_classes, n_candidates, i, c
     cdef double top = work.score[work.leader[0]] - margin
+    widest[0] = max(0.0, largest(n, work.score, work.hidden) - top)
     for i in range(1, work.n_targets):
         c = work.targets[i]
-        if gap(work, margin, c) > least and not work.is_active[c]:
-            n_found = insert(c, gap(work, margin, c), block, n_found, found, size)
-    n_candidates = list_above(
-        work.n_classes, work.score, work.hidden, top + least, work.candidates
-    )
-    for i in range(n_candidates):
-        c = work.candidates[i]
-        n_found = insert(c, work.score[c] - top, block, n_found, found, size)
+        if not work.is_active[c]:
+            widest[0] = max(widest[0], gap(work, margin, c))
+            if gap(work, margin, c) > least:
+                n_found = insert(c, gap(work, margin, c), block, n_found, found, size)
+    if widest[0] > least:
+        n_candidates = list_above(
+            n, work.score, work.hidden, top + least, work.candidates
+        )
+        for i in range(n_candidates):
+            c = work.candidates[i]
+            n_found = insert(c, work.score[c] - top, block, n_found, found, size)
     return n_found
 
 
@@ -121,14 +133,3 @@ cdef inline Py_ssize_t insert(
     size[slot] = value
     found[slot] = c
     return min(n_found + 1, block)
-
-
-cdef inline double largest_gap(Work *work, double margin) noexcept nogil:
-    """Find by how much the worst row is violated, 0 if none is."""
-    cdef double worst = 0.0, top = work.score[work.leader[0]] - margin
-    cdef Py_ssize_t i
-    for i in range(1, work.n_targets):
-        worst = max(worst, gap(work, margin, work.targets[i]))
-    for i in range(work.rows.n_active):
-        worst = max(worst, gap(work, margin, work.rows.active[i]))
-    return max(worst, largest(work.n_classes, work.score, work.hidden) - top)

@@ -16,10 +16,10 @@ from libc.string cimport memcmp, memset
 
 from minimalml.robustness._active_rows cimport (
     INFEASIBLE, NO_MEMORY, OPTIMAL, STOPPED, Rows, Work, above, allocate, append_row,
-    copy_rows, follow_null_vector, gap, move_active, release,
+    copy_rows, follow_null_vector, move_active, release,
 )
 from minimalml.robustness._class_scores cimport (
-    BLOCK, active_gaps, begin, finish, largest_gap, most_violated, refresh,
+    BLOCK, active_gaps, begin, finish, most_violated, refresh,
 )
 
 cdef Py_ssize_t take_in(
@@ -69,13 +69,13 @@ cdef int solve_one(
     """Solve one sample from its rows, from multipliers in ``dual``, or from nothing."""
     cdef Py_ssize_t i, n_found
     cdef Py_ssize_t[BLOCK] found
-    cdef double slack = 0.0
+    cdef double widest = 0.0, slack = 0.0
     cdef int state = OPTIMAL
     cdef bint is_kept = rows.n_active >= 0
-    cdef double scale = 1.0 + begin(work, rows, logits, targets, n_targets, u)
+    cdef double scale = 1.0 + begin(work, rows, logits, targets, n_targets)
     n_iter[0] = 0
     if is_kept:
-        n_found = most_violated(work, margin, 0.1 * tol * scale, BLOCK, found)
+        n_found = most_violated(work, margin, 0.1 * tol * scale, BLOCK, found, &widest)
         for i in range(n_found):
             append_row(work, G, found[i])
         active_gaps(work, margin)
@@ -85,24 +85,24 @@ cdef int solve_one(
         n_iter[0] = 1
         move_active(work)
     if rows.n_active or is_kept:
-        refresh(work, logits, G, u)
-    state = add_violated(work, logits, G, margin, tol, scale, max_iter, u, n_iter)
+        refresh(work, logits, G)
+    state = add_violated(work, logits, G, margin, tol, scale, max_iter, n_iter, &widest)
     distance[0] = 0.0
     for i in range(work.n_moved):
         distance[0] += work.weight[i] * rows.shift[work.moved[i]]
+    if state == STOPPED:
+        active_gaps(work, margin)
+        most_violated(work, margin, INFINITY, BLOCK, found, &widest)
     for i in range(rows.n_active):
-        slack = max(
-            slack, fabs(rows.multiplier[i] * gap(work, margin, rows.active[i]))
-        )
-    residual[0] = max(
-        largest_gap(work, margin) / scale, slack / (scale + distance[0])
-    )
+        widest = max(widest, work.violation[i])
+        slack = max(slack, fabs(rows.multiplier[i] * work.violation[i]))
+    residual[0] = max(widest / scale, slack / (scale + distance[0]))
     if state == OPTIMAL and residual[0] > tol:
         state = STOPPED
     if state == INFEASIBLE:
-        memset(u, 0, work.n_classes * sizeof(double))
+        work.n_moved = 0
         distance[0] = residual[0] = INFINITY
-    finish(work, dual)
+    finish(work, u, dual)
     if state != OPTIMAL:
         rows.n_active = -1
     return state
@@ -110,7 +110,7 @@ cdef int solve_one(
 
 cdef int add_violated(
     Work *work, const double *logits, const double[:, ::1] G, double margin, double tol,
-    double scale, Py_ssize_t max_iter, double *u, Py_ssize_t *n_iter,
+    double scale, Py_ssize_t max_iter, Py_ssize_t *n_iter, double *widest,
 ) noexcept nogil:
     """Take in violated rows, round by round, until there are none."""
     cdef Py_ssize_t[BLOCK] found
@@ -123,7 +123,9 @@ cdef int add_violated(
         n_refined = 0 if is_closed else n_refined + 1
         n_found = 0
         if is_closed:
-            n_found = most_violated(work, margin, 0.1 * tol * scale, block, found)
+            n_found = most_violated(
+                work, margin, 0.1 * tol * scale, block, found, widest
+            )
             if n_found == 0:
                 return OPTIMAL
         if n_iter[0] == max_iter:
@@ -134,7 +136,7 @@ cdef int add_violated(
             return state
         active_gaps(work, margin)
         move_active(work)
-        refresh(work, logits, G, u)
+        refresh(work, logits, G)
         if n_found and not any_active(work, found, n_found):
             if block == 1:
                 return STOPPED

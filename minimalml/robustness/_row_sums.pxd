@@ -99,8 +99,15 @@ cdef extern from *:
         return top;
     }
 
+    MULTIVERSION static void sum(
+        ptrdiff_t n, const double *a, const double *b, double *restrict out)
+    {
+        for (ptrdiff_t i = 0; i < n; i++)
+            out[i] = a[i] + b[i];
+    }
+
     /* out = a + b; returns the largest magnitude in a. */
-    MULTIVERSION static double sum(
+    MULTIVERSION static double sum_and_magnitude(
         ptrdiff_t n, const double *a, const double *b, double *restrict out)
     {
         double top = 0;
@@ -164,7 +171,10 @@ cdef extern from *:
     Py_ssize_t list_above(
         Py_ssize_t, const double*, const double*, double, Py_ssize_t*
     ) noexcept nogil
-    double sum(Py_ssize_t, const double*, const double*, double*) noexcept nogil
+    void sum(Py_ssize_t, const double*, const double*, double*) noexcept nogil
+    double sum_and_magnitude(
+        Py_ssize_t, const double*, const double*, double*
+    ) noexcept nogil
     void sum_rows(
         Py_ssize_t, Py_ssize_t, const Py_ssize_t*, const double*, const double*, double*,
     ) noexcept nogil
