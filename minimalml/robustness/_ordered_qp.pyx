@@ -273,7 +273,7 @@ def ordered_qp(
             release(work)
             free(work)
             work = NULL
-        for b in prange(n, schedule="dynamic"):
+        for b in prange(n, schedule="static"):
             status[b] = NO_MEMORY
             if work != NULL and (
                 source == NULL or copy_rows(&source[b], &rows[b], n_classes)

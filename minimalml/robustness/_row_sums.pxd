@@ -71,8 +71,8 @@ cdef extern from *:
             const double *restrict source = lower + i * (i + 1) / 2;
             double *restrict target = lower + i * (i - 1) / 2;
             square += source[k] * source[k];
-            const double longer = sqrt(square);
-            const double c = length / longer, s = source[k] / longer, own = x[i];
+            const double longer = sqrt(square), inverse = 1 / longer;
+            const double c = length * inverse, s = source[k] * inverse, own = x[i];
             for (ptrdiff_t j = 0; j < k; j++) {
                 target[j] = c * source[j] - s * rest[j];
                 rest[j] = s * source[j] + c * rest[j];
@@ -131,9 +131,10 @@ cdef extern from *:
             for (ptrdiff_t i = start; i < end; i++)
                 is_any |= a[i] - hidden[i] > bar;
             if (is_any)
-                for (ptrdiff_t i = start; i < end; i++)
-                    if (a[i] - hidden[i] > bar)
-                        out[n_out++] = i;
+                for (ptrdiff_t i = start; i < end; i++) {
+                    out[n_out] = i;
+                    n_out += a[i] - hidden[i] > bar;
+                }
         }
         return n_out;
     }
