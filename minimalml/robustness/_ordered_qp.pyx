@@ -16,11 +16,12 @@ from libc.string cimport memcmp, memset
 
 from minimalml.robustness._active_rows cimport (
     INFEASIBLE, NO_MEMORY, OPTIMAL, STOPPED, Rows, Work, above, allocate, append_row,
-    copy_rows, follow_null_vector, move_active, release,
+    copy_rows, fill_row, follow_null_vector, move_active, release,
 )
 from minimalml.robustness._class_scores cimport (
     BLOCK, active_gaps, begin, finish, most_violated, refresh,
 )
+from minimalml.robustness._row_sums cimport dot
 
 cdef Py_ssize_t take_in(
     Work *work, const double[:, ::1] G, Py_ssize_t *found, Py_ssize_t n_found, int *state,
@@ -40,24 +41,54 @@ cdef Py_ssize_t take_in(
     return n_taken
 
 
+cdef double gap_by_block(
+    Work *work, const double *logits, const double[:, ::1] G, double margin, Py_ssize_t c,
+) noexcept nogil:
+    """By how much the row of class c is violated, from the multipliers alone."""
+    fill_row(work, G, c, work.row)
+    return margin - logits[above(work, c)] + logits[c] - dot(
+        work.rows.n_active, work.row, work.rows.multiplier
+    )
+
+
 cdef void take_multipliers(
     Work *work, const double *logits, const double[:, ::1] G, double margin,
     const double *dual,
 ) noexcept nogil:
-    """Make the rows with a multiplier active and compute their gaps from the block."""
-    cdef Py_ssize_t i, j, k, c, p
-    cdef double value
+    """Make the rows with a multiplier active."""
+    cdef Py_ssize_t i, c
     for i in range(work.n_classes - 1):
         c = i + (i >= work.targets[0])
         if dual[i] > 0.0 and append_row(work, G, c) == 1:
-            k, p = work.rows.n_active - 1, above(work, c)
-            value = margin - logits[p] + logits[c]
-            value -= (G[p, p] - 2.0 * G[p, c] + G[c, c]) * dual[i]
-            for j in range(k):
-                work.violation[j] -= work.row[j] * dual[i]
-                value -= work.row[j] * work.rows.multiplier[j]
-            work.violation[k] = value
-            work.rows.multiplier[k] = dual[i]
+            work.rows.multiplier[work.rows.n_active - 1] = dual[i]
+    for i in range(work.rows.n_active):
+        work.violation[i] = gap_by_block(work, logits, G, margin, work.rows.active[i])
+    move_active(work)
+
+
+cdef void adapt_rows(
+    Work *work, const double *logits, const double[:, ::1] G, double margin, double least,
+) noexcept nogil:
+    """Close the gaps that new logits opened, with the old direction as a guide.
+
+    Most rows that the old direction violates are no longer once the active ones are
+    closed again. To ask their block costs less than to take them in and out.
+    """
+    cdef Py_ssize_t[BLOCK] found
+    cdef double widest
+    cdef Py_ssize_t n_found = most_violated(work, margin, least, BLOCK, found, &widest)
+    cdef Py_ssize_t n_before, i
+    active_gaps(work, margin)
+    move_active(work)
+    n_before = work.rows.n_active
+    for i in range(n_before):
+        work.violation[i] = 0.0
+    for i in range(n_found):
+        widest = gap_by_block(work, logits, G, margin, found[i])
+        if widest > least and append_row(work, G, found[i]) == 1:
+            work.violation[work.rows.n_active - 1] = widest
+    if work.rows.n_active > n_before:
+        move_active(work)
 
 
 cdef int solve_one(
@@ -67,7 +98,7 @@ cdef int solve_one(
     double *residual, Py_ssize_t *n_iter,
 ) noexcept nogil:
     """Solve one sample from its rows, from multipliers in ``dual``, or from nothing."""
-    cdef Py_ssize_t i, n_found
+    cdef Py_ssize_t i
     cdef Py_ssize_t[BLOCK] found
     cdef double widest = 0.0, slack = 0.0
     cdef int state = OPTIMAL
@@ -75,16 +106,11 @@ cdef int solve_one(
     cdef double scale = 1.0 + begin(work, rows, logits, targets, n_targets)
     n_iter[0] = 0
     if is_kept:
-        n_found = most_violated(work, margin, 0.1 * tol * scale, BLOCK, found, &widest)
-        for i in range(n_found):
-            append_row(work, G, found[i])
-        active_gaps(work, margin)
+        adapt_rows(work, logits, G, margin, 0.1 * tol * scale)
     elif is_warm:
         take_multipliers(work, logits, G, margin, dual)
-    if rows.n_active:
-        n_iter[0] = 1
-        move_active(work)
     if rows.n_active or is_kept:
+        n_iter[0] = 1
         refresh(work, logits, G)
     state = add_violated(work, logits, G, margin, tol, scale, max_iter, n_iter, &widest)
     distance[0] = 0.0
