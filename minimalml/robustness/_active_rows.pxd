@@ -58,7 +58,7 @@ cdef struct Work:           # of a thread
     double *row
     double *entries
     Py_ssize_t n_moved
-    Py_ssize_t *moved       # classes whose scores the direction weighs
+    Py_ssize_t *moved       # classes whose scores the direction weighs, and a spare one
     double *weight          # their entries of the direction
 
 
@@ -74,12 +74,12 @@ cdef inline double gap(Work *work, double margin, Py_ssize_t c) noexcept nogil:
 
 cdef inline bint allocate(Work *work, Py_ssize_t n_classes) noexcept nogil:
     work.n_classes = n_classes
-    work.place = <Py_ssize_t *> calloc(4 * n_classes + 1, sizeof(Py_ssize_t))
+    work.place = <Py_ssize_t *> calloc(4 * n_classes + 2, sizeof(Py_ssize_t))
     work.moved = work.place + n_classes
-    work.candidates = work.moved + n_classes
+    work.candidates = work.moved + n_classes + 1
     work.leader = work.candidates + n_classes
     work.is_active = <bint *> calloc(n_classes, sizeof(bint))
-    work.hidden = <double *> calloc(8 * n_classes, sizeof(double))
+    work.hidden = <double *> calloc(8 * n_classes + 1, sizeof(double))
     work.score = work.hidden + n_classes
     work.violation = work.score + n_classes
     work.lifted = work.violation + n_classes
@@ -96,11 +96,17 @@ cdef inline void release(Work *work) noexcept nogil:
     free(work.hidden)
 
 
-cdef inline void mark(Work *work, Py_ssize_t c, bint is_active) noexcept nogil:
-    """Note whether the row of class c is active."""
-    work.is_active[c] = is_active
+cdef inline void mark(Work *work, Py_ssize_t c) noexcept nogil:
+    """Note that the row of class c is active."""
+    work.is_active[c] = True
+    work.hidden[c] = INFINITY
+
+
+cdef inline void unmark(Work *work, Py_ssize_t c) noexcept nogil:
+    """Note that the row of class c is active no longer."""
+    work.is_active[c] = False
     if work.place[c] == 0:
-        work.hidden[c] = INFINITY if is_active else 0.0
+        work.hidden[c] = 0.0
 
 
 cdef inline bint reserve(Rows *rows, Py_ssize_t capacity) noexcept nogil:
@@ -185,7 +191,7 @@ cdef inline int append_row(Work *work, const double[:, ::1] G, Py_ssize_t c) noe
     rows.active[a] = c
     rows.multiplier[a] = 0.0
     rows.n_active = a + 1
-    mark(work, c, True)
+    mark(work, c)
     return 1
 
 
@@ -216,7 +222,7 @@ cdef inline void remove_row(Work *work, Py_ssize_t k) noexcept nogil:
     """Take the k-th active row out, and out of work.lifted = P @ violation."""
     cdef Rows *rows = work.rows
     cdef Py_ssize_t n_after = rows.n_active - 1 - k
-    mark(work, rows.active[k], False)
+    unmark(work, rows.active[k])
     drop_row(rows.n_active, k, rows.inverse, work.lifted, work.row)
     memmove(rows.active + k, rows.active + k + 1, n_after * sizeof(Py_ssize_t))
     memmove(rows.multiplier + k, rows.multiplier + k + 1, n_after * sizeof(double))

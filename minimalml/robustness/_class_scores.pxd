@@ -34,7 +34,7 @@ cdef inline double begin(
         rows.n_active = 0
         memset(rows.shift, 0, n * sizeof(double))
     for i in range(rows.n_active):
-        mark(work, rows.active[i], True)
+        mark(work, rows.active[i])
     return sum_and_magnitude(n, logits, rows.shift, work.score)
 
 
@@ -48,7 +48,8 @@ cdef inline void finish(Work *work, double *u, double *dual) noexcept nogil:
     for i in range(work.rows.n_active):
         c = work.rows.active[i]
         dual[c - (c > work.targets[0])] = work.rows.multiplier[i]
-        mark(work, c, False)
+        work.is_active[c] = False
+        work.hidden[c] = 0.0
     for i in range(work.n_targets):
         work.place[work.targets[i]] = 0
         work.hidden[work.targets[i]] = 0.0
@@ -58,23 +59,21 @@ cdef inline void refresh(
     Work *work, const double *logits, const double[:, ::1] G
 ) noexcept nogil:
     """Compute direction and scores from the multipliers."""
+    # no branches in the loop: whether a row is of the chain is anyone's guess
     cdef Rows *rows = work.rows
-    cdef Py_ssize_t n_moved = work.n_targets, place, i
-    cdef double total = 0.0
-    for i in range(work.n_targets):
+    cdef Py_ssize_t k = work.n_targets, n_moved = k, place, i
+    cdef bint is_rival
+    for i in range(k):
         work.moved[i] = work.targets[i]
         work.weight[i] = 0.0
     for i in range(rows.n_active):
+        work.moved[n_moved] = rows.active[i]
+        work.weight[n_moved] = 0.0
         place = work.place[rows.active[i]]
-        if place:
-            work.weight[place - 1] -= rows.multiplier[i]
-            work.weight[place - 2] += rows.multiplier[i]
-        else:
-            work.moved[n_moved] = rows.active[i]
-            work.weight[n_moved] = -rows.multiplier[i]
-            total += rows.multiplier[i]
-            n_moved += 1
-    work.weight[work.n_targets - 1] += total
+        is_rival = place == 0
+        work.weight[place - 1 + is_rival * (n_moved + 1)] -= rows.multiplier[i]
+        work.weight[place - 2 + is_rival * (k + 1)] += rows.multiplier[i]
+        n_moved += is_rival
     work.n_moved = n_moved
     sum_rows(work.n_classes, n_moved, work.moved, work.weight, &G[0, 0], rows.shift)
     sum(work.n_classes, logits, rows.shift, work.score)

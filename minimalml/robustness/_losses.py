@@ -97,10 +97,9 @@ class QuadLoss:
 
     def __call__(self, logits):
         """Return losses and gradients in the scores."""
-        loss, gradient, *self.start = quad_loss_and_gradient(
-            logits, *self.problem, *self.start
-        )
-        return loss, gradient
+        solution = quad_loss_and_gradient(logits, *self.problem, *self.start)
+        self.start = solution[2:]
+        return solution[:2]
 
 
 def cw_top_k_loss(logits, targets, confidence=0.2):
