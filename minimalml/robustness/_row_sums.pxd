@@ -7,7 +7,7 @@ cdef extern from *:
     #include <stddef.h>
     #include "simd.h"
 
-    static inline double inner(ptrdiff_t n, const double *a, const double *b)
+    MULTIVERSION static double dot(ptrdiff_t n, const double *a, const double *b)
     {
         double sums[8] = {0}, total = 0;
         ptrdiff_t i = 0;
@@ -21,17 +21,37 @@ cdef extern from *:
         return total;
     }
 
-    MULTIVERSION static double dot(ptrdiff_t n, const double *a, const double *b)
-    {
-        return inner(n, a, b);
-    }
-
-    /* out = lower @ x */
+    /* out = lower @ x: four rows at a time, whose sums run side by side. */
     MULTIVERSION static void multiply_lower(
         ptrdiff_t n, const double *lower, const double *x, double *restrict out)
     {
-        for (ptrdiff_t i = 0; i < n; i++)
-            out[i] = inner(i + 1, lower + i * (i + 1) / 2, x);
+        ptrdiff_t i = 0, j;
+        for (; i + 4 <= n; i += 4) {
+            const double *a = lower + i * (i + 1) / 2, *b = a + i + 1;
+            const double *c = b + i + 2, *d = c + i + 3, *y = x + i;
+            double p[4] = {0}, q[4] = {0}, r[4] = {0}, s[4] = {0};
+            for (j = 0; j < i; j += 4)
+                #pragma omp simd
+                for (int k = 0; k < 4; k++) {
+                    p[k] += a[j + k] * x[j + k];
+                    q[k] += b[j + k] * x[j + k];
+                    r[k] += c[j + k] * x[j + k];
+                    s[k] += d[j + k] * x[j + k];
+                }
+            a += i, b += i, c += i, d += i;
+            out[i] = (p[0] + p[1]) + (p[2] + p[3]) + a[0] * y[0];
+            out[i + 1] = (q[0] + q[1]) + (q[2] + q[3]) + (b[0] * y[0] + b[1] * y[1]);
+            out[i + 2] = (r[0] + r[1]) + (r[2] + r[3])
+                + (c[0] * y[0] + c[1] * y[1] + c[2] * y[2]);
+            out[i + 3] = (s[0] + s[1]) + (s[2] + s[3])
+                + ((d[0] * y[0] + d[1] * y[1]) + (d[2] * y[2] + d[3] * y[3]));
+        }
+        for (; i < n; i++) {
+            const double *a = lower + i * (i + 1) / 2;
+            out[i] = 0;
+            for (j = 0; j <= i; j++)
+                out[i] += a[j] * x[j];
+        }
     }
 
     /* out = lower.T @ x */
