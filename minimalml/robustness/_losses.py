@@ -86,7 +86,8 @@ def quad_loss_and_gradient(logits, targets, gram, margin, dual=None, start=None)
     direction, distance, dual = solution[:3]
     if is_torch_tensor(logits):
         direction, distance = direction.to(logits.dtype), distance.to(logits.dtype)
-    return distance, -2.0 * direction, dual, solution[-1]
+    direction *= -2.0  # in place: a start keeps the array only to write it anew
+    return distance, direction, dual, solution[-1]
 
 
 class QuadLoss:
@@ -96,7 +97,7 @@ class QuadLoss:
         self.problem, self.start = (targets, gram, margin), ()
 
     def __call__(self, logits):
-        """Return losses and gradients in the scores."""
+        """Return losses and gradients in the scores, good until the next call."""
         solution = quad_loss_and_gradient(logits, *self.problem, *self.start)
         self.start = solution[2:]
         return solution[:2]
