@@ -1,5 +1,7 @@
 """The ordering programme beside general solvers, warm starts, very many classes."""
 
+from copy import copy
+
 import numpy as np
 
 from benchmarks.peers import Comparison
@@ -93,46 +95,55 @@ def attack_loop(n_classes, n_features, k, n, n_steps=60, n_pixels=3072):
     return scores, targets, gram
 
 
-def loop_at_100_classes(n):
-    return attack_loop(100, 256, 5, n)
+class Walk:
+    """Scores along an attack, there and back, so that it can be walked again."""
+
+    def __init__(self, n_classes, n_features, k, n):
+        scores, *self.problem = attack_loop(n_classes, n_features, k, n)
+        self.scores = scores[1:] + scores[-2::-1]
+        self.loss = QuadLoss(*self.problem, 0.2)
+        self.loss(scores[0])
+
+    def as_tensors(self):
+        import torch
+
+        walk = copy(self)
+        walk.problem = [torch.as_tensor(values) for values in self.problem]
+        walk.scores = [torch.as_tensor(values) for values in self.scores]
+        walk.loss = QuadLoss(*walk.problem, 0.2)
+        return walk
 
 
-def loop_at_1000_classes(n):
-    return attack_loop(1000, 512, 10, n)
+def walk_at_100_classes(n):
+    return Walk(100, 256, 5, n)
 
 
-def loop_with_20_targets(n):
-    return attack_loop(1000, 512, 20, n)
+def walk_at_1000_classes(n):
+    return Walk(1000, 512, 10, n)
 
 
-def warm_loop(data):
+def walk_with_20_targets(n):
+    return Walk(1000, 512, 20, n)
+
+
+def warm_loop(walk):
     """Each step's programme from the last one's solution, as the attack does."""
-    scores, *problem = data
-    loss = QuadLoss(*problem, 0.2)
-    for logits in scores:
-        loss(logits)
+    for logits in walk.scores:
+        walk.loss(logits)
 
 
-def cold_loop(data):
+def cold_loop(walk):
     """Each step's programme from nothing."""
-    scores, *problem = data
-    for logits in scores:
-        QuadLoss(*problem, 0.2)(logits)
+    for logits in walk.scores:
+        QuadLoss(*walk.problem, 0.2)(logits)
 
 
-def as_tensors(data):
-    import torch
-
-    scores, *problem = data
-    return [*map(torch.as_tensor, scores)], *map(torch.as_tensor, problem)
+def warm_loop_torch(walk):
+    warm_loop(walk.as_tensors())
 
 
-def warm_loop_torch(data):
-    warm_loop(as_tensors(data))
-
-
-def cold_loop_torch(data):
-    cold_loop(as_tensors(data))
+def cold_loop_torch(walk):
+    cold_loop(walk.as_tensors())
 
 
 def at_30_000_classes(n):
@@ -176,7 +187,7 @@ COMPARISONS = [
     ),
     *(
         Comparison(
-            title=f"Programmes of 60 steps of an attack, each from the last, {what}",
+            title=f"Programmes along an attack, each from the last, {what}",
             setup=setup,
             ours=warm_loop,
             peers={
@@ -184,13 +195,17 @@ COMPARISONS = [
                 "torch, each from the last": warm_loop_torch,
                 "torch, each from nothing": cold_loop_torch,
             },
-            sizes=(n,),
+            sizes=sizes,
+            peer_limits={
+                "torch, each from the last": 64,
+                "torch, each from nothing": 64,
+            },
             target="from the last at most a third of from nothing",
         )
-        for what, setup, n in (
-            ("C=100, p=256, K=5", loop_at_100_classes, 64),
-            ("C=1000, p=512, K=10", loop_at_1000_classes, 64),
-            ("C=1000, p=512, K=20", loop_with_20_targets, 64),
+        for what, setup, sizes in (
+            ("C=100, p=256, K=5", walk_at_100_classes, (64, 256)),
+            ("C=1000, p=512, K=10", walk_at_1000_classes, (64, 256)),
+            ("C=1000, p=512, K=20", walk_with_20_targets, (64,)),
         )
     ),
     Comparison(

@@ -12,7 +12,7 @@ import numpy as np
 from cython.parallel cimport parallel, prange
 from libc.math cimport INFINITY, fabs
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcmp, memset
+from libc.string cimport memcmp
 
 from minimalml.robustness._active_rows cimport (
     INFEASIBLE, NO_MEMORY, OPTIMAL, STOPPED, Rows, Work, above, allocate, append_row,

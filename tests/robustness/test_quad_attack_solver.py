@@ -15,6 +15,7 @@ from minimalml.robustness import (
     sample_ordered_targets,
     solve_ordered_top_k,
 )
+from minimalml.robustness._losses import QuadLoss
 
 FEASIBLE = 1e-9  # relative to 1 + max |logits|
 ORACLE = 1e-6
@@ -277,6 +278,23 @@ def test_a_solution_is_a_start_for_other_scores(problem, seed):
         size = 1.0 + np.abs(np.asarray(cold.direction)).max()
         apart = np.asarray(warm.direction - cold.direction) @ weight
         assert np.abs(apart[decided]).max(initial=0.0) <= 1e-6 * size
+
+
+@pytest.mark.parametrize("twins", [0.0, 1e-3])
+def test_a_long_loop_ends_where_a_fresh_solve_does(twins):
+    weight, logits, targets = make_problem(0, 60, 80, 5)
+    if twins:  # classes nearly alike, so that rows are nearly dependent
+        weight[1::2] = weight[::2] + twins * weight[1::2]
+    gram, walk = weight @ weight.T, np.random.default_rng(0)
+    loss = QuadLoss(targets, gram, 0.2)
+    for _ in range(100):
+        logits = logits + 0.1 * walk.standard_normal((len(logits), 80)) @ weight.T
+        distance, gradient = loss(logits)
+        cold = solve_ordered_top_k(logits, targets, gram)
+        assert (cold.status == "optimal").all()
+        np.testing.assert_allclose(distance, cold.distance_squared, rtol=1e-6)
+        apart = (gradient + 2.0 * cold.direction) @ weight
+        assert np.abs(apart).max() <= 1e-6 * np.sqrt(distance.max())
 
 
 @pytest.mark.parametrize("convert", [np.asarray, torch.as_tensor])
