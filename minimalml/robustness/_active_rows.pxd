@@ -160,8 +160,7 @@ cdef inline void fill_row(
 cdef inline int append_row(Work *work, const double[:, ::1] G, Py_ssize_t c) noexcept nogil:
     """Make the row of c active; return 0 if it depends on those that are, -1 on failure.
 
-    Then work.step holds the null vector, for `follow_null_vector`. After success
-    work.row holds the new row of the active block, without its diagonal.
+    Then work.step holds the null vector, for `follow_null_vector`.
     """
     cdef Rows *rows = work.rows
     cdef Py_ssize_t a = rows.n_active, p = above(work, c), i

@@ -12,7 +12,7 @@ import numpy as np
 from cython.parallel cimport parallel, prange
 from libc.math cimport INFINITY, fabs
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcmp
+from libc.string cimport memcmp, memset
 
 from minimalml.robustness._active_rows cimport (
     INFEASIBLE, NO_MEMORY, OPTIMAL, STOPPED, Rows, Work, above, allocate, append_row,
@@ -75,18 +75,17 @@ cdef void adapt_rows(
     closed again. To ask their block costs less than to take them in and out.
     """
     cdef Py_ssize_t[BLOCK] found
-    cdef double widest
-    cdef Py_ssize_t n_found = most_violated(work, margin, least, BLOCK, found, &widest)
+    cdef double value
+    cdef Py_ssize_t n_found = most_violated(work, margin, least, BLOCK, found, &value)
     cdef Py_ssize_t n_before, i
     active_gaps(work, margin)
     move_active(work)
     n_before = work.rows.n_active
-    for i in range(n_before):
-        work.violation[i] = 0.0
+    memset(work.violation, 0, n_before * sizeof(double))
     for i in range(n_found):
-        widest = gap_by_block(work, logits, G, margin, found[i])
-        if widest > least and append_row(work, G, found[i]) == 1:
-            work.violation[work.rows.n_active - 1] = widest
+        value = gap_by_block(work, logits, G, margin, found[i])
+        if value > least and append_row(work, G, found[i]) == 1:
+            work.violation[work.rows.n_active - 1] = value
     if work.rows.n_active > n_before:
         move_active(work)
 
@@ -123,7 +122,7 @@ cdef int solve_one(
         widest = max(widest, work.violation[i])
         slack = max(slack, fabs(rows.multiplier[i] * work.violation[i]))
     residual[0] = max(widest / scale, slack / (scale + distance[0]))
-    if state == OPTIMAL and residual[0] > tol:
+    if state == OPTIMAL and not residual[0] <= tol:  # also where it is NaN
         state = STOPPED
     if state == INFEASIBLE:
         work.n_moved = 0

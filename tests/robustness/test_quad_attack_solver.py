@@ -297,6 +297,21 @@ def test_a_long_loop_ends_where_a_fresh_solve_does(twins):
         assert np.abs(apart).max() <= 1e-6 * np.sqrt(distance.max())
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_step_of_a_loop_without_finite_scores_spoils_none_after_it(bad):
+    weight, logits, targets = make_problem(0, 40, 60, 5)
+    gram = weight @ weight.T
+    loss = QuadLoss(targets, gram, 0.2)
+    loss(logits)
+    broken = logits.copy()
+    broken[1, targets[1, -1]] = broken[2] = broken[3, ::2] = bad
+    loss(broken)
+    distance, gradient = loss(1.1 * logits)
+    cold = solve_ordered_top_k(1.1 * logits, targets, gram)
+    np.testing.assert_allclose(distance, cold.distance_squared, atol=1e-9)
+    np.testing.assert_allclose(gradient, -2.0 * cold.direction, atol=1e-9)
+
+
 @pytest.mark.parametrize("convert", [np.asarray, torch.as_tensor])
 def test_a_solution_of_another_problem_is_a_start_like_any_other(convert):
     weight, logits, targets = make_problem(0, 40, 60, 5)
