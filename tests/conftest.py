@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import re
+import sys
 
 # Without it scikit-learn skips check_array_api_input; scipy reads it at import.
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
@@ -21,6 +22,16 @@ settings.register_profile("dev", max_examples=25, **QUIET)
 settings.register_profile("ci", max_examples=50, derandomize=True, **QUIET)
 settings.register_profile("thorough", max_examples=2000, **QUIET)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+
+@pytest.fixture(autouse=True)
+def same_draws():
+    """Let ``random_state=None``, the generators of the process, draw the same again."""
+    import numpy as np
+
+    np.random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 @pytest.fixture
