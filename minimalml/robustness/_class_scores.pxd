@@ -1,68 +1,98 @@
 """Scores of all classes at the current point, and which rows they violate."""
 # A refresh takes O(C a) for C classes and a active rows, a scan O(C).
 
+from libc.float cimport DBL_EPSILON, FLT_EPSILON
 from libc.math cimport INFINITY, fabs
 from libc.string cimport memset
 
-from minimalml.robustness._active_rows cimport Rows, Work, above, gap, mark
+from minimalml.robustness._active_rows cimport (
+    Problem, Rows, Work, build_block, gap, gap_by_block, mark,
+)
 from minimalml.robustness._row_sums cimport (
-    largest, list_above, sum, sum_and_magnitude, sum_rows,
+    list_above, round_and_add, sum, sum_and_magnitude, sum_rounded_rows, sum_rows,
 )
 
 # Rows taken in at once; more saves scans of all classes, but more are thrown out again.
 cdef enum:
     BLOCK = 8
 
-
-cdef inline double begin(
-    Work *work, Rows *rows, const double *logits, const Py_ssize_t *targets,
-    Py_ssize_t n_targets,
-) noexcept nogil:
-    """Start a sample with the active rows that it has, or with none.
-
-    Returns the largest magnitude of its logits.
+cdef extern from *:
     """
-    cdef Py_ssize_t n = work.n_classes, i
-    work.rows, work.targets, work.n_targets = rows, targets, n_targets
-    for i in range(n_targets):
+    /* The rounded matrix will do while it leaves scores in doubt by less than this,
+       relatively: few rows have to be asked again then. */
+    #define MINIMALML_DOUBT 1e-3
+    """
+    const double MINIMALML_DOUBT
+
+
+cdef inline void begin(
+    Work *work, Rows *rows, const double *logits, const Py_ssize_t *targets
+) noexcept nogil:
+    """Start a sample with the active rows that it has, or with none."""
+    cdef Py_ssize_t n = work.problem.n_classes, k = work.problem.n_targets, i
+    work.rows, work.logits, work.targets = rows, logits, targets
+    for i in range(k):
         work.place[targets[i]] = i + 1
         work.leader[i + 1] = targets[i - 1] if i else -1
         work.hidden[targets[i]] = INFINITY
-    work.leader[0] = targets[n_targets - 1]
+    work.leader[0] = targets[k - 1]
     work.n_moved = 0
+    # the shift is rounded, but only a guide; where there is none, the scores are exact
+    work.doubt, work.is_rounded = 0.0, True
+    work.may_round = rows.n_active >= 0 and work.problem.rounded != NULL
     if rows.n_active < 0:
-        rows.n_active = 0
-        memset(rows.shift, 0, n * sizeof(double))
+        rows.n_active, rows.has_block = 0, False
+        memset(rows.shift, 0, n * sizeof(float))
     for i in range(rows.n_active):
         mark(work, rows.active[i])
-    return sum_and_magnitude(n, logits, rows.shift, work.score)
+    work.scale = 1.0 + sum_and_magnitude(n, logits, rows.shift, work.score)
+    work.tol = work.problem.tol * work.scale
 
 
 cdef inline void finish(Work *work, double *u, double *dual) noexcept nogil:
     """Write the results out and clean what only the touched classes have set."""
     cdef Py_ssize_t i, c
-    memset(u, 0, work.n_classes * sizeof(double))
+    memset(u, 0, work.problem.n_classes * sizeof(double))
     for i in range(work.n_moved):
         u[work.moved[i]] = work.weight[i]
-    memset(dual, 0, (work.n_classes - 1) * sizeof(double))
+    memset(dual, 0, (work.problem.n_classes - 1) * sizeof(double))
     for i in range(work.rows.n_active):
         c = work.rows.active[i]
         dual[c - (c > work.targets[0])] = work.rows.multiplier[i]
         work.is_active[c] = False
         work.hidden[c] = 0.0
-    for i in range(work.n_targets):
+    for i in range(work.problem.n_targets):
         work.place[work.targets[i]] = 0
         work.hidden[work.targets[i]] = 0.0
 
 
-cdef inline void refresh(
-    Work *work, const double *logits, const double[:, ::1] G
-) noexcept nogil:
+cdef inline void refresh(Work *work) noexcept nogil:
     """Compute direction and scores from the multipliers."""
+    cdef const Problem *problem = work.problem
+    cdef Rows *rows = work.rows
+    cdef Py_ssize_t n = problem.n_classes
+    cdef double dual = gather_direction(work)
+    work.is_rounded = work.may_round and is_precise(work, dual) and (
+        rows.has_block or build_block(work)
+    )
+    if work.is_rounded:
+        sum_rounded_rows(
+            n, work.n_moved, work.moved, work.weight, problem.rounded, rows.shift
+        )
+        sum(n, work.logits, rows.shift, work.score)
+    else:
+        work.doubt = 0.0
+        sum_rows(n, work.n_moved, work.moved, work.weight, problem.gram, work.score)
+        round_and_add(n, work.logits, work.score, rows.shift)
+
+
+cdef inline double gather_direction(Work *work) noexcept nogil:
+    """List what the direction weighs, and by how much; return the multipliers' sum."""
     # no branches in the loop: whether a row is of the chain is anyone's guess
     cdef Rows *rows = work.rows
-    cdef Py_ssize_t k = work.n_targets, n_moved = k, place, i
+    cdef Py_ssize_t k = work.problem.n_targets, n_moved = k, place, i
     cdef bint is_rival
+    cdef double total = 0.0
     for i in range(k):
         work.moved[i] = work.targets[i]
         work.weight[i] = 0.0
@@ -74,47 +104,63 @@ cdef inline void refresh(
         work.weight[place - 1 + is_rival * (n_moved + 1)] -= rows.multiplier[i]
         work.weight[place - 2 + is_rival * (k + 1)] += rows.multiplier[i]
         n_moved += is_rival
+        total += rows.multiplier[i]
     work.n_moved = n_moved
-    sum_rows(work.n_classes, n_moved, work.moved, work.weight, &G[0, 0], rows.shift)
-    sum(work.n_classes, logits, rows.shift, work.score)
+    return total
 
 
-cdef inline double active_gaps(Work *work, double margin) noexcept nogil:
-    """Compute the gaps of the active rows and return the widest."""
-    cdef double widest = 0.0
-    cdef Py_ssize_t i
-    for i in range(work.rows.n_active):
-        work.violation[i] = gap(work, margin, work.rows.active[i])
-        widest = max(widest, fabs(work.violation[i]))
-    return widest
+cdef inline bint is_precise(Work *work, double dual) noexcept nogil:
+    """Bound the errors of rounded scores and of gaps by the block; are they small?"""
+    # the weights sum to at most 2 dual; float32 rounds weight, entry and product, sums
+    # of eight, and each pass; an entry of the block sums four, each gap a products
+    cdef double by_block = 2.0 * (work.rows.n_active + 5) * DBL_EPSILON
+    work.doubt = 2.0 * (7.0 + work.n_moved / 8) * FLT_EPSILON
+    work.doubt *= dual * work.problem.largest_rounded
+    return (
+        work.doubt < MINIMALML_DOUBT * work.scale
+        and by_block * dual * work.problem.largest < 0.01 * work.tol
+    )
 
 
 cdef inline Py_ssize_t most_violated(
-    Work *work, double margin, double least, Py_ssize_t block, Py_ssize_t *found,
-    double *widest,
+    Work *work, double least, Py_ssize_t block, Py_ssize_t *found, double *widest,
 ) noexcept nogil:
     """List the most violated inactive rows, largest first, and give the widest gap.
 
     Ties: chain, then lowest class.
     """
     cdef double[BLOCK] size
-    cdef Py_ssize_t n_found = 0, n = work.n_classes, n_candidates, i, c
+    cdef double margin = work.problem.margin, widest_yet = 0.0, value
     cdef double top = work.score[work.leader[0]] - margin
-    widest[0] = max(0.0, largest(n, work.score, work.hidden) - top)
-    for i in range(1, work.n_targets):
+    cdef Py_ssize_t n_found = 0, n_candidates, i, c
+    for i in range(1, work.problem.n_targets):
         c = work.targets[i]
         if not work.is_active[c]:
-            widest[0] = max(widest[0], gap(work, margin, c))
-            if gap(work, margin, c) > least:
-                n_found = insert(c, gap(work, margin, c), block, n_found, found, size)
-    if widest[0] > least:
-        n_candidates = list_above(
-            n, work.score, work.hidden, top + least, work.candidates
-        )
-        for i in range(n_candidates):
-            c = work.candidates[i]
-            n_found = insert(c, work.score[c] - top, block, n_found, found, size)
+            value = without_doubt(work, c, gap(work, work.score, margin, c), least)
+            widest_yet = max(widest_yet, value)
+            if value > least:
+                n_found = insert(c, value, block, n_found, found, size)
+    n_candidates = list_above(
+        work.problem.n_classes, work.score, work.hidden, top - work.doubt,
+        work.candidates,
+    )
+    for i in range(n_candidates):
+        c = work.candidates[i]
+        value = without_doubt(work, c, work.score[c] - top, least)
+        widest_yet = max(widest_yet, value)
+        if value > least:
+            n_found = insert(c, value, block, n_found, found, size)
+    widest[0] = widest_yet
     return n_found
+
+
+cdef inline double without_doubt(
+    Work *work, Py_ssize_t c, double value, double least
+) noexcept nogil:
+    """Ask the block about a gap that rounded scores don't show to be above a bar."""
+    if work.doubt > 0.0 and fabs(value) <= least + work.doubt:
+        return gap_by_block(work, c)
+    return value
 
 
 cdef inline Py_ssize_t insert(

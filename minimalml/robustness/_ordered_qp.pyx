@@ -15,60 +15,45 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memset
 
 from minimalml.robustness._active_rows cimport (
-    INFEASIBLE, NO_MEMORY, OPTIMAL, STOPPED, Rows, Work, above, allocate, append_row,
-    copy_rows, fill_row, follow_null_vector, move_active, release,
+    INFEASIBLE, NO_MEMORY, OPTIMAL, STOPPED, Problem, Rows, Work, active_gaps, allocate,
+    append_row, copy_rows, follow_null_vector, gap, gap_by_block, move_active,
+    release,
 )
 from minimalml.robustness._class_scores cimport (
-    BLOCK, active_gaps, begin, finish, most_violated, refresh,
+    BLOCK, begin, finish, most_violated, refresh,
 )
-from minimalml.robustness._row_sums cimport dot
 
 cdef Py_ssize_t take_in(
-    Work *work, const double[:, ::1] G, Py_ssize_t *found, Py_ssize_t n_found, int *state,
+    Work *work, Py_ssize_t *found, Py_ssize_t n_found, int *state
 ) noexcept nogil:
     """Make violated rows active and return how many; state says if that went wrong."""
     cdef Py_ssize_t i, n_taken = 0
     cdef int appended
     for i in range(n_found):
-        appended = append_row(work, G, found[i])
+        appended = append_row(work, found[i])
         if appended < 0:
             state[0] = NO_MEMORY
             return n_taken
         if appended == 0 and n_taken == 0:
-            state[0] = follow_null_vector(work, G, found[i])
+            state[0] = follow_null_vector(work, found[i])
             return 1
         n_taken += appended
     return n_taken
 
 
-cdef double gap_by_block(
-    Work *work, const double *logits, const double[:, ::1] G, double margin, Py_ssize_t c,
-) noexcept nogil:
-    """By how much the row of class c is violated, from the multipliers alone."""
-    fill_row(work, G, c, work.row)
-    return margin - logits[above(work, c)] + logits[c] - dot(
-        work.rows.n_active, work.row, work.rows.multiplier
-    )
-
-
-cdef void take_multipliers(
-    Work *work, const double *logits, const double[:, ::1] G, double margin,
-    const double *dual,
-) noexcept nogil:
+cdef void take_multipliers(Work *work, const double *dual) noexcept nogil:
     """Make the rows with a multiplier active."""
     cdef Py_ssize_t i, c
-    for i in range(work.n_classes - 1):
+    for i in range(work.problem.n_classes - 1):
         c = i + (i >= work.targets[0])
-        if dual[i] > 0.0 and append_row(work, G, c) == 1:
+        if dual[i] > 0.0 and append_row(work, c) == 1:
             work.rows.multiplier[work.rows.n_active - 1] = dual[i]
     for i in range(work.rows.n_active):
-        work.violation[i] = gap_by_block(work, logits, G, margin, work.rows.active[i])
+        work.violation[i] = gap_by_block(work, work.rows.active[i])
     move_active(work)
 
 
-cdef void adapt_rows(
-    Work *work, const double *logits, const double[:, ::1] G, double margin, double least,
-) noexcept nogil:
+cdef void adapt_rows(Work *work, double least) noexcept nogil:
     """Close the gaps that new logits opened, with the old direction as a guide.
 
     Most rows that the old direction violates are no longer once the active ones are
@@ -76,53 +61,56 @@ cdef void adapt_rows(
     """
     cdef Py_ssize_t[BLOCK] found
     cdef double value
-    cdef Py_ssize_t n_found = most_violated(work, margin, least, BLOCK, found, &value)
+    cdef Py_ssize_t n_found = most_violated(work, least, BLOCK, found, &value)
     cdef Py_ssize_t n_before, i
-    active_gaps(work, margin)
+    cdef Rows *rows = work.rows
+    cdef double margin = work.problem.margin
+    for i in range(rows.n_active):
+        work.violation[i] = gap(work, work.logits, margin, rows.active[i]) - rows.lead[i]
     move_active(work)
-    n_before = work.rows.n_active
+    n_before = rows.n_active
     memset(work.violation, 0, n_before * sizeof(double))
     for i in range(n_found):
-        value = gap_by_block(work, logits, G, margin, found[i])
-        if value > least and append_row(work, G, found[i]) == 1:
-            work.violation[work.rows.n_active - 1] = value
-    if work.rows.n_active > n_before:
+        if gap_by_block(work, found[i]) > least:
+            append_row(work, found[i])
+    if rows.n_active > n_before:
         move_active(work)
 
 
 cdef int solve_one(
     Work *work, Rows *rows, const double *logits, const Py_ssize_t *targets,
-    Py_ssize_t n_targets, const double[:, ::1] G, double margin, double tol,
     Py_ssize_t max_iter, bint is_warm, double *dual, double *u, double *distance,
     double *residual, Py_ssize_t *n_iter,
 ) noexcept nogil:
     """Solve one sample from its rows, from multipliers in ``dual``, or from nothing."""
     cdef Py_ssize_t i
     cdef Py_ssize_t[BLOCK] found
-    cdef double widest = 0.0, slack = 0.0
-    cdef int state = OPTIMAL
+    cdef double margin = work.problem.margin, widest = 0.0, slack = 0.0, gained = 0.0
+    cdef int state
     cdef bint is_kept = rows.n_active >= 0
-    cdef double scale = 1.0 + begin(work, rows, logits, targets, n_targets)
+    begin(work, rows, logits, targets)
     n_iter[0] = 0
     if is_kept:
-        adapt_rows(work, logits, G, margin, 0.1 * tol * scale)
+        adapt_rows(work, 0.1 * work.tol)
     elif is_warm:
-        take_multipliers(work, logits, G, margin, dual)
+        take_multipliers(work, dual)
     if rows.n_active or is_kept:
         n_iter[0] = 1
-        refresh(work, logits, G)
-    state = add_violated(work, logits, G, margin, tol, scale, max_iter, n_iter, &widest)
-    distance[0] = 0.0
-    for i in range(work.n_moved):
-        distance[0] += work.weight[i] * rows.shift[work.moved[i]]
+        refresh(work)
+    state = add_violated(work, max_iter, n_iter, &widest)
     if state == STOPPED:
-        active_gaps(work, margin)
-        most_violated(work, margin, INFINITY, BLOCK, found, &widest)
+        active_gaps(work)
+        most_violated(work, INFINITY, BLOCK, found, &widest)
+    if not work.is_rounded:
+        for i in range(rows.n_active):
+            rows.lead[i] = gap(work, logits, margin, rows.active[i]) - work.violation[i]
     for i in range(rows.n_active):
+        gained += rows.multiplier[i] * rows.lead[i]
         widest = max(widest, work.violation[i])
         slack = max(slack, fabs(rows.multiplier[i] * work.violation[i]))
-    residual[0] = max(widest / scale, slack / (scale + distance[0]))
-    if state == OPTIMAL and not residual[0] <= tol:  # also where it is NaN
+    distance[0] = max(0.0, gained)
+    residual[0] = max(widest / work.scale, slack / (work.scale + distance[0]))
+    if state == OPTIMAL and not residual[0] <= work.problem.tol:  # also where it is NaN
         state = STOPPED
     if state == INFEASIBLE:
         work.n_moved = 0
@@ -134,8 +122,7 @@ cdef int solve_one(
 
 
 cdef int add_violated(
-    Work *work, const double *logits, const double[:, ::1] G, double margin, double tol,
-    double scale, Py_ssize_t max_iter, Py_ssize_t *n_iter, double *widest,
+    Work *work, Py_ssize_t max_iter, Py_ssize_t *n_iter, double *widest
 ) noexcept nogil:
     """Take in violated rows, round by round, until there are none."""
     cdef Py_ssize_t[BLOCK] found
@@ -144,24 +131,21 @@ cdef int add_violated(
     cdef bint is_closed
     while True:
         # a null vector proves something only where the active gaps are closed
-        is_closed = active_gaps(work, margin) <= 1e-3 * tol * scale or n_refined == 3
+        is_closed = active_gaps(work) <= 1e-3 * work.tol or n_refined == 3
         n_refined = 0 if is_closed else n_refined + 1
         n_found = 0
         if is_closed:
-            n_found = most_violated(
-                work, margin, 0.1 * tol * scale, block, found, widest
-            )
+            n_found = most_violated(work, 0.1 * work.tol, block, found, widest)
             if n_found == 0:
                 return OPTIMAL
         if n_iter[0] == max_iter:
             return STOPPED
         n_iter[0] += 1
-        take_in(work, G, found, n_found, &state)
+        take_in(work, found, n_found, &state)
         if state != OPTIMAL:
             return state
-        active_gaps(work, margin)
         move_active(work)
-        refresh(work, logits, G)
+        refresh(work)
         if n_found and not any_active(work, found, n_found):
             if block == 1:
                 return STOPPED
@@ -184,10 +168,14 @@ cdef class SavedRows:
 
     cdef Rows *rows
     cdef Py_ssize_t n
-    cdef double[:, ::1] shifts
+    cdef float[:, ::1] shifts
     cdef Py_ssize_t[:, ::1] targets
     cdef const double[:, ::1] gram
     cdef double[:, ::1] fingerprint
+    cdef double largest
+    cdef float[:, ::1] rounded
+    cdef double largest_rounded
+    cdef Py_ssize_t n_solved
     cdef readonly tuple results
     cdef double[:, ::1] direction
     cdef double[::1] distance
@@ -201,13 +189,17 @@ cdef class SavedRows:
         if targets is None:
             targets, gram = np.empty((0, 1), np.intp), np.empty((1, 1))
         self.targets, self.gram = np.array(targets), gram
-        self.fingerprint = np.stack([gram[0], gram.diagonal()])
-        self.n = n = len(targets)
+        self.rounded = None
         n_classes = len(gram)
+        self.fingerprint = np.stack([gram[0], gram.diagonal()])
+        self.largest = 0.0
+        for b in range(n_classes):
+            self.largest = max(self.largest, self.fingerprint[1, b])
+        self.n = n = len(targets)
         self.rows = <Rows *> calloc(max(n, 1), sizeof(Rows))
         if self.rows == NULL:
             raise MemoryError("the active rows of the ordering programme")
-        self.shifts = np.empty((n, n_classes))
+        self.shifts = np.empty((n, n_classes), np.float32)
         for b in range(n):
             self.rows[b].n_active = -1
             self.rows[b].shift = &self.shifts[b, 0]
@@ -225,6 +217,8 @@ cdef class SavedRows:
         for b in range(self.n):
             free(self.rows[b].active)
             free(self.rows[b].multiplier)
+            free(self.rows[b].lead)
+            free(self.rows[b].block)
             free(self.rows[b].inverse)
         free(self.rows)
 
@@ -253,6 +247,46 @@ cdef class SavedRows:
             if gram[c, c] != self.fingerprint[1, c]:
                 return False
         return True
+
+    cdef void round_gram(self) except *:
+        """Centre and round the matrix, which halves what each refresh reads.
+
+        Directions sum to zero: what rows or columns have in common moves all scores
+        alike.
+        """
+        cdef Py_ssize_t n = self.gram.shape[0], i, j
+        cdef const double[::1] mean = np.mean(self.gram, axis=0)
+        cdef double of_all = np.mean(mean), own
+        cdef const double *row
+        cdef float *rounded
+        self.rounded = np.empty((n, n), np.float32)
+        for i in range(n):
+            row, rounded, own = &self.gram[i, 0], &self.rounded[i, 0], mean[i] - of_all
+            for j in range(n):
+                rounded[j] = <float>(row[j] - mean[j] - own)
+        self.largest_rounded = max(np.max(self.rounded), -np.min(self.rounded))
+
+    cdef Problem problem(
+        self, SavedRows before, double margin, double tol
+    ) except *:
+        """Describe what all samples have in common, sharing what an earlier solve had."""
+        cdef Problem problem
+        problem.n_classes, problem.n_targets = self.gram.shape[0], self.targets.shape[1]
+        problem.margin, problem.tol = margin, tol
+        problem.gram, problem.rounded = &self.gram[0, 0], NULL
+        problem.largest, problem.largest_rounded = self.largest, 0.0
+        if before is not None:
+            # to round takes about as long as it saves in so many solves
+            if before.rounded is None and before.n_solved >= self.gram.shape[0] // 8:
+                before.round_gram()
+            self.rounded, self.n_solved = before.rounded, before.n_solved
+            self.largest_rounded = before.largest_rounded
+            # beyond these float32 overflows or has no digits
+            if self.gram.shape[0] >= 256 and self.rounded is not None and 1e-30 < self.largest_rounded < 1e30:
+                problem.rounded = &self.rounded[0, 0]
+                problem.largest_rounded = self.largest_rounded
+        self.n_solved += self.n
+        return problem
 
 
 def ordered_qp(
@@ -286,6 +320,7 @@ def ordered_qp(
     cdef bint is_warm = warm_start is not None and before is None
     if is_warm:
         end.results[2][:] = warm_start
+    cdef Problem problem = end.problem(before, margin, tol)
     cdef Rows *rows = end.rows
     cdef const Rows *source = NULL if before is None or in_place else before.rows
     cdef double[:, ::1] u = end.direction, dual = end.dual
@@ -294,7 +329,7 @@ def ordered_qp(
     cdef Py_ssize_t[::1] n_iter = end.n_iter
     with nogil, parallel(num_threads=n_threads):
         work = <Work *> malloc(sizeof(Work))
-        if work != NULL and not allocate(work, n_classes):
+        if work != NULL and not allocate(work, &problem):
             release(work)
             free(work)
             work = NULL
@@ -304,9 +339,8 @@ def ordered_qp(
                 source == NULL or copy_rows(&source[b], &rows[b], n_classes)
             ):
                 status[b] = solve_safely(
-                    work, &rows[b], &logits[b, 0], &T[b, 0], T.shape[1], G, margin, tol,
-                    max_iter, is_warm, &dual[b, 0], &u[b, 0], &distance[b],
-                    &residual[b], &n_iter[b],
+                    work, &rows[b], &logits[b, 0], &T[b, 0], max_iter, is_warm,
+                    &dual[b, 0], &u[b, 0], &distance[b], &residual[b], &n_iter[b],
                 )
         if work != NULL:
             release(work)
@@ -319,19 +353,18 @@ def ordered_qp(
 
 cdef int solve_safely(
     Work *work, Rows *rows, const double *logits, const Py_ssize_t *targets,
-    Py_ssize_t n_targets, const double[:, ::1] G, double margin, double tol,
     Py_ssize_t max_iter, bint is_warm, double *dual, double *u, double *distance,
     double *residual, Py_ssize_t *n_iter,
 ) noexcept nogil:
     """Solve one sample; where its rows don't lead to an optimum, do without them."""
     cdef bint is_kept = rows.n_active >= 0
     cdef int state = solve_one(
-        work, rows, logits, targets, n_targets, G, margin, tol, max_iter, is_warm,
-        dual, u, distance, residual, n_iter,
+        work, rows, logits, targets, max_iter, is_warm, dual, u, distance, residual,
+        n_iter,
     )
     if not is_kept or state == OPTIMAL or state == NO_MEMORY:
         return state
     return solve_one(
-        work, rows, logits, targets, n_targets, G, margin, tol, max_iter, False,
-        dual, u, distance, residual, n_iter,
+        work, rows, logits, targets, max_iter, False, dual, u, distance, residual,
+        n_iter,
     )

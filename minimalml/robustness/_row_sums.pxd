@@ -78,6 +78,46 @@ cdef extern from *:
         }
     }
 
+    /* out = (lower + lower.T) @ x */
+    MULTIVERSION static void multiply_symmetric(
+        ptrdiff_t n, const double *lower, const double *x, double *restrict out)
+    {
+        ptrdiff_t i = 0, j;
+        for (; i + 4 <= n; i += 4) {
+            const double *a = lower + i * (i + 1) / 2, *b = a + i + 1;
+            const double *c = b + i + 2, *d = c + i + 3;
+            const double p = x[i], q = x[i + 1], r = x[i + 2], s = x[i + 3];
+            double sums[4][4] = {{0}};
+            for (j = 0; j < i; j += 4)
+                #pragma omp simd
+                for (int k = 0; k < 4; k++) {
+                    const double u = a[j + k], v = b[j + k], w = c[j + k], z = d[j + k];
+                    const double y = x[j + k];
+                    sums[0][k] += u * y;
+                    sums[1][k] += v * y;
+                    sums[2][k] += w * y;
+                    sums[3][k] += z * y;
+                    out[j + k] += (p * u + q * v) + (r * w + s * z);
+                }
+            a += i, b += i, c += i, d += i;
+            out[i] = 2 * a[0] * p + b[0] * q + c[0] * r + d[0] * s;
+            out[i + 1] = b[0] * p + 2 * b[1] * q + c[1] * r + d[1] * s;
+            out[i + 2] = c[0] * p + c[1] * q + 2 * c[2] * r + d[2] * s;
+            out[i + 3] = d[0] * p + d[1] * q + d[2] * r + 2 * d[3] * s;
+            for (int k = 0; k < 4; k++)
+                out[i + k] += (sums[k][0] + sums[k][1]) + (sums[k][2] + sums[k][3]);
+        }
+        for (; i < n; i++) {
+            const double *a = lower + i * (i + 1) / 2;
+            double own = 2 * a[i] * x[i];
+            for (j = 0; j < i; j++) {
+                own += a[j] * x[j];
+                out[j] += a[j] * x[i];
+            }
+            out[i] = own;
+        }
+    }
+
     /* Rotate each row after k with what is left of row k, so that column k ends up in
        that alone, and drop both. x = lower @ v becomes what it is without v[k]. */
     MULTIVERSION static void drop_row(
@@ -108,27 +148,40 @@ cdef extern from *:
         }
     }
 
-    /* The largest entry of a - hidden. */
-    MULTIVERSION static double largest(
-        ptrdiff_t n, const double *a, const double *hidden)
+    /* Take row and column k out of a triangle. */
+    MULTIVERSION static void drop_row_and_column(
+        ptrdiff_t n, ptrdiff_t k, double *lower)
     {
-        double top = a[0] - hidden[0];
-        #pragma omp simd reduction(max:top)
-        for (ptrdiff_t i = 0; i < n; i++)
-            top = a[i] - hidden[i] > top ? a[i] - hidden[i] : top;
-        return top;
+        for (ptrdiff_t i = k + 1; i < n; i++) {
+            const double *source = lower + i * (i + 1) / 2;
+            double *target = lower + i * (i - 1) / 2;
+            for (ptrdiff_t j = 0; j < k; j++)
+                target[j] = source[j];
+            for (ptrdiff_t j = k; j < i; j++)
+                target[j] = source[j + 1];
+        }
     }
 
     MULTIVERSION static void sum(
-        ptrdiff_t n, const double *a, const double *b, double *restrict out)
+        ptrdiff_t n, const double *a, const float *b, double *restrict out)
     {
         for (ptrdiff_t i = 0; i < n; i++)
             out[i] = a[i] + b[i];
     }
 
+    /* rounded = out; out += a */
+    MULTIVERSION static void round_and_add(
+        ptrdiff_t n, const double *a, double *restrict out, float *restrict rounded)
+    {
+        for (ptrdiff_t i = 0; i < n; i++) {
+            rounded[i] = (float)out[i];
+            out[i] += a[i];
+        }
+    }
+
     /* out = a + b; returns the largest magnitude in a. */
     MULTIVERSION static double sum_and_magnitude(
-        ptrdiff_t n, const double *a, const double *b, double *restrict out)
+        ptrdiff_t n, const double *a, const float *b, double *restrict out)
     {
         double top = 0;
         #pragma omp simd reduction(max:top)
@@ -145,6 +198,12 @@ cdef extern from *:
         ptrdiff_t *restrict out)
     {
         ptrdiff_t n_out = 0;
+        double top = -INFINITY;
+        #pragma omp simd reduction(max:top)
+        for (ptrdiff_t i = 0; i < n; i++)
+            top = a[i] - hidden[i] > top ? a[i] - hidden[i] : top;
+        if (!(top > bar))
+            return 0;
         for (ptrdiff_t start = 0; start < n; start += 16) {
             const ptrdiff_t end = start + 16 < n ? start + 16 : n;
             ptrdiff_t is_any = 0;
@@ -161,41 +220,51 @@ cdef extern from *:
 
     /* out = weights @ matrix[rows]: eight rows a pass spare reads of out. Where fewer
        are left, the last one fills up with weights of zero. */
-    MULTIVERSION static void sum_rows(
-        ptrdiff_t n, ptrdiff_t n_rows, const ptrdiff_t *rows, const double *weights,
-        const double *restrict matrix, double *restrict out)
-    {
-        for (ptrdiff_t j = 0; j < n; j++)
-            out[j] = 0;
-        for (ptrdiff_t i = 0; i < n_rows; i += 8) {
-            const double *row[8];
-            double w[8];
-            for (int k = 0; k < 8; k++) {
-                row[k] = matrix + rows[i + k < n_rows ? i + k : n_rows - 1] * n;
-                w[k] = i + k < n_rows ? weights[i + k] : 0;
-            }
-            const double *a = row[0], *b = row[1], *c = row[2], *d = row[3];
-            const double *e = row[4], *f = row[5], *g = row[6], *h = row[7];
-            for (ptrdiff_t j = 0; j < n; j++)
-                out[j] += ((w[0] * a[j] + w[1] * b[j]) + (w[2] * c[j] + w[3] * d[j]))
-                    + ((w[4] * e[j] + w[5] * f[j]) + (w[6] * g[j] + w[7] * h[j]));
-        }
+    #define SUM_ROWS(name, real) \\
+    MULTIVERSION static void name( \\
+        ptrdiff_t n, ptrdiff_t n_rows, const ptrdiff_t *rows, const double *weights, \\
+        const real *restrict matrix, real *restrict out) \\
+    { \\
+        for (ptrdiff_t j = 0; j < n; j++) \\
+            out[j] = 0; \\
+        for (ptrdiff_t i = 0; i < n_rows; i += 8) { \\
+            const real *row[8]; \\
+            real w[8]; \\
+            for (int k = 0; k < 8; k++) { \\
+                row[k] = matrix + rows[i + k < n_rows ? i + k : n_rows - 1] * n; \\
+                w[k] = i + k < n_rows ? (real)weights[i + k] : 0; \\
+            } \\
+            const real *a = row[0], *b = row[1], *c = row[2], *d = row[3]; \\
+            const real *e = row[4], *f = row[5], *g = row[6], *h = row[7]; \\
+            for (ptrdiff_t j = 0; j < n; j++) \\
+                out[j] += ((w[0] * a[j] + w[1] * b[j]) + (w[2] * c[j] + w[3] * d[j])) \\
+                    + ((w[4] * e[j] + w[5] * f[j]) + (w[6] * g[j] + w[7] * h[j])); \\
+        } \\
     }
+    SUM_ROWS(sum_rows, double)
+    SUM_ROWS(sum_rounded_rows, float)
     """
     double dot(Py_ssize_t, const double*, const double*) noexcept nogil
     void multiply_lower(Py_ssize_t, const double*, const double*, double*) noexcept nogil
     void multiply_transposed(
         Py_ssize_t, const double*, const double*, double*
     ) noexcept nogil
+    void multiply_symmetric(
+        Py_ssize_t, const double*, const double*, double*
+    ) noexcept nogil
     void drop_row(Py_ssize_t, Py_ssize_t, double*, double*, double*) noexcept nogil
-    double largest(Py_ssize_t, const double*, const double*) noexcept nogil
+    void drop_row_and_column(Py_ssize_t, Py_ssize_t, double*) noexcept nogil
     Py_ssize_t list_above(
         Py_ssize_t, const double*, const double*, double, Py_ssize_t*
     ) noexcept nogil
-    void sum(Py_ssize_t, const double*, const double*, double*) noexcept nogil
+    void sum(Py_ssize_t, const double*, const float*, double*) noexcept nogil
+    void round_and_add(Py_ssize_t, const double*, double*, float*) noexcept nogil
     double sum_and_magnitude(
-        Py_ssize_t, const double*, const double*, double*
+        Py_ssize_t, const double*, const float*, double*
     ) noexcept nogil
     void sum_rows(
         Py_ssize_t, Py_ssize_t, const Py_ssize_t*, const double*, const double*, double*,
+    ) noexcept nogil
+    void sum_rounded_rows(
+        Py_ssize_t, Py_ssize_t, const Py_ssize_t*, const double*, const float*, float*,
     ) noexcept nogil
