@@ -39,6 +39,8 @@ cdef struct Problem:        # the same for all samples
     Py_ssize_t n_targets
     double margin
     double tol
+    double factor           # of directions, in the result
+    bint is_in_place        # whether results are where the last solve left its own
     const double *gram      # G
     double largest          # entry of G
     const float *rounded    # G, centred; NULL if not at hand

@@ -26,7 +26,7 @@ cdef extern from *:
 
 
 cdef inline void begin(
-    Work *work, Rows *rows, const double *logits, const Py_ssize_t *targets
+    Work *work, Rows *rows, const double *logits, const Py_ssize_t *targets,
 ) noexcept nogil:
     """Start a sample with the active rows that it has, or with none."""
     cdef Py_ssize_t n = work.problem.n_classes, k = work.problem.n_targets, i
@@ -49,13 +49,27 @@ cdef inline void begin(
     work.tol = work.problem.tol * work.scale
 
 
+cdef inline void wipe(
+    Work *work, bint is_kept, double *u, double *dual
+) noexcept nogil:
+    """Set results to zero, only where the last solve did not where it left its rows."""
+    cdef Py_ssize_t i, c
+    if is_kept and work.problem.is_in_place:
+        for i in range(work.problem.n_targets):
+            u[work.targets[i]] = 0.0
+        for i in range(work.rows.n_active):
+            c = work.rows.active[i]
+            u[c] = dual[c - (c > work.targets[0])] = 0.0
+    else:
+        memset(u, 0, work.problem.n_classes * sizeof(double))
+        memset(dual, 0, (work.problem.n_classes - 1) * sizeof(double))
+
+
 cdef inline void finish(Work *work, double *u, double *dual) noexcept nogil:
     """Write the results out and clean what only the touched classes have set."""
     cdef Py_ssize_t i, c
-    memset(u, 0, work.problem.n_classes * sizeof(double))
     for i in range(work.n_moved):
-        u[work.moved[i]] = work.weight[i]
-    memset(dual, 0, (work.problem.n_classes - 1) * sizeof(double))
+        u[work.moved[i]] = work.problem.factor * work.weight[i]
     for i in range(work.rows.n_active):
         c = work.rows.active[i]
         dual[c - (c > work.targets[0])] = work.rows.multiplier[i]

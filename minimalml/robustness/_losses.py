@@ -80,14 +80,12 @@ def ordered_top_k_loss(logits, targets, gram=None, margin=0.2, *, weight=None):
 
 def quad_loss_and_gradient(logits, targets, gram, margin, dual=None, start=None):
     """Return losses, gradients in the scores, and the two to start from next."""
-    solution = solve_checked(
-        logits, targets, gram, margin, dual, start=start, in_place=True
-    )
-    direction, distance, dual = solution[:3]
+    options = {"start": start, "in_place": True, "factor": -2.0}
+    solution = solve_checked(logits, targets, gram, margin, dual, **options)
+    gradient, distance, dual = solution[:3]
     if is_torch_tensor(logits):
-        direction, distance = direction.to(logits.dtype), distance.to(logits.dtype)
-    direction *= -2.0  # in place: a start keeps the array only to write it anew
-    return distance, direction, dual, solution[-1]
+        gradient, distance = gradient.to(logits.dtype), distance.to(logits.dtype)
+    return distance, gradient, dual, solution[-1]
 
 
 class QuadLoss:

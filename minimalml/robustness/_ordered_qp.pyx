@@ -20,7 +20,7 @@ from minimalml.robustness._active_rows cimport (
     release,
 )
 from minimalml.robustness._class_scores cimport (
-    BLOCK, begin, finish, most_violated, refresh,
+    BLOCK, begin, finish, most_violated, refresh, wipe,
 )
 
 cdef Py_ssize_t take_in(
@@ -90,10 +90,11 @@ cdef int solve_one(
     cdef bint is_kept = rows.n_active >= 0
     begin(work, rows, logits, targets)
     n_iter[0] = 0
+    if is_warm and not is_kept:
+        take_multipliers(work, dual)
+    wipe(work, is_kept, u, dual)
     if is_kept:
         adapt_rows(work, 0.1 * work.tol)
-    elif is_warm:
-        take_multipliers(work, dual)
     if rows.n_active or is_kept:
         n_iter[0] = 1
         refresh(work)
@@ -300,6 +301,7 @@ def ordered_qp(
     int n_threads,
     SavedRows start=None,  # IN what the last solve left
     bint in_place=False,  # whether to overwrite start, and with it the last results
+    double factor=1.0,  # IN what to multiply the directions by
 ):
     """Solve the ordering programme of each row of ``logits``.
 
@@ -321,6 +323,7 @@ def ordered_qp(
     if is_warm:
         end.results[2][:] = warm_start
     cdef Problem problem = end.problem(before, margin, tol)
+    problem.factor, problem.is_in_place = factor, before is not None and in_place
     cdef Rows *rows = end.rows
     cdef const Rows *source = NULL if before is None or in_place else before.rows
     cdef double[:, ::1] u = end.direction, dual = end.dual

@@ -14,8 +14,8 @@ TIGHT = dict.fromkeys(("tol_gap_abs", "tol_gap_rel", "tol_feas"), 1e-12)
 def ordered_qp(logits, targets, gram, margin, warm_start, tol, max_iter, *others):
     """Solve the ordering programme of each row of ``logits``.
 
-    Arguments and results are those of the CPU kernel; there is no warm start, and an
-    infeasible sample gets no certificate: its ``dual`` is NaN.
+    Arguments and results are those of the CPU kernel, for a single solve; there is no
+    warm start, and an infeasible sample gets no certificate: its ``dual`` is NaN.
     """
     n, n_classes = logits.shape
     u, dual = np.zeros((n, n_classes)), np.full((n, n_classes - 1), np.nan)

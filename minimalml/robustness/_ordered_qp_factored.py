@@ -15,12 +15,22 @@ RIVALS_PER_TARGET, SPARE_RIVALS = 4, 32
 
 
 def ordered_qp(
-    logits, targets, gram, margin, warm_start, tol, max_iter, n_threads, *others
+    logits,
+    targets,
+    gram,
+    margin,
+    warm_start,
+    tol,
+    max_iter,
+    n_threads,
+    start=None,
+    in_place=False,
+    factor=1.0,
 ):
     """Solve the ordering programme of each row of ``logits``.
 
     Arguments and results are those of the CPU kernel, but for ``gram``, a
-    `FactoredGram`.
+    `FactoredGram`, and ``start``, for which there is no use.
     """
     n, n_classes = logits.shape
     u, multiplier = np.zeros((n, n_classes)), np.zeros((n, n_classes))
@@ -72,7 +82,7 @@ def ordered_qp(
     status[(status != 1) & (residual > tol)] = 2
     distance[status == 1] = residual[status == 1] = np.inf
     dual = multiplier[not_first].reshape(n, n_classes - 1)
-    return u, distance, dual, residual, status, n_iter, None
+    return factor * u, distance, dual, residual, status, n_iter, None
 
 
 def _start(targets, multiplier):

@@ -54,6 +54,7 @@ def ordered_qp(
     n_threads,
     start=None,
     in_place=False,
+    factor=1.0,
 ):
     """Solve the ordering programme of each row of ``logits``.
 
@@ -106,7 +107,7 @@ def ordered_qp(
     distance = (lift * u).sum(1).clamp(min=0.0)
     state = multiplier.masked_fill(infeasible[:, None], 0.0), lift, low, hessian
     return (
-        u,
+        factor * u,
         distance.masked_fill(infeasible, torch.inf),
         multiplier.gather(1, rows),
         residual.masked_fill(infeasible, torch.inf),

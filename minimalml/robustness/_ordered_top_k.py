@@ -175,11 +175,12 @@ def solve_checked(
     solve=None,
     start=None,
     in_place=False,
+    factor=1.0,
 ):
     """Solve checked problems in float64, without a look at the values.
 
     ``start`` is what comes last from an earlier call with the same ``gram``; in place,
-    that call's results are overwritten.
+    that call's results are overwritten. Directions are multiplied by ``factor``.
     """
     if is_torch_tensor(logits):
         import torch
@@ -189,7 +190,8 @@ def solve_checked(
         # Apple's devices have no float64
         work = logits.dtype if logits.device.type == "mps" else torch.float64
         gram = gram if gram.dtype == work else gram.to(work)
-        options = margin, warm_start, tol, max_iter or TORCH_ROUNDS, 1, start
+        rounds = max_iter or TORCH_ROUNDS
+        options = margin, warm_start, tol, rounds, 1, start, in_place, factor
         return torch_kernel(logits.detach().to(work), targets, gram, *options)
     rounds = max_iter or 3 * logits.shape[1] + 50
     threads = effective_n_threads(len(logits), SECONDS_PER_SAMPLE, n_threads)
@@ -205,7 +207,7 @@ def solve_checked(
     if warm_start is not None:
         warm_start = np.ascontiguousarray(warm_start, dtype=float)
     kernel = solve or ordered_qp
-    options = margin, warm_start, tol, rounds, threads, start, in_place
+    options = margin, warm_start, tol, rounds, threads, start, in_place, factor
     return kernel(logits, targets, gram, *options)
 
 
