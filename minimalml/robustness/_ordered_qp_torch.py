@@ -11,10 +11,14 @@ from typing import NamedTuple
 import torch
 
 from minimalml.robustness._factored_gram import FactoredGram, multiply
+from minimalml.robustness._kept_inverses import (
+    KeptInverses,
+    active_block,
+    apply,
+    diagonal_and_proximal,
+    newton_by_inverse,
+)
 
-# A proximal term, relative to the diagonal: it makes degenerate programmes solvable
-# and leaves no trace, being centred on the last multipliers.
-PROXIMAL = 1e-10
 NEWTON_ROUNDS = 30
 # Asking whether all are done is free on the CPU; elsewhere the host would wait.
 ROUNDS_BETWEEN_LOOKS = 8
@@ -36,6 +40,7 @@ class SavedRows(NamedTuple):
     lift: torch.Tensor
     low: torch.Tensor
     hessian: torch.Tensor
+    inverses: KeptInverses
 
     def fits(self, targets, gram):
         """Whether these are of this very matrix, unchanged, and of these targets."""
@@ -59,38 +64,44 @@ def ordered_qp(
     """Solve the ordering programme of each row of ``logits``.
 
     Arguments and results are those of the CPU kernel, as tensors; ``max_iter`` counts
-    working sets, torch has its own setting for ``n_threads``, and nothing is ever
-    overwritten.
+    working sets, torch has its own setting for ``n_threads``, and in place only what
+    ``start`` holds is overwritten.
     """
     n, n_classes = logits.shape
     above = classes_above(targets, n_classes)
     rows = rows_in_class_order(targets, n_classes)
     size = min(n_classes - 1, 5 * targets.shape[1] + 31)
     multiplier, lift = torch.zeros_like(logits), torch.zeros_like(logits)
-    low = hessian = None
+    low = hessian = inverses = None
+    n_iter = torch.zeros(n, dtype=torch.int64, device=logits.device)
     if start is not None and start.fits(targets, gram):
-        multiplier, lift, low, hessian = (x.clone() for x in start[3:])
+        kept = start[3:] if in_place else [None if x is None else x.clone() for x in start[3:]]
+        multiplier, lift, low, hessian, inverses = kept
+        inverses = inverses or KeptInverses.of_none(hessian)
+        start_multiplier = multiplier.gather(1, low)
+        inverses.refresh(hessian, start_multiplier)
+        problem = hessian, needed_leads(logits, above, low, margin)
+        found, n_iter = newton_by_inverse(*problem, start_multiplier, inverses)
+        multiplier = torch.zeros_like(logits).scatter_(1, low, found)
+        lift = multiply(direction_of(multiplier, above), gram)
     elif warm_start is not None:
         multiplier.scatter_(1, rows, warm_start.to(logits.dtype).clamp(min=0.0))
         lift = multiply(direction_of(multiplier, above), gram)
-    is_old = low is not None
     status = torch.empty(n, dtype=torch.int8, device=logits.device)
-    n_iter = torch.zeros(n, dtype=torch.int64, device=logits.device)
     residual = logits.new_empty(n)
     unsolved = torch.arange(n, device=logits.device)
     for round_ in range(max_iter + 1):
         part = [x[unsolved] for x in (logits, targets, above, multiplier, lift)]
         impossible = torch.zeros_like(unsolved, dtype=torch.bool)
         if round_:
-            if round_ > 1 or not is_old:
-                fresh = working_set(*part, gram, margin, size)
-                if low is None:
-                    low, hessian = (x.new_zeros(n, *x.shape[1:]) for x in fresh)
-                if fresh[0].shape[1] == low.shape[1]:
-                    low[unsolved], hessian[unsolved] = fresh
-                size = min(n_classes - 1, 5 * size // 4)
-            else:
-                fresh = low[unsolved], hessian[unsolved]
+            fresh = working_set(*part, gram, margin, size)
+            if low is None:
+                low, hessian = (x.new_zeros(n, *x.shape[1:]) for x in fresh)
+            if fresh[0].shape[1] == low.shape[1]:
+                low[unsolved], hessian[unsolved] = fresh
+            if inverses is not None:
+                inverses.is_stale[unsolved] = True
+            size = min(n_classes - 1, 5 * size // 4)
             part[3], impossible, rounds = improve(*part[:4], *fresh, margin)
             part[4] = multiply(direction_of(part[3], part[2]), gram)
             multiplier[unsolved], lift[unsolved] = part[3], part[4]
@@ -105,7 +116,8 @@ def ordered_qp(
     infeasible = status == 1
     u = direction_of(multiplier, above).masked_fill(infeasible[:, None], 0.0)
     distance = (lift * u).sum(1).clamp(min=0.0)
-    state = multiplier.masked_fill(infeasible[:, None], 0.0), lift, low, hessian
+    multiplier_left = multiplier.masked_fill(infeasible[:, None], 0.0)
+    state = multiplier_left, lift, low, hessian, inverses
     return (
         factor * u,
         distance.masked_fill(infeasible, torch.inf),
@@ -160,9 +172,14 @@ def working_set(logits, targets, above, multiplier, lift, gram, margin, size):
     return low, dual_hessian(gram, targets, low, above.gather(1, low))
 
 
+def needed_leads(logits, above, low, margin):
+    """By how much the given logits violate the rows of a working set."""
+    return margin - logits.gather(1, above.gather(1, low)) + logits.gather(1, low)
+
+
 def improve(logits, targets, above, multiplier, low, hessian, margin):
     """Solve on the working set: new multipliers, impossible, rounds."""
-    needed = margin - logits.gather(1, above.gather(1, low)) + logits.gather(1, low)
+    needed = needed_leads(logits, above, low, margin)
     start = multiplier.gather(1, low)
     values, settled, rounds = newton(hessian, needed, start, NEWTON_ROUNDS)
     stuck = (~settled).nonzero().squeeze(1)
@@ -193,11 +210,6 @@ def dual_hessian(gram, targets, low, high):
     return hessian.sub_(half[:, :, 1:])
 
 
-def apply(hessian, values):
-    """Multiply sample by sample."""
-    return torch.bmm(hessian, values[:, :, None]).squeeze(2)
-
-
 def newton(hessian, needed, centre, n_rounds):
     """Primal-dual active set: multipliers, which samples settled, rounds taken.
 
@@ -205,9 +217,8 @@ def newton(hessian, needed, centre, n_rounds):
     did not fall for three rounds only the last one does, which can't cycle.
     """
     n, size = needed.shape
-    diagonal = hessian.diagonal(dim1=1, dim2=2).amax(1, keepdim=True)
+    diagonal, proximal = diagonal_and_proximal(hessian)
     eps = torch.finfo(needed.dtype).eps
-    proximal = max(PROXIMAL, 64 * eps) * diagonal.clamp(min=eps)
     result = torch.zeros_like(needed)
     rounds = torch.zeros(n, dtype=torch.int64, device=needed.device)
     settled = torch.zeros_like(rounds, dtype=torch.bool)
@@ -244,9 +255,7 @@ def newton(hessian, needed, centre, n_rounds):
 
 def proximal_points(hessian, needed, centre, active, proximal):
     """Solve the active equations, twice: the second leaves no trace of the centre."""
-    block = hessian * (active[:, :, None] & active[:, None, :])
-    block.diagonal(dim1=1, dim2=2).add_(torch.where(active, proximal, 1.0))
-    factor = torch.linalg.cholesky_ex(block).L
+    factor = torch.linalg.cholesky_ex(active_block(hessian, active, proximal)).L
     for _ in range(2):
         aim = torch.where(active, needed + proximal * centre, 0.0)
         centre = torch.cholesky_solve(aim[:, :, None], factor).squeeze(2)
