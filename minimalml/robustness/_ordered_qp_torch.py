@@ -25,6 +25,8 @@ ROUNDS_BETWEEN_LOOKS = 8
 POLISH_ROUNDS = 3
 PATIENCE = 3
 GRADIENT_STEPS = 300
+# From here on a direction's zeros are worth skipping; on a GPU, the host would wait.
+MANY_CLASSES = 256
 POWER_STEPS = 20
 # A distance this many natural lengths long is infinite: rounding alone allows 1e8.
 FAR = 1e5
@@ -83,10 +85,10 @@ def ordered_qp(
         problem = hessian, needed_leads(logits, above, low, margin)
         found, n_iter = newton_by_inverse(*problem, start_multiplier, inverses)
         multiplier = torch.zeros_like(logits).scatter_(1, low, found)
-        lift = multiply(direction_of(multiplier, above), gram)
+        lift = lift_of(multiplier, above, gram)
     elif warm_start is not None:
         multiplier.scatter_(1, rows, warm_start.to(logits.dtype).clamp(min=0.0))
-        lift = multiply(direction_of(multiplier, above), gram)
+        lift = lift_of(multiplier, above, gram)
     status = torch.empty(n, dtype=torch.int8, device=logits.device)
     residual = logits.new_empty(n)
     unsolved = torch.arange(n, device=logits.device)
@@ -103,7 +105,7 @@ def ordered_qp(
                 inverses.is_stale[unsolved] = True
             size = min(n_classes - 1, 5 * size // 4)
             part[3], impossible, rounds = improve(*part[:4], *fresh, margin)
-            part[4] = multiply(direction_of(part[3], part[2]), gram)
+            part[4] = lift_of(part[3], part[2], gram)
             multiplier[unsolved], lift[unsolved] = part[3], part[4]
             n_iter[unsolved] += rounds
         residual[unsolved] = kkt_residual(*part, margin)
@@ -145,6 +147,16 @@ def rows_in_class_order(targets, n_classes):
 def direction_of(multiplier, above):
     """Multiply by the transposed matrix of rows; the first target's multiplier is 0."""
     return (-multiplier).scatter_add_(1, above, multiplier)
+
+
+def lift_of(multiplier, above, gram):
+    """By how much the direction of the multipliers moves each class's score."""
+    direction = direction_of(multiplier, above)
+    if isinstance(gram, FactoredGram) or len(gram) < MANY_CLASSES:
+        return multiply(direction, gram)
+    if gram.device.type != "cpu":
+        return direction @ gram
+    return torch.sparse.mm(direction.to_sparse(), gram)
 
 
 def gaps(score, above, margin):
