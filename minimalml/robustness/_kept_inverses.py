@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 
 # Rows that may change sides at once; the rest waits for the next round.
-CHANGES = 12
+CHANGES = 5
 ROUNDS = 6
 # A proximal term, relative to the diagonal: it makes degenerate programmes solvable
 # and leaves no trace, being centred on the last multipliers.

@@ -278,12 +278,15 @@ cdef class SavedRows:
         problem.largest, problem.largest_rounded = self.largest, 0.0
         if before is not None:
             # to round takes about as long as it saves in so many solves
-            if before.rounded is None and before.n_solved >= self.gram.shape[0] // 8:
+            # and a small matrix lies in the cache anyway
+            n_classes = self.gram.shape[0]
+            is_worth = n_classes >= 256 and before.n_solved >= n_classes // 8
+            if before.rounded is None and is_worth:
                 before.round_gram()
             self.rounded, self.n_solved = before.rounded, before.n_solved
             self.largest_rounded = before.largest_rounded
             # beyond these float32 overflows or has no digits
-            if self.gram.shape[0] >= 256 and self.rounded is not None and 1e-30 < self.largest_rounded < 1e30:
+            if self.rounded is not None and 1e-30 < self.largest_rounded < 1e30:
                 problem.rounded = &self.rounded[0, 0]
                 problem.largest_rounded = self.largest_rounded
         self.n_solved += self.n

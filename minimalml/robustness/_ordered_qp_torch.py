@@ -77,7 +77,11 @@ def ordered_qp(
     low = hessian = inverses = None
     n_iter = torch.zeros(n, dtype=torch.int64, device=logits.device)
     if start is not None and start.fits(targets, gram):
-        kept = start[3:] if in_place else [None if x is None else x.clone() for x in start[3:]]
+        kept = (
+            start[3:]
+            if in_place
+            else [None if x is None else x.clone() for x in start[3:]]
+        )
         multiplier, lift, low, hessian, inverses = kept
         inverses = inverses or KeptInverses.of_none(hessian)
         start_multiplier = multiplier.gather(1, low)
