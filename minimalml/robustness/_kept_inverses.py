@@ -57,6 +57,7 @@ def newton_by_inverse(hessian, needed, centre, kept):
     result = torch.zeros_like(needed)
     sample = torch.arange(len(needed), device=needed.device)
     rounds = torch.zeros_like(sample)
+    wrong = torch.zeros_like(active)
     for round_ in range(ROUNDS):
         if round_:
             inverse, active = change_sides(hessian, inverse, active, wrong, proximal)
