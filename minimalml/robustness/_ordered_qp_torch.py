@@ -46,8 +46,14 @@ class SavedRows(NamedTuple):
 
     def fits(self, targets, gram):
         """Whether these are of this very matrix, unchanged, and of these targets."""
-        is_same = self.gram is gram and self.version == gram._version
-        return is_same and torch.equal(self.targets, targets)
+        is_same = self.gram is gram or (
+            torch.is_tensor(gram)
+            and torch.is_tensor(self.gram)
+            and (self.gram.data_ptr(), self.gram.shape)
+            == (gram.data_ptr(), gram.shape)
+        )
+        is_unchanged = is_same and self.version == gram._version
+        return is_unchanged and torch.equal(self.targets, targets)
 
 
 def ordered_qp(
