@@ -12,6 +12,8 @@ import torch
 # Rows that may change sides at once; the rest waits for the next round.
 CHANGES = 5
 ROUNDS = 6
+# Active gaps below this, relative to what the rows need, are closed.
+CLOSED = 1e-6
 # A proximal term, relative to the diagonal: it makes degenerate programmes solvable
 # and leaves no trace, being centred on the last multipliers.
 PROXIMAL = 1e-10
@@ -49,12 +51,12 @@ class KeptInverses:
 def newton_by_inverse(hessian, needed, centre, kept):
     """Primal-dual active set, rows on the wrong side all changing: multipliers, rounds.
 
-    Where it does not settle soon, the multipliers solve nothing.
+    Where that does not soon close the active gaps, the multipliers are those of before.
     """
     inverse, active = kept.inverse, kept.active
     eps = torch.finfo(needed.dtype).eps
     diagonal, proximal = diagonal_and_proximal(hessian)
-    result = torch.zeros_like(needed)
+    result = centre.clone()
     sample = torch.arange(len(needed), device=needed.device)
     rounds = torch.zeros_like(sample)
     wrong = torch.zeros_like(active)
@@ -69,7 +71,10 @@ def newton_by_inverse(hessian, needed, centre, kept):
         noise = 16 * eps * (needed.abs().amax(1, keepdim=True) + diagonal * largest)
         wrong = torch.where(active, values < -16 * eps * largest, gap > noise)
         count, centre = wrong.sum(1), values
-        result[sample] = values
+        # of impossible rows the block is singular, and only the proximal term holds it
+        widest = torch.where(active, gap.abs(), 0.0).amax(1, keepdim=True)
+        is_solved = (count == 0)[:, None] & (widest <= CLOSED * needed.abs().amax(1, True))
+        result[sample] = torch.where(is_solved, values, result[sample])
         rounds[sample] += count > 0
         if needed.device.type == "cpu":  # elsewhere the host would wait for the count
             left = count.nonzero().squeeze(1)
