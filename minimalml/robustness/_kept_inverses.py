@@ -9,14 +9,19 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from minimalml.robustness._dual_blocks import (
+    active_block,
+    among,
+    apply,
+    diagonal_and_proximal,
+    on_wrong_side,
+)
+
 # Rows that may change sides at once; the rest waits for the next round.
 CHANGES = 5
 ROUNDS = 6
 # Active gaps below this, relative to what the rows need, are closed.
 CLOSED = 1e-6
-# A proximal term, relative to the diagonal: it makes degenerate programmes solvable
-# and leaves no trace, being centred on the last multipliers.
-PROXIMAL = 1e-10
 
 
 @dataclass
@@ -54,7 +59,6 @@ def newton_by_inverse(hessian, needed, centre, kept):
     Where that does not soon close the active gaps, the multipliers are those of before.
     """
     inverse, active = kept.inverse, kept.active
-    eps = torch.finfo(needed.dtype).eps
     diagonal, proximal = diagonal_and_proximal(hessian)
     result = centre.clone()
     sample = torch.arange(len(needed), device=needed.device)
@@ -67,13 +71,13 @@ def newton_by_inverse(hessian, needed, centre, kept):
         values = torch.where(active, centre, 0.0)
         values = values + apply(inverse, needed - apply(hessian, values))
         gap = needed - apply(hessian, values)
-        largest = values.abs().amax(1, keepdim=True)
-        noise = 16 * eps * (needed.abs().amax(1, keepdim=True) + diagonal * largest)
-        wrong = torch.where(active, values < -16 * eps * largest, gap > noise)
+        wrong = on_wrong_side(values, gap, needed, active, diagonal)
         count, centre = wrong.sum(1), values
         # of impossible rows the block is singular, and only the proximal term holds it
         widest = torch.where(active, gap.abs(), 0.0).amax(1, keepdim=True)
-        is_solved = (count == 0)[:, None] & (widest <= CLOSED * needed.abs().amax(1, True))
+        is_solved = (count == 0)[:, None] & (
+            widest <= CLOSED * needed.abs().amax(1, True)
+        )
         result[sample] = torch.where(is_solved, values, result[sample])
         rounds[sample] += count > 0
         if needed.device.type == "cpu":  # elsewhere the host would wait for the count
@@ -116,28 +120,3 @@ def change_sides(hessian, inverse, active, wrong, proximal):
     update = torch.linalg.solve_ex(small, border.mT).result
     flipped = torch.zeros_like(active).scatter_(1, changed, wrong)
     return torch.baddbmm(inverse, border, update), active ^ flipped
-
-
-def diagonal_and_proximal(hessian):
-    """Return the largest entries of the diagonals and what to add to these, (n, 1)."""
-    eps = torch.finfo(hessian.dtype).eps
-    diagonal = hessian.diagonal(dim1=1, dim2=2).amax(1, keepdim=True)
-    return diagonal, max(PROXIMAL, 64 * eps) * diagonal.clamp(min=eps)
-
-
-def active_block(hessian, active, proximal):
-    """Return the active blocks, with the identity elsewhere."""
-    block = among(hessian, active)
-    block.diagonal(dim1=1, dim2=2).add_(torch.where(active, proximal, 1.0))
-    return block
-
-
-def among(matrix, active):
-    """Return the matrices with zeros outside the active rows and columns."""
-    side = active.to(matrix.dtype)
-    return (matrix * side[:, :, None]).mul_(side[:, None, :])
-
-
-def apply(matrix, values):
-    """Multiply sample by sample."""
-    return torch.bmm(matrix, values[:, :, None]).squeeze(2)

@@ -95,7 +95,11 @@ class QuadLoss:
         self.problem, self.start = (targets, gram, margin), ()
 
     def __call__(self, logits):
-        """Return losses and gradients in the scores, good until the next call."""
+        """Return losses and gradients in the scores.
+
+        The next call overwrites them, and only where they are not zero: read them, and
+        write nothing into them.
+        """
         solution = quad_loss_and_gradient(logits, *self.problem, *self.start)
         self.start = solution[2:]
         return solution[:2]

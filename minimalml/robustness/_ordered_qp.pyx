@@ -277,8 +277,8 @@ cdef class SavedRows:
         problem.gram, problem.rounded = &self.gram[0, 0], NULL
         problem.largest, problem.largest_rounded = self.largest, 0.0
         if before is not None:
-            # to round takes about as long as it saves in so many solves
-            # and a small matrix lies in the cache anyway
+            # rounding takes about as long as it saves in so many solves, and a small
+            # matrix lies in the cache anyway
             n_classes = self.gram.shape[0]
             is_worth = n_classes >= 256 and before.n_solved >= n_classes // 8
             if before.rounded is None and is_worth:

@@ -10,14 +10,14 @@ from typing import NamedTuple
 
 import torch
 
-from minimalml.robustness._factored_gram import FactoredGram, multiply
-from minimalml.robustness._kept_inverses import (
-    KeptInverses,
+from minimalml.robustness._dual_blocks import (
     active_block,
     apply,
     diagonal_and_proximal,
-    newton_by_inverse,
+    on_wrong_side,
 )
+from minimalml.robustness._factored_gram import FactoredGram, multiply
+from minimalml.robustness._kept_inverses import KeptInverses, newton_by_inverse
 
 NEWTON_ROUNDS = 30
 # Asking whether all are done is free on the CPU; elsewhere the host would wait.
@@ -25,32 +25,30 @@ ROUNDS_BETWEEN_LOOKS = 8
 POLISH_ROUNDS = 3
 PATIENCE = 3
 GRADIENT_STEPS = 300
+POWER_STEPS = 20
 # From here on a direction's zeros are worth skipping; on a GPU, the host would wait.
 MANY_CLASSES = 256
-POWER_STEPS = 20
 # A distance this many natural lengths long is infinite: rounding alone allows 1e8.
 FAR = 1e5
 
 
 class SavedRows(NamedTuple):
-    """What a solve leaves for the next: multipliers, score changes, working sets."""
+    """What a solve leaves for the next: multipliers, working sets, inverses."""
 
     gram: torch.Tensor
     version: int
     targets: torch.Tensor
     multiplier: torch.Tensor
-    lift: torch.Tensor
     low: torch.Tensor
     hessian: torch.Tensor
-    inverses: KeptInverses
+    inverses: KeptInverses | None  # None until a solve starts from these rows
 
     def fits(self, targets, gram):
         """Whether these are of this very matrix, unchanged, and of these targets."""
         is_same = self.gram is gram or (
             torch.is_tensor(gram)
             and torch.is_tensor(self.gram)
-            and (self.gram.data_ptr(), self.gram.shape)
-            == (gram.data_ptr(), gram.shape)
+            and (self.gram.data_ptr(), self.gram.shape) == (gram.data_ptr(), gram.shape)
         )
         is_unchanged = is_same and self.version == gram._version
         return is_unchanged and torch.equal(self.targets, targets)
@@ -83,18 +81,15 @@ def ordered_qp(
     low = hessian = inverses = None
     n_iter = torch.zeros(n, dtype=torch.int64, device=logits.device)
     if start is not None and start.fits(targets, gram):
-        kept = (
-            start[3:]
-            if in_place
-            else [None if x is None else x.clone() for x in start[3:]]
-        )
-        multiplier, lift, low, hessian, inverses = kept
-        inverses = inverses or KeptInverses.of_none(hessian)
-        start_multiplier = multiplier.gather(1, low)
-        inverses.refresh(hessian, start_multiplier)
-        problem = hessian, needed_leads(logits, above, low, margin)
-        found, n_iter = newton_by_inverse(*problem, start_multiplier, inverses)
-        multiplier = torch.zeros_like(logits).scatter_(1, low, found)
+        old, low, hessian = start.multiplier, start.low, start.hessian
+        inverses = start.inverses or KeptInverses.of_none(hessian)
+        if not in_place:
+            low, hessian, inverses = low.clone(), hessian.clone(), inverses.clone()
+        old = old.gather(1, low)
+        inverses.refresh(hessian, old)
+        needed = needed_leads(logits, above, low, margin)
+        found, n_iter = newton_by_inverse(hessian, needed, old, inverses)
+        multiplier.scatter_(1, low, found)
         lift = lift_of(multiplier, above, gram)
     elif warm_start is not None:
         multiplier.scatter_(1, rows, warm_start.to(logits.dtype).clamp(min=0.0))
@@ -128,8 +123,7 @@ def ordered_qp(
     infeasible = status == 1
     u = direction_of(multiplier, above).masked_fill(infeasible[:, None], 0.0)
     distance = (lift * u).sum(1).clamp(min=0.0)
-    multiplier_left = multiplier.masked_fill(infeasible[:, None], 0.0)
-    state = multiplier_left, lift, low, hessian, inverses
+    state = multiplier.masked_fill(infeasible[:, None], 0.0), low, hessian, inverses
     return (
         factor * u,
         distance.masked_fill(infeasible, torch.inf),
@@ -162,11 +156,10 @@ def direction_of(multiplier, above):
 def lift_of(multiplier, above, gram):
     """By how much the direction of the multipliers moves each class's score."""
     direction = direction_of(multiplier, above)
-    if isinstance(gram, FactoredGram) or len(gram) < MANY_CLASSES:
-        return multiply(direction, gram)
-    if gram.device.type != "cpu":
-        return direction @ gram
-    return torch.sparse.mm(direction.to_sparse(), gram)
+    is_dense = not isinstance(gram, FactoredGram) and direction.device.type == "cpu"
+    if is_dense and len(gram) >= MANY_CLASSES:
+        return torch.sparse.mm(direction.to_sparse(), gram)
+    return multiply(direction, gram)
 
 
 def gaps(score, above, margin):
@@ -240,7 +233,6 @@ def newton(hessian, needed, centre, n_rounds):
     """
     n, size = needed.shape
     diagonal, proximal = diagonal_and_proximal(hessian)
-    eps = torch.finfo(needed.dtype).eps
     result = torch.zeros_like(needed)
     rounds = torch.zeros(n, dtype=torch.int64, device=needed.device)
     settled = torch.zeros_like(rounds, dtype=torch.bool)
@@ -252,9 +244,7 @@ def newton(hessian, needed, centre, n_rounds):
     for round_ in range(1, n_rounds + 1):
         values = proximal_points(hessian, needed, centre, active, proximal)
         gap = needed - apply(hessian, values)
-        largest = values.abs().amax(1, keepdim=True)
-        noise = 16 * eps * (needed.abs().amax(1, keepdim=True) + diagonal * largest)
-        wrong = torch.where(active, values < -16 * eps * largest, gap > noise)
+        wrong = on_wrong_side(values, gap, needed, active, diagonal)
         count = wrong.sum(1)
         result[sample], settled[sample] = values, count == 0
         rounds[sample] += count > 0

@@ -19,8 +19,10 @@ from minimalml.robustness._ordered_qp import ordered_qp
 from minimalml.robustness._targets import check_ordered_targets
 
 STATUS_NAMES = np.array(["optimal", "infeasible", "max_iter"])
-# One sample at 100 classes, on one core: benchmarks/peers/quad_attack.py
-SECONDS_PER_SAMPLE = 1e-4
+# Of a sample, on one core, from nothing: benchmarks/peers/quad_attack.py
+SECONDS_PER_CLASS = 3e-8
+# What is left of that where the last solution is a start.
+WARM_SHARE = 1 / 3
 # Working sets of the torch kernel; a second one is rare, more are for degenerate heads.
 TORCH_ROUNDS = 20
 
@@ -86,7 +88,8 @@ def solve_ordered_top_k(
     warm_start : array of shape (n_samples, n_classes - 1) or solution, default=None
         ``dual`` of a similar problem, such as the last iteration's. The solution itself
         also holds factors, which save most of the time where ``gram`` is the same
-        float64 array, unchanged, and ``targets`` are the same.
+        float64 array, unchanged, and ``targets`` are the same. From 256 classes on, a
+        loop of such solves on the CPU keeps a float32 copy of the matrix as well.
 
     tol : float, default=1e-8
         Largest residual of a solution that counts as optimal.
@@ -194,7 +197,10 @@ def solve_checked(
         options = margin, warm_start, tol, rounds, 1, start, in_place, factor
         return torch_kernel(logits.detach().to(work), targets, gram, *options)
     rounds = max_iter or 3 * logits.shape[1] + 50
-    threads = effective_n_threads(len(logits), SECONDS_PER_SAMPLE, n_threads)
+    seconds = (
+        SECONDS_PER_CLASS * logits.shape[1] * (WARM_SHARE if start is not None else 1.0)
+    )
+    threads = effective_n_threads(len(logits), seconds, n_threads)
     threads = min(threads, max(1, len(logits)))
     logits = np.ascontiguousarray(logits, dtype=float)
     if isinstance(gram, FactoredGram):

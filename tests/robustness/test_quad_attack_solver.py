@@ -280,21 +280,62 @@ def test_a_solution_is_a_start_for_other_scores(problem, seed):
         assert np.abs(apart[decided]).max(initial=0.0) <= 1e-6 * size
 
 
-@pytest.mark.parametrize("twins", [0.0, 1e-3])
-def test_a_long_loop_ends_where_a_fresh_solve_does(twins):
-    weight, logits, targets = make_problem(0, 60, 80, 5)
+@pytest.mark.parametrize(
+    "convert, n_classes, twins",
+    [
+        (np.asarray, 60, 0.0),
+        (np.asarray, 60, 1e-3),
+        (np.asarray, 300, 0.0),  # so many: scores from a rounded matrix
+        (np.asarray, 300, 1e-3),
+        (torch.as_tensor, 60, 0.0),
+        (torch.as_tensor, 60, 1e-3),
+        (torch.as_tensor, 300, 0.0),
+    ],
+)
+def test_a_long_loop_ends_where_a_fresh_solve_does(convert, n_classes, twins):
+    weight, logits, targets = make_problem(0, n_classes, 80, 5)
     if twins:  # classes nearly alike, so that rows are nearly dependent
         weight[1::2] = weight[::2] + twins * weight[1::2]
     gram, walk = weight @ weight.T, np.random.default_rng(0)
-    loss = QuadLoss(targets, gram, 0.2)
+    loss = QuadLoss(convert(targets), convert(gram), 0.2)
     for _ in range(100):
         logits = logits + 0.1 * walk.standard_normal((len(logits), 80)) @ weight.T
-        distance, gradient = loss(logits)
+        distance, gradient = map(np.asarray, loss(convert(logits)))
         cold = solve_ordered_top_k(logits, targets, gram)
         assert (cold.status == "optimal").all()
         np.testing.assert_allclose(distance, cold.distance_squared, rtol=1e-6)
         apart = (gradient + 2.0 * cold.direction) @ weight
         assert np.abs(apart).max() <= 1e-6 * np.sqrt(distance.max())
+
+
+@pytest.mark.parametrize("convert", [np.asarray, torch.as_tensor])
+def test_a_loop_over_impossible_orders_keeps_saying_so(convert):
+    weight, logits, targets = make_problem(3, 40, 9, 3, n_samples=60)
+    gram, walk = convert(weight @ weight.T), np.random.default_rng(0)
+    warm = None
+    for _ in range(12):
+        logits = logits + 0.3 * walk.standard_normal((len(logits), 9)) @ weight.T
+        problem = convert(logits), convert(targets), gram
+        cold = solve_ordered_top_k(*problem)
+        warm = solve_ordered_top_k(*problem, warm_start=warm)
+        np.testing.assert_array_equal(warm.status, cold.status)
+        assert set(warm.status) == {"optimal", "infeasible"}
+        assert (warm.kkt_residual[warm.status == "optimal"] <= 1e-8).all()
+
+
+@pytest.mark.parametrize("convert", [np.asarray, torch.as_tensor])
+def test_a_solution_is_recognised_by_what_the_matrix_holds(convert):
+    weight, logits, targets = map(convert, make_problem(0, 100, 200, 5))
+    gram = weight @ weight.T
+    first = solve_ordered_top_k(logits, targets, gram)
+    if convert is torch.as_tensor:
+        assert first._saved_rows.fits(targets, gram.detach())
+        assert not first._saved_rows.fits(targets, gram.clone())
+    again = solve_ordered_top_k(logits, targets, gram, warm_start=first)
+    assert int(again.n_iter.max()) <= 1 < int(first.n_iter.max())
+    gram[:] = 2.0 * gram
+    other = solve_ordered_top_k(logits, targets, gram, warm_start=first)
+    np.testing.assert_allclose(other.direction, first.direction / 2.0, atol=1e-9)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
