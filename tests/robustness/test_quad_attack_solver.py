@@ -310,17 +310,39 @@ def test_a_long_loop_ends_where_a_fresh_solve_does(convert, n_classes, twins):
 
 @pytest.mark.parametrize("convert", [np.asarray, torch.as_tensor])
 def test_a_loop_over_impossible_orders_keeps_saying_so(convert):
-    weight, logits, targets = make_problem(3, 40, 9, 3, n_samples=60)
+    weight, logits, targets = make_problem(1, 20, 6, 2, n_samples=20)
     gram, walk = convert(weight @ weight.T), np.random.default_rng(0)
     warm = None
     for _ in range(12):
-        logits = logits + 0.3 * walk.standard_normal((len(logits), 9)) @ weight.T
+        logits = logits + 0.3 * walk.standard_normal((len(logits), 6)) @ weight.T
         problem = convert(logits), convert(targets), gram
         cold = solve_ordered_top_k(*problem)
         warm = solve_ordered_top_k(*problem, warm_start=warm)
         np.testing.assert_array_equal(warm.status, cold.status)
         assert set(warm.status) == {"optimal", "infeasible"}
         assert (warm.kkt_residual[warm.status == "optimal"] <= 1e-8).all()
+
+
+@pytest.mark.parametrize("convert", [np.asarray, torch.as_tensor])
+def test_a_loop_decides_exactly_between_classes_that_tie(convert):
+    weight, _, targets = make_problem(0, 100, 80, 5, n_samples=20)
+    rivals = make_problem(1, 100, 80, 5)[0]
+    # where one of three alike leads, single precision can't tell if the others do
+    weight = np.vstack([weight, rivals, rivals, rivals])
+    high, low = ordering_pairs(targets, len(weight))
+    gram, walk = weight @ weight.T, np.random.default_rng(0)
+    features = walk.standard_normal((20, 80))
+    loss, warm = QuadLoss(convert(targets), convert(gram), 0.2), None
+    for _ in range(20):
+        features = features + 0.02 * walk.standard_normal(features.shape)
+        logits = features @ weight.T
+        gradient = np.asarray(loss(convert(logits))[1])
+        scores = logits - 0.5 * gradient @ gram
+        lead = np.take_along_axis(scores, high, 1) - np.take_along_axis(scores, low, 1)
+        assert (lead.min(axis=1) >= 0.2 - FEASIBLE * scale_of(logits)).all()
+        warm = solve_ordered_top_k(logits, targets, gram, warm_start=warm)
+    cold = solve_ordered_top_k(logits, targets, gram)
+    assert 2 * warm.n_iter.sum() < cold.n_iter.sum()  # it did not have to start anew
 
 
 @pytest.mark.parametrize("convert", [np.asarray, torch.as_tensor])
