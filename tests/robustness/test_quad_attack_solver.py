@@ -345,6 +345,30 @@ def test_a_loop_decides_exactly_between_classes_that_tie(convert):
     assert 2 * warm.n_iter.sum() < cold.n_iter.sum()  # it did not have to start anew
 
 
+def test_a_loop_sees_violations_below_single_precision():
+    weight, logits, targets = make_problem(0, 300, 80, 5, n_samples=60)
+    gram, high_low = weight @ weight.T, ordering_pairs(targets, 300)
+    warm = None
+    for _ in range(4):
+        warm = solve_ordered_top_k(logits, targets, gram, warm_start=warm)
+        scores = logits + warm.direction @ gram
+        high, low = (np.take_along_axis(scores, index, 1) for index in high_low)
+        gap = np.where(warm.active_set, -np.inf, 0.2 - high + low)
+        nearest = np.argsort(gap, axis=1)[:, -10:]
+        rivals = np.take_along_axis(high_low[1], nearest, 1)
+        # lift ten rivals a sample to just above what the solver may leave
+        lift = 5e-8 * scale_of(logits)[:, None] - np.take_along_axis(gap, nearest, 1)
+        logits = logits.copy()
+        np.put_along_axis(
+            logits, rivals, np.take_along_axis(logits, rivals, 1) + lift, 1
+        )
+    warm = solve_ordered_top_k(logits, targets, gram, warm_start=warm)
+    scores = logits + warm.direction @ gram
+    high, low = (np.take_along_axis(scores, index, 1) for index in high_low)
+    assert (warm.status == "optimal").all()
+    assert ((high - low).min(axis=1) >= 0.2 - FEASIBLE * scale_of(logits)).all()
+
+
 @pytest.mark.parametrize("convert", [np.asarray, torch.as_tensor])
 def test_a_solution_is_recognised_by_what_the_matrix_holds(convert):
     weight, logits, targets = map(convert, make_problem(0, 100, 200, 5))
