@@ -146,6 +146,12 @@ def cold_loop_torch(walk):
     cold_loop(walk.as_tensors())
 
 
+TORCH_LOOPS = {
+    "torch, each from the last": warm_loop_torch,
+    "torch, each from nothing": cold_loop_torch,
+}
+
+
 def at_30_000_classes(n):
     rng = np.random.default_rng(0)
     weight = rng.standard_normal((30_000, 256)) / 16.0
@@ -192,20 +198,18 @@ COMPARISONS = [
             ours=warm_loop,
             peers={
                 "each from nothing": cold_loop,
-                "torch, each from the last": warm_loop_torch,
-                "torch, each from nothing": cold_loop_torch,
+                **TORCH_LOOPS,
             },
             sizes=sizes,
-            peer_limits={
-                "torch, each from the last": 64,
-                "torch, each from nothing": 64,
-            },
+            peer_limits=dict.fromkeys(TORCH_LOOPS, torch_limit),
+            repeats=repeats,
             target="from the last at most a third of from nothing",
         )
-        for what, setup, sizes in (
-            ("C=100, p=256, K=5", walk_at_100_classes, (64, 256)),
-            ("C=1000, p=512, K=10", walk_at_1000_classes, (64, 256)),
-            ("C=1000, p=512, K=20", walk_with_20_targets, (64,)),
+        for what, setup, sizes, torch_limit, repeats in (
+            # calls so short take more repeats
+            ("C=100, p=256, K=5", walk_at_100_classes, (64, 256), 256, 20),
+            ("C=1000, p=512, K=10", walk_at_1000_classes, (64, 256), 256, 3),
+            ("C=1000, p=512, K=20", walk_with_20_targets, (64,), 64, 3),
         )
     ),
     Comparison(

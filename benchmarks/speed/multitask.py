@@ -3,7 +3,10 @@
 import numpy as np
 
 from minimalml.multitask import (
+    ActiveMultiTaskClassifier,
     ActiveMultiTaskRegressor,
+    LassoTaskSelector,
+    SharedRepresentationRegressor,
     allocate_samples,
     fit_shared_representation,
     make_low_rank_tasks,
@@ -28,6 +31,9 @@ class Relevance:
     def time_lasso(self, n_tasks):
         relevance_lasso(self.W, self.targets)
 
+    def time_selector(self, n_tasks):
+        LassoTaskSelector().fit(self.W, self.targets[:, 0])
+
     def time_linear_program(self, n_tasks):
         relevance_l1(self.W, self.targets[:, 0])
 
@@ -50,6 +56,10 @@ class Shared:
     def time_statistics(self, n_rows):
         task_statistics(*self.data)
 
+    def time_fit(self, n_rows):
+        X, y, tasks = self.data
+        SharedRepresentationRegressor(10).fit(X, y, tasks=tasks)
+
     def time_fit_from_statistics(self, n_rows):
         fit_shared_representation(self.statistics, 10)
 
@@ -69,3 +79,8 @@ class Active:
     def time_fit(self, n_tasks):
         model = ActiveMultiTaskRegressor(4, budget=100 * n_tasks, random_state=0)
         model.fit(*self.data)
+
+    def time_fit_classifier(self, n_tasks):
+        X, y, tasks = self.data
+        model = ActiveMultiTaskClassifier(4, budget=100 * n_tasks, random_state=0)
+        model.fit(X, y > 0.0, tasks)
