@@ -2,7 +2,7 @@
 
 The programme of ``_ordered_qp.pyx``, all samples at once: a working set of rows, a
 primal-dual active set method (semi-smooth Newton) on its dual with batched Cholesky
-factors, and accelerated projected gradients for the samples on which that cycles.
+factors, and a pivot at a time for the samples on which that cycles.
 """
 # Time O(n w^3) a Newton round, with w rows in the working set; memory O(n w^2).
 
@@ -16,6 +16,7 @@ from minimalml.robustness._dual_blocks import (
     diagonal_and_proximal,
     on_wrong_side,
 )
+from minimalml.robustness._dual_pivots import dual_pivots
 from minimalml.robustness._factored_gram import FactoredGram, multiply
 from minimalml.robustness._kept_inverses import KeptInverses, newton_by_inverse
 
@@ -24,8 +25,6 @@ NEWTON_ROUNDS = 30
 ROUNDS_BETWEEN_LOOKS = 8
 POLISH_ROUNDS = 3
 PATIENCE = 3
-GRADIENT_STEPS = 300
-POWER_STEPS = 20
 # From here on a direction's zeros are worth skipping; on a GPU, the host would wait.
 MANY_CLASSES = 256
 # A distance this many natural lengths long is infinite: rounding alone allows 1e8.
@@ -200,10 +199,11 @@ def improve(logits, targets, above, multiplier, low, hessian, margin):
     stuck = (~settled).nonzero().squeeze(1)
     if len(stuck):
         problem = hessian[stuck], needed[stuck]
-        start = accelerated_gradient(*problem, values[stuck])
-        start, _, more = newton(*problem, start, 4 * NEWTON_ROUNDS)
-        values[stuck], _, _ = newton(*problem, start, POLISH_ROUNDS)
-        rounds[stuck] += more
+        start, is_proof, pivots = dual_pivots(*problem)
+        polished, settled, _ = newton(*problem, start, POLISH_ROUNDS)
+        is_better = settled & ~is_proof
+        values[stuck] = torch.where(is_better[:, None], polished, start)
+        rounds[stuck] += pivots
     impossible = no_point_exists(hessian, needed, values)
     found = torch.where(impossible[:, None], values / values.amax(1, True), values)
     return torch.zeros_like(logits).scatter_(1, low, found), impossible, rounds
@@ -272,26 +272,6 @@ def proximal_points(hessian, needed, centre, active, proximal):
         aim = torch.where(active, needed + proximal * centre, 0.0)
         centre = torch.cholesky_solve(aim[:, :, None], factor).squeeze(2)
     return centre
-
-
-def accelerated_gradient(hessian, needed, values):
-    """FISTA with restarts on the dual, from ``values``."""
-    vector = torch.ones_like(needed)
-    for _ in range(POWER_STEPS):
-        vector = apply(hessian, vector)
-        length = vector.norm(dim=1, keepdim=True)
-        vector = vector / length
-    step = 0.9 / length
-    ahead, momentum = values, torch.ones_like(length)
-    for _ in range(GRADIENT_STEPS):
-        slope = needed - apply(hessian, ahead)
-        new = (ahead + step * slope).clamp(min=0.0)
-        turned = (slope * (new - values)).sum(1, keepdim=True) < 0.0
-        momentum = torch.where(turned, 1.0, momentum)
-        following = 0.5 * (1.0 + (1.0 + 4.0 * momentum**2).sqrt())
-        pull = torch.where(turned, 0.0, (momentum - 1.0) / following)
-        ahead, values, momentum = new + pull * (new - values), new, following
-    return values
 
 
 def no_point_exists(hessian, needed, values):
