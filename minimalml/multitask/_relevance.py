@@ -76,7 +76,9 @@ def relevance_l1(W, w0, *, weights=None):
     """
     W, targets, give_back = check_heads(W, w0)
     weights = check_weights(weights, W.shape[1])
-    scaled = W / weights
+    scaled, target_units = W / weights, units(targets, axis=0)
+    unit = units(scaled)
+    scaled, targets = scaled / unit, targets / target_units
     kept = distinct_columns(scaled)
     span, values, _ = svd(scaled, full_matrices=False)
     span = span[:, values > values.max(initial=0.0) * max(W.shape) * 1e-15]
@@ -85,7 +87,7 @@ def relevance_l1(W, w0, *, weights=None):
     solution = np.zeros((W.shape[1], targets.shape[1]))
     for column, value in enumerate(values.T):
         solution[kept, column] = _basic_solution(rows, value)
-    return give_back(solution / weights[:, None])
+    return give_back(solution * (target_units / unit) / weights[:, None])
 
 
 def relevance_l2(W, w0):
@@ -199,12 +201,14 @@ def relevance_lasso(
         )
     if not (np.isscalar(lambda_) and 0 <= lambda_ < np.inf):
         raise ValueError(f"lambda_ must be a number at least 0, got {lambda_!r}.")
-    scaled = W / weights
+    scaled, target_units = W / weights, units(targets, axis=0)
+    unit = units(scaled)
+    scaled, targets = scaled / unit, targets / target_units
     kept = distinct_columns(scaled)
     sources = np.asfortranarray(scaled[:, kept])
     products = sources.T @ targets  # (n_kept, n_targets), one product for all
     largest = np.abs(products).max(axis=0, initial=0.0)
-    penalties = lambda_ * largest if relative else np.full(len(largest), lambda_)
+    penalties = lambda_ * largest if relative else lambda_ / unit / target_units
     # A Gram matrix helps only where sources are few; else it is the larger of the two.
     gram = sources.T @ sources if len(kept) < len(W) else None
     with warnings.catch_warnings():  # LARS warns of what the check below mends
@@ -219,7 +223,7 @@ def relevance_lasso(
     solution[kept] = np.array(columns).T
     if refit:
         solution = refit_on_support(scaled, targets, solution)
-    return give_back(solution / weights[:, None])
+    return give_back(solution * (target_units / unit) / weights[:, None])
 
 
 def refit_on_support(W, targets, relevance):
@@ -270,6 +274,14 @@ def check_weights(weights, n_tasks, name="weights"):
     if not (np.isfinite(weights).all() and (weights > 0).all()):
         raise ValueError(f"{name} must be positive and finite, got {weights.min()}.")
     return weights
+
+
+def units(values, axis=None):
+    """Return a power of two near the largest magnitude: to divide by it is exact.
+
+    Products of very small or very large heads would leave the range of floats.
+    """
+    return np.ldexp(1.0, np.frexp(np.abs(values).max(axis, initial=0.0))[1] - 1)
 
 
 def distinct_columns(W):

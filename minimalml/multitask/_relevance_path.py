@@ -15,6 +15,7 @@ from minimalml.multitask._relevance import (
     check_heads,
     check_weights,
     distinct_columns,
+    units,
 )
 
 # Points of the grid that stands in for the breakpoints where LARS fails.
@@ -122,6 +123,8 @@ def lambda_by_discrepancy(path, W, w0, residual_norm):
 
 def _path(scaled, target, weights):
     """Follow one path on the distinct columns."""
+    unit, target_unit = units(scaled), units(target)
+    scaled, target = scaled / unit, target / target_unit
     kept = distinct_columns(scaled)
     sources = np.asfortranarray(scaled[:, kept])
     largest = np.abs(sources.T @ target).max(initial=0.0)
@@ -139,4 +142,5 @@ def _path(scaled, target, weights):
         )
     relevance = np.zeros((scaled.shape[1], len(lambdas)))
     relevance[kept] = coefficients
-    return RelevancePath(lambdas, relevance / weights[:, None])
+    relevance *= target_unit / unit
+    return RelevancePath(lambdas * unit * target_unit, relevance / weights[:, None])

@@ -12,8 +12,8 @@ from minimalml.robustness._kept_inverses import change_sides
 PIVOTS_PER_ROW = 8
 # Asking whether all are done is free on the CPU; elsewhere the host would wait.
 PIVOTS_BETWEEN_LOOKS = 8
-# A pivot below so many proximal terms: the row depends on the active ones.
-DEPENDENT = 4.0
+# A pivot below this, relative to the diagonal: the row depends on the active ones.
+DEPENDENT = 1e-12
 
 
 def dual_pivots(hessian, needed):
@@ -52,6 +52,7 @@ def one_pivot(hessian, needed, values, inverse, active):
     which of them are impossible.
     """
     eps = torch.finfo(needed.dtype).eps
+    dependent = max(DEPENDENT, 64 * eps)
     diagonal, proximal = diagonal_and_proximal(hessian)
     gap = needed - apply(hessian, values)
     largest = values.amax(1, keepdim=True)
@@ -61,12 +62,16 @@ def one_pivot(hessian, needed, values, inverse, active):
     urgency = urgency.masked_fill(~active & (values > 0.0), torch.inf)
     urgency, entering = urgency.max(1, keepdim=True)
     column = hessian.gather(2, entering[:, None, :].expand(-1, hessian.shape[1], -1))
-    falling = torch.where(active, apply(inverse, column[:, :, 0]), 0.0)
-    own = column.gather(1, entering[:, :, None])[:, :, 0]
-    slope = own - (column[:, :, 0] * falling).sum(1, keepdim=True)
+    column = column[:, :, 0]
+    falling = torch.where(active, apply(inverse, column), 0.0)
+    # once more, against the proximal term: then the error of the slope is of second order
+    falling = falling + apply(inverse, column - apply(hessian, falling))
+    falling = torch.where(active, falling, 0.0)
+    bend = (falling * (apply(hessian, falling) - 2.0 * column)).sum(1, keepdim=True)
+    slope = column.gather(1, entering) + bend
     size = 1.0 + (falling**2).sum(1, keepdim=True)
     closes = gap.gather(1, entering).clamp(min=0.0) / slope
-    closes = torch.where(slope > DEPENDENT * proximal * size, closes, torch.inf)
+    closes = torch.where(slope > dependent * diagonal * size, closes, torch.inf)
     small = 16 * eps * size.sqrt()
     blocks = torch.where(falling > small, values.clamp(min=0.0) / falling, torch.inf)
     blocks, leaving = blocks.min(1, keepdim=True)

@@ -107,6 +107,21 @@ def test_a_target_that_is_a_source_needs_only_that_source(seed, k, n_tasks):
     np.testing.assert_allclose(nu, np.eye(n_tasks)[1], atol=1e-8)
 
 
+def last_of_path(W, w0):
+    return relevance_path(W, w0).relevance[:, -1]
+
+
+@pytest.mark.parametrize("unit", [1e-200, 1e-150, 1e150])
+@pytest.mark.parametrize(
+    "solve", [relevance_l1, relevance_l2, relevance_lasso, last_of_path]
+)
+def test_heads_whose_squares_leave_the_range_of_floats(solve, unit):
+    rng = np.random.default_rng(0)
+    W, w0 = rng.standard_normal((5, 12)), rng.standard_normal(5)
+    np.testing.assert_allclose(solve(unit * W, unit * w0), solve(W, w0), atol=1e-9)
+    np.testing.assert_allclose(solve(unit * W, w0) * unit, solve(W, w0), atol=1e-9)
+
+
 @pytest.mark.parametrize("solve", [relevance_l1, relevance_l2, relevance_lasso])
 @given(problem=head_problems(min_extra=1), scale=st.floats(0.1, 10.0))
 def test_scaling_the_target_scales_and_rotating_all_leaves(solve, problem, scale):

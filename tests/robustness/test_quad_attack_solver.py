@@ -345,6 +345,17 @@ def test_a_loop_decides_exactly_between_classes_that_tie(convert):
     assert 2 * warm.n_iter.sum() < cold.n_iter.sum()  # it did not have to start anew
 
 
+@pytest.mark.parametrize("n_features, k", [(20, 3), (40, 5)])
+def test_both_kernels_agree_on_many_classes_in_few_dimensions(n_features, k):
+    weight, logits, targets = make_problem(0, 300, n_features, k, n_samples=40)
+    gram = weight @ weight.T
+    solution = solve_ordered_top_k(logits, targets, gram)
+    twin = solve_ordered_top_k(*map(torch.as_tensor, (logits, targets, gram)))
+    np.testing.assert_array_equal(twin.status, solution.status)
+    assert "optimal" in solution.status
+    np.testing.assert_allclose(twin.direction, solution.direction, atol=1e-6)
+
+
 def test_a_loop_sees_violations_below_single_precision():
     weight, logits, targets = make_problem(0, 300, 80, 5, n_samples=60)
     gram, high_low = weight @ weight.T, ordering_pairs(targets, 300)
