@@ -14,8 +14,8 @@ from sklearn.datasets import load_digits
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
 
-from minimalml._core.modules import MLP
-from minimalml._core.training_loop import train
+from minimalml._core.training.loop import train
+from minimalml._core.training.modules import MLP
 
 N_ROWS, N_EPOCHS = 1600, 10
 

@@ -1,7 +1,7 @@
 """Simple methods that beat complicated ones, as scikit-learn estimators.
 
 Each family of methods is a sub-package, imported when first used:
-``minimalml.mixup``, ``minimalml.pruning`` and so on; ``python -m minimalml methods``
+``minimalml.resampling``, ``minimalml.compression`` and so on; ``python -m minimalml methods``
 lists them all.
 """
 

@@ -4,7 +4,7 @@ import argparse
 import sys
 import textwrap
 
-from minimalml._core.methods import load_methods, missing_files, source_checkout
+from minimalml._methods import load_methods, missing_files, source_checkout
 
 DESCRIPTION = "Simple methods that beat complicated ones, as scikit-learn estimators."
 NEEDS_CHECKOUT = (
@@ -51,7 +51,7 @@ def parser():
         "claims",
         help="run the papers' headline claims again: claim, measured, verdict",
         description="Run the papers' headline claims again on real data, print claim, "
-        "measured and verdict, and keep each in benchmarks/claims/results beside those "
+        "measured and verdict, and keep each in benchmarks/STEM/results.json beside those "
         "that were not run. Example: claims c_mixup rotated_digits quad_attack",
     )
     claims.add_argument("chosen", nargs="*", metavar="STEM [CLAIM ...]",
@@ -166,7 +166,7 @@ def run_claims(arguments):
         return complain(NEEDS_CHECKOUT.format(command="claims", what=what))
     if str(root) not in sys.path:
         sys.path.insert(0, str(root))
-    from benchmarks.claims import runner
+    from benchmarks import claims as runner
 
     if arguments.list and not arguments.chosen:
         print("\n".join(runner.available()))

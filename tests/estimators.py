@@ -1,8 +1,20 @@
-"""Every public estimator of the package, found by itself."""
+"""Every public estimator of the package, with what stands in ``instances.py`` of it.
+
+``tests/FAMILY/STEM/instances.py`` may hold, by class name:
+
+- ``INSTANCES``: a list of estimators; quick settings for networks, variants for others.
+  The first undergoes all checks. Without an entry it is the class with its defaults.
+- ``NEEDS_TORCH``: classes that can't be fitted without torch, left out without it.
+- ``EXPECTED_FAILED_CHECKS``, ``EXPECTED_FAILED_PROPERTIES``: the checks that a class may
+  fail, each with its reason, or a function from estimator to that. The checks run
+  strictly: one that is listed and passes fails the suite, so the list can't rot.
+"""
 
 import importlib.util
 import inspect
 import pkgutil
+from functools import cache
+from pathlib import Path
 
 from sklearn.base import BaseEstimator
 
@@ -19,38 +31,60 @@ def public_families():
 
 
 def public_estimator_classes():
-    """All estimator classes that a public sub-package exports."""
+    """All estimator classes that a public sub-package exports, by name."""
     classes = {}
     for family in public_families():
         package = importlib.import_module(f"minimalml.{family}")
         for name in package.__all__:
             value = getattr(package, name)
             if inspect.isclass(value) and issubclass(value, BaseEstimator):
-                classes[name] = (family, value)
+                classes[name] = value
     return classes
 
 
+@cache
+def instances_modules():
+    """All ``tests/FAMILY/STEM/instances.py``, imported."""
+    here = Path(__file__).parent
+    return [
+        importlib.import_module(
+            ".".join(("tests", *path.relative_to(here).parts[:-1], "instances"))
+        )
+        for path in sorted(here.glob("*/*/instances.py"))
+    ]
+
+
+def gathered(name):
+    """The dictionaries (or sets) called ``name`` of all instances modules, as one."""
+    found = {}
+    for module in instances_modules():
+        value = getattr(module, name, {})
+        found |= value if isinstance(value, dict) else dict.fromkeys(value)
+    return found
+
+
 def all_estimators():
-    """One instance a class, or those that ``tests/FAMILY/instances.py`` names.
-
-    ``instances.py`` holds ``INSTANCES``, a dictionary from class name to a list of
-    estimators: quick settings for networks, several variants for others. It may hold
-    ``NEEDS_TORCH``, the names of classes that can't be fitted without torch: they are
-    left out where it is not installed, and nothing else is.
-    """
+    """The estimators that undergo the batteries."""
     has_torch = importlib.util.find_spec("torch") is not None
-    estimators = []
-    for name, (family, cls) in sorted(public_estimator_classes().items()):
-        module = instances_module(family)
-        if not has_torch and name in getattr(module, "NEEDS_TORCH", ()):
-            continue
-        estimators.extend(getattr(module, "INSTANCES", {}).get(name, [cls()]))
-    return estimators
+    instances, needs_torch = gathered("INSTANCES"), gathered("NEEDS_TORCH")
+    return [
+        estimator
+        for name, cls in sorted(public_estimator_classes().items())
+        if has_torch or name not in needs_torch
+        for estimator in instances.get(name) or [cls()]
+    ]
 
 
-def instances_module(family):
-    """Return ``tests/FAMILY/instances.py``, or None where a family has none."""
-    name = f"tests.{family}.instances"
-    if importlib.util.find_spec(f"tests.{family}") is None:
-        return None
-    return importlib.import_module(name) if importlib.util.find_spec(name) else None
+def expected_failed_checks(estimator):
+    """Checks of scikit-learn that ``estimator`` may fail, with reasons."""
+    return _reasons("EXPECTED_FAILED_CHECKS", estimator)
+
+
+def expected_failed_properties(estimator):
+    """Properties that ``estimator`` may break, with reasons."""
+    return _reasons("EXPECTED_FAILED_PROPERTIES", estimator)
+
+
+def _reasons(table, estimator):
+    failures = gathered(table).get(type(estimator).__name__, {})
+    return failures(estimator) if callable(failures) else failures

@@ -7,8 +7,13 @@ import pytest
 from numpydoc.docscrape import ClassDoc
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from tests.estimators import all_estimators, public_estimator_classes, public_families
-from tests.expected_failures import EXPECTED_FAILED_CHECKS, expected_failed_checks
+from tests.estimators import (
+    all_estimators,
+    expected_failed_checks,
+    gathered,
+    public_estimator_classes,
+    public_families,
+)
 
 
 @parametrize_with_checks(
@@ -18,13 +23,22 @@ def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
 
-def test_expected_failures_name_public_estimators():
-    assert set(EXPECTED_FAILED_CHECKS) <= set(public_estimator_classes())
+@pytest.mark.parametrize(
+    "table",
+    [
+        "INSTANCES",
+        "NEEDS_TORCH",
+        "EXPECTED_FAILED_CHECKS",
+        "EXPECTED_FAILED_PROPERTIES",
+    ],
+)
+def test_instances_name_public_estimators(table):
+    assert set(gathered(table)) <= set(public_estimator_classes())
 
 
 @pytest.mark.parametrize(
     "cls",
-    [cls for _, cls in public_estimator_classes().values()],
+    public_estimator_classes().values(),
     ids=lambda c: c.__name__,
 )
 def test_docstring_documents_each_parameter_in_order(cls):

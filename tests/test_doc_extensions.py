@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from minimalml._core.methods import source_checkout
+from minimalml._methods import source_checkout
 
 pytest.importorskip("sphinx")
 ROOT = source_checkout()

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from minimalml import __main__ as command_line
-from minimalml._core import methods as table
-from minimalml._core.methods import Method, load_methods, missing_files
+from minimalml import _methods as table
+from minimalml._methods import Method, load_methods, missing_files
 
 ROOT = table.source_checkout()
 needs_checkout = pytest.mark.skipif(ROOT is None, reason="needs a source checkout")
@@ -53,14 +53,14 @@ def example_method():
 
 
 def test_missing_files_are_those_of_the_stem(tmp_path):
-    package = tmp_path / "minimalml" / "room"
-    package.mkdir(parents=True)
-    (package / "_some_kernel.pyx").touch()
     missing = missing_files(example_method(), tmp_path)
-    assert missing["torch half of _some_kernel.pyx"].endswith("_some_kernel_torch.py")
-    assert missing["claim script"] == "benchmarks/claims/some_method.py"
-    (package / "_some_kernel_torch.py").touch()
-    assert len(missing_files(example_method(), tmp_path)) == len(missing) - 1
+    assert missing["claims"] == "benchmarks/some_method/claims.py"
+    room = tmp_path / "minimalml" / "room" / "_some_method"
+    room.mkdir(parents=True)
+    (room / "_some_kernel_torch.py").touch()
+    assert missing_files(example_method(), tmp_path).keys() == (
+        missing.keys() - {"library"} | {"CPU half of _some_kernel_torch.py"}
+    )
 
 
 @needs_checkout
@@ -127,7 +127,7 @@ def test_a_checkout_is_told_from_an_installation(monkeypatch, tmp_path):
 @pytest.fixture
 def claim_scripts(monkeypatch):
     """Two methods with two claims each; returns the list of what was run."""
-    from benchmarks.claims import runner
+    from benchmarks import claims as runner
 
     marked = runner.claim("Less is more")(lambda: None)
     ran = []
@@ -183,8 +183,6 @@ def test_claims_of_a_method_are_listed_with_their_verdicts(capsys, claim_scripts
 @needs_checkout
 def test_claims_list_names_the_scripts(capsys):
     code, out, _ = run(capsys, "claims", "--list")
-    scripts = Path(ROOT, "benchmarks", "claims").glob("*.py")
+    scripts = Path(ROOT, "benchmarks").glob("*/claims.py")
     assert code == 0
-    assert set(out.split()) == {
-        p.stem for p in scripts if not p.stem.startswith("_") and p.stem != "runner"
-    }
+    assert set(out.split()) == {path.parent.name for path in scripts}

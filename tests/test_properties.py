@@ -1,8 +1,7 @@
 """The properties that hold for every estimator, on every estimator of the package."""
 
 from minimalml.testing import parametrize_with_properties
-from tests.estimators import all_estimators
-from tests.expected_failures import expected_failed_properties
+from tests.estimators import all_estimators, expected_failed_properties
 
 
 @parametrize_with_properties(

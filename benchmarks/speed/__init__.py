@@ -1,7 +1,7 @@
-"""Speed over growing n, one module a family, for asv: ``make bench``."""
+"""asv's suite, ``make bench``: its classes are derived from the methods' comparisons."""
 
 import sys
 from pathlib import Path
 
-# asv imports this folder alone; its modules may use the rest of benchmarks.
+# asv imports this folder alone; the comparisons are found from the repository's root.
 sys.path.insert(0, str(Path(__file__).parents[2]))

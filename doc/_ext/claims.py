@@ -1,6 +1,6 @@
 """The directive ``.. claims:: STEM``: what the paper says, what we measured, verdict.
 
-It reads ``benchmarks/claims/results/STEM.json``, which ``python -m minimalml claims
+It reads ``benchmarks/STEM/results.json``, which ``python -m minimalml claims
 STEM`` writes. Without an argument it shows every method. A result that is not there is
 a warning, so a page can't promise what was never run.
 """
@@ -9,8 +9,8 @@ from docutils import nodes
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
-from benchmarks.claims.runner import RESULTS, results_of
-from minimalml._core.methods import load_methods
+from benchmarks.claims import results_file, results_of
+from minimalml._methods import load_methods
 
 logger = logging.getLogger(__name__)
 HEADINGS = ("Claim", "Measured here", "Verdict")
@@ -90,7 +90,7 @@ class Claims(SphinxDirective):
             message = f"The claims of {stem} have not been run."
             logger.warning(message, location=self.get_location())
             return [nodes.warning("", nodes.paragraph("", message))]
-        self.env.note_dependency(str(RESULTS / f"{stem}.json"))
+        self.env.note_dependency(str(results_file(stem)))
         return [claims_table(results), how_to_repeat(stem, results)]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from sphinx.util.docutils import SphinxDirective
 
 import minimalml
-from minimalml._core.methods import load_methods
+from minimalml._methods import load_methods
 
 DOC = Path(__file__).parents[1]
 

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 
 from minimalml._core.callbacks import with_callbacks
-from minimalml._core.training import (
+from minimalml._core.training.estimator import (
     TRAINING_CONSTRAINTS,
     TorchEstimatorMixin,
     coefficient_of_determination,
@@ -21,7 +21,7 @@ FLOATS = [np.float64, np.float32]
 
 
 class NetworkRegressor(TorchEstimatorMixin, RegressorMixin, BaseEstimator):
-    """The example in the docstring of `minimalml._core.training`, with partial_fit."""
+    """The example in the docstring of `minimalml._core.training.estimator`, with partial_fit."""
 
     _parameter_constraints = {**TRAINING_CONSTRAINTS}
 
@@ -93,7 +93,7 @@ class NetworkRegressor(TorchEstimatorMixin, RegressorMixin, BaseEstimator):
         return self._fit_network(columns, X, y, partial=partial)
 
     def _build_network(self):
-        from minimalml._core.modules import MLP
+        from minimalml._core.training.modules import MLP
 
         return MLP(self.n_features_in_, [self.width], 1)
 

@@ -27,7 +27,7 @@ from sklearn.preprocessing import (
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
-from minimalml._core.linear_head import linear_head
+from minimalml._core.models.linear_head import linear_head
 
 LINEAR = [
     LogisticRegression(max_iter=50),

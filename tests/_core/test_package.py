@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import minimalml
-from minimalml._core.methods import load_methods
+from minimalml._methods import load_methods
 
 
 def test_rooms_are_imported_when_first_used():

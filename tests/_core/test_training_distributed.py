@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.multiprocessing
 
-from minimalml._core.distributed import SingleProcess
+from minimalml._core.training.distributed import SingleProcess
 from tests._core.test_training_loop import (
     make_module,
     make_rows,

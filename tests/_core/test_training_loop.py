@@ -4,9 +4,9 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPRegressor
 
-from minimalml._core.modules import MLP
-from minimalml._core.training import weighted_mean
-from minimalml._core.training_loop import train
+from minimalml._core.training.estimator import weighted_mean
+from minimalml._core.training.loop import train
+from minimalml._core.training.modules import MLP
 
 FLOAT64_TOLERANCE = 1e-10  # sums in another order
 AGREEMENT = 1e-5  # scikit-learn and torch round differently
@@ -117,7 +117,7 @@ def test_accumulated_batches_equal_one_large_batch():
 
 
 def test_rows_kept_on_disk_give_the_same_bits(tmp_path, monkeypatch):
-    monkeypatch.setattr("minimalml._core.training_data.CHUNK_BYTES", 600)
+    monkeypatch.setattr("minimalml._core.training.data.CHUNK_BYTES", 600)
     rows = make_rows(100)
     on_disk = {}
     for name, values in rows.items():

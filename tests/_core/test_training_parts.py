@@ -8,16 +8,16 @@ from hypothesis import strategies as st
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 from torch.optim.swa_utils import AveragedModel, update_bn
 
-from minimalml._core.modules import MLP, PackedModule, build_module
-from minimalml._core.optimizers import make_optimizer, parameter_groups
-from minimalml._core.samplers import (
+from minimalml._core.training.estimator import coefficient_of_determination
+from minimalml._core.training.loop import train
+from minimalml._core.training.modules import MLP, PackedModule, build_module
+from minimalml._core.training.optimizers import make_optimizer, parameter_groups
+from minimalml._core.training.samplers import (
     ImportanceSampler,
     ReplacementSampler,
     StratifiedSampler,
 )
-from minimalml._core.schedules import SCHEDULES, rate_factor
-from minimalml._core.training import coefficient_of_determination
-from minimalml._core.training_loop import train
+from minimalml._core.training.schedules import SCHEDULES, rate_factor
 from tests._core.test_training_loop import flat, make_module, make_rows, run
 
 # --- samplers ---

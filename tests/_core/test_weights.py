@@ -24,7 +24,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
-from minimalml._core.weights import (
+from minimalml._core.models.weights import (
     model_buffers,
     model_weights,
     set_model_weights,

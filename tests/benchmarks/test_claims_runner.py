@@ -7,7 +7,7 @@ import types
 
 import pytest
 
-runner = pytest.importorskip("benchmarks.claims.runner", reason="needs a checkout")
+runner = pytest.importorskip("benchmarks.claims", reason="needs a checkout")
 
 
 def experiment(verdict):
@@ -18,10 +18,11 @@ def experiment(verdict):
 @pytest.fixture
 def script(tmp_path, monkeypatch):
     """Return an importable claim script with two experiments, ``first`` and ``second``."""
-    module = types.ModuleType("benchmarks.claims.toy")
+    module = types.ModuleType("benchmarks.toy.claims")
     module.first, module.second = experiment("partly"), experiment("reproduced")
-    monkeypatch.setitem(sys.modules, "benchmarks.claims.toy", module)
-    monkeypatch.setattr(runner, "RESULTS", tmp_path / "results")
+    monkeypatch.setitem(sys.modules, "benchmarks.toy.claims", module)
+    monkeypatch.setattr(runner, "HERE", tmp_path)
+    (tmp_path / "toy").mkdir()
     return module
 
 
@@ -69,8 +70,7 @@ def test_each_claim_carries_its_own_versions(script, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", loaded)
     old = {"claim": "c", "verdict": "partly", "summary": "s", "measured": {}}
     record = {"method": "toy", "python": "3.0", "claims": {"first": old}}
-    runner.RESULTS.mkdir()
-    (runner.RESULTS / "toy.json").write_text(json.dumps(record))
+    (runner.results_file("toy")).write_text(json.dumps(record))
     runner.run("toy", ["second"])
     kept = runner.results_of("toy")
     assert kept["first"]["versions"] == {"python": "3.0"}

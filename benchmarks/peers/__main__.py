@@ -1,3 +1,0 @@
-from benchmarks.peers.runner import main
-
-main()

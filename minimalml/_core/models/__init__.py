@@ -1,0 +1,1 @@
+"""What a fitted model is made of: its weights, its last layer, the features before it."""

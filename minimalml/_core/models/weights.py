@@ -1,0 +1,263 @@
+"""One view of a model's weights: a dictionary from name to live array.
+
+Methods that act on weights (pruning, averaging, quantising) read and write any
+supported model through it. Names are those that the model's own library uses:
+``coef_``, ``coefs_.0``, or a torch module's ``state_dict`` keys.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.base import BaseEstimator
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+
+from minimalml._core.arrays import is_torch_module, is_torch_tensor, to_numpy
+from minimalml._core.validation import check_is_fitted
+
+SUPPORTED = (
+    "fitted linear models (coef_), MLPClassifier and MLPRegressor of scikit-learn, "
+    "torch modules, pipelines and searches that end in one of these, and mappings "
+    "or lists of arrays"
+)
+
+
+def model_weights(model):
+    """Return a model's weights by name: the live arrays, not copies.
+
+    Parameters
+    ----------
+    model : estimator, torch.nn.Module, mapping or sequence of arrays
+        A fitted scikit-learn linear model, MLPClassifier or MLPRegressor; a fitted
+        estimator that keeps a network in ``module_``; a torch module; or arrays. Of
+        a Pipeline the last step counts, of a search ``best_estimator_``, of a
+        FrozenEstimator what it holds, of other meta-estimators ``estimator_``.
+
+    Returns
+    -------
+    dict
+        Name to array: ``coef_`` and ``intercept_``, ``coefs_.0`` and
+        ``intercepts_.0``, a module's parameter names (a tied tensor once, under its
+        first name; buffers are in `model_buffers`), a mapping's keys, or a
+        sequence's indices. Tensors are detached and share the module's memory. An
+        intercept that the model holds as a plain number comes as a 0-d copy.
+
+    Raises
+    ------
+    sklearn.exceptions.NotFittedError
+        If an estimator is not fitted.
+    TypeError
+        If the model is not of a supported kind, naming those that are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import Ridge
+    >>> from minimalml._core.models.weights import model_weights
+    >>> model = Ridge().fit(np.eye(3), [1.0, 2.0, 3.0])
+    >>> model_weights(model)["coef_"] is model.coef_
+    True
+    """
+    holder = find_weight_holder(model)
+    if is_torch_module(holder):
+        return {name: p.detach() for name, p in holder.named_parameters()}
+    if isinstance(holder, Mapping):
+        return {name: _check_array(name, array) for name, array in holder.items()}
+    if isinstance(holder, Sequence):
+        return {i: _check_array(i, array) for i, array in enumerate(holder)}
+    weights = {}
+    for attribute in _weight_attributes(holder):
+        value = getattr(holder, attribute)
+        if isinstance(value, list):
+            weights |= {f"{attribute}.{i}": array for i, array in enumerate(value)}
+        else:
+            weights[attribute] = np.asarray(value)
+    return weights
+
+
+def set_model_weights(model, weights):
+    """Write weights into a model, keeping its dtypes, layouts and devices.
+
+    Parameters
+    ----------
+    model : estimator, torch.nn.Module, mapping or sequence of arrays
+        As in `model_weights`; changed in place.
+
+    weights : dict
+        Name to array, for all of the model's weights or some of them.
+
+    Returns
+    -------
+    model
+        The model that was given.
+
+    Raises
+    ------
+    ValueError
+        If the model has no weight of a name, or it has another shape.
+    TypeError
+        If a value can't be stored in the weight's dtype, such as complex in float.
+    """
+    holder, current = find_weight_holder(model), model_weights(model)
+    for name, value in weights.items():
+        if name not in current:
+            raise ValueError(
+                f"the model has no weight named {name!r}, it has {sorted(current)}."
+            )
+        if tuple(np.shape(value)) != tuple(current[name].shape):
+            raise ValueError(
+                f"weight {name!r} has shape {tuple(current[name].shape)}, got "
+                f"{tuple(np.shape(value))}."
+            )
+    for name, value in weights.items():
+        target = current[name]
+        if is_torch_tensor(target):
+            _write_tensor(target, value)
+        elif target.flags.writeable and target.ndim:
+            np.copyto(target, to_numpy(value), casting="same_kind")
+        else:
+            copy = np.array(target, order="K")
+            np.copyto(copy, to_numpy(value), casting="same_kind")
+            _replace(holder, name, copy)
+    return model
+
+
+def model_buffers(model):
+    """Return a torch module's buffers (running means and the like) by name.
+
+    Empty for models without buffers.
+    """
+    holder = find_weight_holder(model)
+    return dict(holder.named_buffers()) if is_torch_module(holder) else {}
+
+
+def weight_kinds(model):
+    """Say of each of a model's weights what it is.
+
+    Parameters
+    ----------
+    model : estimator, torch.nn.Module, mapping or sequence of arrays
+        As in `model_weights`.
+
+    Returns
+    -------
+    dict
+        Name to "weight" (the matrix or kernel of a linear map: dense, convolutional,
+        recurrent or attention), "bias", "norm" (scale and shift of a normalisation),
+        "embedding" or "other" (a parameter that a module keeps for itself). Bare
+        arrays are all weights: whoever passed them chose them.
+    """
+    holder = find_weight_holder(model)
+    if is_torch_module(holder):
+        return {
+            name: _torch_kind(*_owner_of_parameter(holder, name))
+            for name, _ in holder.named_parameters()
+        }
+    return {
+        name: "bias" if str(name).startswith("intercept") else "weight"
+        for name in model_weights(holder)
+    }
+
+
+def find_weight_holder(model):
+    """Return the innermost object that holds the weights of ``model``."""
+    if is_torch_module(model) or isinstance(model, Mapping):
+        return model
+    if isinstance(model, Sequence) and not isinstance(model, (str, bytes)):
+        if not isinstance(model, Pipeline):
+            return model
+    if isinstance(model, Pipeline):
+        return find_weight_holder(model.steps[-1][1])
+    if isinstance(model, FrozenEstimator):
+        return find_weight_holder(model.estimator)
+    if not isinstance(model, BaseEstimator):
+        raise _unsupported(model)
+    check_is_fitted(model)
+    for attribute in ("best_estimator_", "estimator_", "module_"):
+        inner = vars(model).get(attribute)
+        if isinstance(inner, BaseEstimator) or is_torch_module(inner):
+            return find_weight_holder(inner)
+    if not _weight_attributes(model):
+        raise _unsupported(model)
+    return model
+
+
+def _weight_attributes(estimator):
+    # vars, not hasattr: SVC and others compute coef_ anew at each access, so
+    # writing to it would change nothing
+    attributes = vars(estimator)
+    if "coefs_" in attributes:
+        return ["coefs_", "intercepts_"]
+    if isinstance(attributes.get("coef_"), np.ndarray):
+        return [name for name in ("coef_", "intercept_") if name in attributes]
+    if issparse(attributes.get("coef_")):
+        raise TypeError(
+            f"{type(estimator).__name__}.coef_ is a sparse matrix: call densify() "
+            "on the estimator first."
+        )
+    return []
+
+
+def _unsupported(model):
+    return TypeError(
+        f"{type(model).__name__} has no weights that minimalml can reach; "
+        f"supported are {SUPPORTED}."
+    )
+
+
+def _check_array(name, array):
+    if isinstance(array, np.ndarray) or is_torch_tensor(array):
+        return array.detach() if is_torch_tensor(array) else array
+    raise TypeError(
+        f"weight {name!r} must be a NumPy array or a torch tensor, got "
+        f"{type(array).__name__}."
+    )
+
+
+def _write_tensor(target, value):
+    import torch
+
+    value = torch.as_tensor(value)
+    if not torch.can_cast(value.dtype, target.dtype):
+        raise TypeError(
+            f"a weight of {target.dtype} can't hold values of {value.dtype}."
+        )
+    target.copy_(value)
+
+
+def _replace(holder, name, array):
+    attribute, _, index = str(name).partition(".")
+    if not isinstance(holder, BaseEstimator):
+        holder[name] = array
+    elif index:
+        getattr(holder, attribute)[int(index)] = array
+    elif isinstance(getattr(holder, attribute), np.ndarray):
+        setattr(holder, attribute, array)
+    else:  # a plain number, as the intercept of a single-output Ridge
+        setattr(holder, attribute, type(getattr(holder, attribute))(array))
+
+
+def _owner_of_parameter(module, name):
+    """Return the layer and the parameter's name in it, parametrized or not."""
+    path = name.split(".")
+    if "parametrizations" in path:
+        path = path[: path.index("parametrizations")] + [path[-2]]
+    return module.get_submodule(".".join(path[:-1])), path[-1]
+
+
+def _torch_kind(layer, name):
+    from torch import nn
+
+    norms = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
+    linear_maps = (
+        nn.Linear, nn.Bilinear, nn.modules.conv._ConvNd, nn.RNNBase, nn.RNNCellBase,
+        nn.MultiheadAttention,
+    )  # fmt: skip
+    if isinstance(layer, norms) or "Norm" in type(layer).__name__:
+        return "norm"
+    if name.startswith("bias") or name.endswith("bias"):
+        return "bias"
+    if isinstance(layer, (nn.Embedding, nn.EmbeddingBag)):
+        return "embedding"
+    return "weight" if isinstance(layer, linear_maps) and "weight" in name else "other"

@@ -1,0 +1,1 @@
+"""The one torch training loop, and the estimators that stand on it."""

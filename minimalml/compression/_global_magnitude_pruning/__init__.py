@@ -1,0 +1,1 @@
+"""Global magnitude pruning: all layers' weights ranked together."""

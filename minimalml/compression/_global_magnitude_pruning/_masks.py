@@ -1,0 +1,351 @@
+"""Keep masks by magnitude: over all tensors together, tensor by tensor, random.
+
+Ranking all weights together lets the sparsity of each layer come out by itself
+(Gupta et al., "Is complexity required for neural network pruning?", 2022).
+"""
+
+from numbers import Integral
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from minimalml.compression._global_magnitude_pruning._floors import (
+    absolute_floors,
+    check_floor,
+)
+from minimalml.compression._global_magnitude_pruning._named_tensors import (
+    copy_of,
+    like_container,
+    name_tensors,
+    name_weights,
+    size_of,
+)
+from minimalml.compression._global_magnitude_pruning._ranking import (
+    masks_in_scope,
+    n_to_prune,
+)
+from minimalml.compression._global_magnitude_pruning._selection import (
+    common_format,
+    find_threshold,
+    zero_masked,
+)
+
+
+def global_magnitude_mask(
+    weights,
+    sparsity=None,
+    *,
+    n_keep=None,
+    min_weights=0,
+    min_fraction=None,
+    ties="exact",
+    floor_rule="exact",
+):
+    """Mark the largest weights of all tensors together as those to keep.
+
+    The default way to prune: no scores, no settings. Use `layerwise_magnitude_mask`
+    where each tensor must lose the same share. O(n) time for n weights; besides the
+    masks, memory for a histogram a thread (0.5 MB), at most 8. Tensors are read in
+    place: arrays mapped from files larger than the memory work.
+
+    Parameters
+    ----------
+    weights : list, tuple or dict of arrays or tensors
+        Tensors of any shape, of float16, bfloat16 (torch), float32 or float64. They
+        may lie on several devices. Zero-size tensors are skipped.
+
+    sparsity : float, default=None
+        Share of all weights to prune, in [0, 1): floor(sparsity * n) of them.
+
+    n_keep : int, default=None
+        Number of weights to keep, instead of ``sparsity``.
+
+    min_weights : int, default=0
+        Floor: each tensor keeps at least so many weights, or all if it has fewer.
+
+    min_fraction : float, default=None
+        The same floor as a fraction of the weights of *all* tensors, in [0, 1];
+        the paper uses 0.0005.
+
+    ties : {"exact", "threshold"}, default="exact"
+        "exact" prunes exactly as many as asked: among equal magnitudes, those of
+        earlier tensors and lower flat index go first. "threshold" keeps every
+        weight as large as the largest that is to be pruned, hence prunes fewer.
+
+    floor_rule : {"exact", "rescale"}, default="exact"
+        "exact" maximises the magnitude kept under the floors and the exact total.
+        "rescale" repeats the paper's rescaling of each tensor's sparsity; its total
+        is approximate.
+
+    Returns
+    -------
+    list, tuple or dict of boolean arrays or tensors
+        True marks a weight to keep; container, shapes and devices as in ``weights``.
+
+    Raises
+    ------
+    TypeError
+        If a weight is not of a supported floating dtype.
+    ValueError
+        If a weight is NaN, a parameter is out of range, or the floors leave too
+        little to prune; the largest feasible sparsity is named.
+
+    See Also
+    --------
+    global_threshold : Only the threshold.
+    apply_masks : Zero what masks do not keep.
+
+    Notes
+    -----
+    With magnitudes ranked over all tensors, the mask solves
+
+        max sum of kept abs(w)  subject to  kept = n - n_prune,  kept_l >= f_l
+
+    where f_l = min(n_l, floor). The kept weights are also the best approximation of
+    ``weights`` in Euclidean norm with that many nonzeros. Masks are nested: a larger
+    sparsity keeps a subset.
+
+    References
+    ----------
+    Gupta, M., Camci, E., Keneta, V. R., Vaidyanathan, A., Kanodia, R., Foo, C.-S.,
+    Wu, M., Lin, J. "Is complexity required for neural network pruning? A case study
+    on global magnitude pruning", 2022. arXiv 2209.14624.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minimalml.compression import global_magnitude_mask
+    >>> weights = [np.array([0.1, -3.0, 0.2]), np.array([[2.0, -0.3]])]
+    >>> global_magnitude_mask(weights, sparsity=0.6)
+    [array([False,  True, False]), array([[ True, False]])]
+    >>> global_magnitude_mask(weights, sparsity=0.6, min_weights=1)
+    [array([False,  True, False]), array([[ True, False]])]
+    """
+    floors = (min_weights, min_fraction)
+    return _scoped_masks("global", weights, sparsity, n_keep, floors, ties, floor_rule)
+
+
+def layerwise_magnitude_mask(
+    weights,
+    sparsity=None,
+    *,
+    n_keep=None,
+    min_weights=0,
+    min_fraction=None,
+    ties="exact",
+    floor_rule="exact",
+):
+    """Mark the largest weights of each tensor by itself: the usual baseline.
+
+    Every tensor loses the same share, to within one weight, and exactly
+    floor(sparsity * n) weights go in all. O(n) time, memory for the masks.
+
+    Parameters
+    ----------
+    weights : list, tuple or dict of arrays or tensors
+        As in `global_magnitude_mask`.
+
+    sparsity, n_keep, ties, floor_rule
+        As in `global_magnitude_mask`; ties are those within a tensor.
+
+    min_weights, min_fraction
+        Floor of each tensor; what it saves is taken from the others in proportion.
+
+    Returns
+    -------
+    list, tuple or dict of boolean arrays or tensors
+        True marks a weight to keep.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minimalml.compression import layerwise_magnitude_mask
+    >>> layerwise_magnitude_mask([np.array([3.0, 4.0]), np.array([1.0, 2.0])], 0.5)
+    [array([False,  True]), array([False,  True])]
+    """
+    floors = (min_weights, min_fraction)
+    return _scoped_masks("layer", weights, sparsity, n_keep, floors, ties, floor_rule)
+
+
+def random_mask(
+    weights,
+    sparsity=None,
+    *,
+    n_keep=None,
+    min_weights=0,
+    min_fraction=None,
+    ties="exact",
+    floor_rule="exact",
+    random_state=None,
+):
+    """Mark weights drawn at random: the baseline that any criterion must beat.
+
+    Parameters
+    ----------
+    weights : list, tuple or dict of arrays or tensors
+        As in `global_magnitude_mask`; only their shapes matter.
+
+    sparsity, n_keep, min_weights, min_fraction
+        As in `global_magnitude_mask`.
+
+    ties : {"exact", "threshold"}, default="exact"
+        No effect, as nothing is ranked; for the same signature.
+
+    floor_rule : {"exact", "rescale"}, default="exact"
+        "exact" keeps weights of each tensor's floor at random, then draws the rest
+        from all tensors; "rescale" gives each tensor its rescaled even share.
+
+    random_state : int, RandomState instance or None, default=None
+        Makes the draw repeatable.
+
+    Returns
+    -------
+    list, tuple or dict of boolean arrays or tensors
+        True marks a weight to keep.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minimalml.compression import random_mask
+    >>> masks = random_mask([np.ones(30), np.ones(70)], 0.9, random_state=0)
+    >>> int(masks[0].sum() + masks[1].sum())
+    10
+    """
+    generator, floors = make_generator(random_state), (min_weights, min_fraction)
+    return _scoped_masks(
+        "random", weights, sparsity, n_keep, floors, ties, floor_rule, generator
+    )
+
+
+def global_threshold(weights, sparsity):
+    """Find the magnitude up to which all tensors' weights are pruned.
+
+    Parameters
+    ----------
+    weights : list, tuple or dict of arrays or tensors
+        As in `global_magnitude_mask`.
+
+    sparsity : float
+        Share of the weights to prune, in [0, 1).
+
+    Returns
+    -------
+    tau : float
+        The floor(sparsity * n)-th smallest magnitude; -inf if nothing is to go.
+
+    n_tied_to_prune : int
+        How many weights of exactly that magnitude are pruned, besides all smaller.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minimalml.compression import global_threshold
+    >>> global_threshold([np.array([1.0, -2.0]), np.array([2.0, 3.0])], 0.5)
+    (2.0, 1)
+    """
+    named, n_prune, _ = check_masking(
+        weights, sparsity, None, 0, None, "exact", "exact"
+    )
+    number_format = common_format(named)
+    threshold = find_threshold(named, max(n_prune, 1), number_format)
+    if n_prune == 0:
+        return -np.inf, 0
+    return number_format.value_of(threshold.key), threshold.n_tied_to_prune
+
+
+def apply_masks(weights, masks, inplace=False):
+    """Zero the weights that masks do not keep.
+
+    Parameters
+    ----------
+    weights : list, tuple or dict of arrays or tensors
+        What to prune.
+
+    masks : list, tuple or dict of boolean arrays or tensors
+        Of the same names and shapes.
+
+    inplace : bool, default=False
+        Whether to write into ``weights`` rather than return copies.
+
+    Returns
+    -------
+    list, tuple or dict of arrays or tensors
+        Pruned weights are +0.0.
+
+    Raises
+    ------
+    ValueError
+        If names or shapes differ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minimalml.compression import apply_masks
+    >>> apply_masks([np.array([1.0, -2.0])], [np.array([True, False])])
+    [array([1., 0.])]
+    """
+    named, named_masks = name_tensors(weights), name_tensors(masks, "masks")
+    if list(named) != list(named_masks):
+        raise ValueError(
+            f"masks must be for {list(named)}, got masks for {list(named_masks)}."
+        )
+    for name, tensor in named.items():
+        if tuple(tensor.shape) != tuple(named_masks[name].shape):
+            raise ValueError(
+                f"the mask of weight {name!r} has shape "
+                f"{tuple(named_masks[name].shape)}, expected {tuple(tensor.shape)}."
+            )
+    if not inplace:
+        named = {name: copy_of(tensor) for name, tensor in named.items()}
+    for name, tensor in named.items():
+        zero_masked(tensor, named_masks[name])
+    return weights if inplace else like_container(weights, named)
+
+
+def _scoped_masks(
+    scope, weights, sparsity, n_keep, floors, ties, floor_rule, generator=None
+):
+    named, n_prune, floors = check_masking(
+        weights, sparsity, n_keep, *floors, ties, floor_rule
+    )
+    masks = masks_in_scope(scope, named, n_prune, floors, ties, floor_rule, generator)
+    return like_container(weights, masks)
+
+
+def check_masking(
+    weights, sparsity, n_keep, min_weights, min_fraction, ties, floor_rule
+):
+    """Check a mask function's arguments; return named weights, count and floors."""
+    named = name_weights(weights)
+    sizes = {name: size_of(tensor) for name, tensor in named.items()}
+    n_prune = _n_pruned(sparsity, n_keep, sum(sizes.values()))
+    check_floor(min_weights, min_fraction)
+    for parameter, value, allowed in (
+        ("ties", ties, ("exact", "threshold")),
+        ("floor_rule", floor_rule, ("exact", "rescale")),
+    ):
+        if value not in allowed:
+            raise ValueError(f"{parameter} must be one of {allowed}, got {value!r}.")
+    return named, n_prune, absolute_floors(sizes, n_prune, min_weights, min_fraction)
+
+
+def _n_pruned(sparsity, n_keep, n):
+    if (sparsity is None) == (n_keep is None):
+        raise ValueError(
+            f"exactly one of sparsity and n_keep must be given, got "
+            f"sparsity={sparsity!r} and n_keep={n_keep!r}."
+        )
+    if n_keep is not None:
+        if not isinstance(n_keep, Integral) or not 1 <= n_keep <= n:
+            raise ValueError(
+                f"n_keep must be an int from 1 to the number of weights, {n}, got "
+                f"{n_keep!r}."
+            )
+        return n - int(n_keep)
+    return n_to_prune(sparsity, n)
+
+
+def make_generator(random_state):
+    """Return a NumPy generator seeded by what scikit-learn calls a random state."""
+    seed = check_random_state(random_state).randint(2**31, size=4)
+    return np.random.default_rng(seed)

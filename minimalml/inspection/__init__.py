@@ -1,0 +1,40 @@
+"""Measure how steerable a classifier is that one holds.
+
+`QuadAttack` perturbs inputs so that k wrong classes lead in a given order; its
+``score`` is robustness, its losses are three. `solve_ordered_top_k` is the quadratic
+programme in its loop, for attacks of one's own.
+"""
+
+from minimalml.inspection._quad_attack._losses import (
+    adversarial_distillation_loss,
+    cw_top_k_loss,
+    ordered_top_k_loss,
+)
+from minimalml.inspection._quad_attack._ordered_top_k import (
+    project_features,
+    solve_ordered_top_k,
+)
+from minimalml.inspection._quad_attack._quad_attack import QuadAttack
+from minimalml.inspection._quad_attack._report import (
+    OrderedAttackDisplay,
+    ordered_top_k_report,
+)
+from minimalml.inspection._quad_attack._targets import (
+    ordered_top_k_success,
+    ordering_pairs,
+    sample_ordered_targets,
+)
+
+__all__ = [
+    "OrderedAttackDisplay",
+    "QuadAttack",
+    "adversarial_distillation_loss",
+    "cw_top_k_loss",
+    "ordered_top_k_loss",
+    "ordered_top_k_report",
+    "ordered_top_k_success",
+    "ordering_pairs",
+    "project_features",
+    "sample_ordered_targets",
+    "solve_ordered_top_k",
+]

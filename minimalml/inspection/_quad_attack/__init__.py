@@ -1,0 +1,1 @@
+"""QuadAttacK: ordered top-k attacks by a quadratic programme a step."""

@@ -1,0 +1,159 @@
+"""The iterative attack: AdamW on a perturbation, the smallest success kept.
+
+One loop for NumPy and torch: both offer the operators that it needs, and the head
+supplies scores and the way back from score gradients to input gradients.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from minimalml._core.arrays import array_namespace
+from minimalml.inspection._quad_attack._targets import ordered_top_k_success
+
+# Standard deviation of the first perturbation, as in the official code.
+START_NOISE = 2e-3
+# The weight of the attack falls by this after each success, so that the norm shrinks.
+COEFFICIENT_DECAY = 0.75
+
+
+@dataclass
+class AdamW:
+    """Adam with decoupled weight decay on one array."""
+
+    learning_rate: float
+    weight_decay: float = 0.01
+    betas: tuple = (0.9, 0.999)
+    eps: float = 1e-8
+    n_steps: int = 0
+    first: object = 0.0
+    second: object = 0.0
+
+    def reset(self):
+        """Forget the moments."""
+        self.n_steps, self.first, self.second = 0, 0.0, 0.0
+
+    def step(self, values, gradient):
+        """Return the values after one step."""
+        self.n_steps += 1
+        slow, slower = self.betas
+        self.first = slow * self.first + (1.0 - slow) * gradient
+        self.second = slower * self.second + (1.0 - slower) * gradient**2
+        first = self.first / (1.0 - slow**self.n_steps)
+        second = self.second / (1.0 - slower**self.n_steps)
+        values = values * (1.0 - self.learning_rate * self.weight_decay)
+        return values - self.learning_rate * first / (second**0.5 + self.eps)
+
+
+@dataclass
+class Best:
+    """Smallest successful perturbation so far, row by row."""
+
+    perturbation: object
+    energy: object
+    succeeded: object = field(default=False)
+
+    def update(self, success, perturbation, keep_first):
+        """Take in what improves and return where that was."""
+        xp = array_namespace(perturbation)
+        energy = (perturbation**2).sum(1) ** 0.5
+        improved = success & (energy <= self.energy)
+        if keep_first:
+            improved = improved & ~self.succeeded
+        self.perturbation = xp.where(improved[:, None], perturbation, self.perturbation)
+        self.energy = xp.where(improved, energy, self.energy)
+        self.succeeded = self.succeeded | success
+        return improved
+
+    def or_else(self, last):
+        """Return the perturbations, with ``last`` where nothing succeeded."""
+        xp = array_namespace(last)
+        return xp.where(self.succeeded[:, None], self.perturbation, last)
+
+
+def search_perturbation(
+    head,
+    X,
+    targets,
+    make_loss,
+    bounds,
+    noise,
+    *,
+    optimizer,
+    max_iter,
+    coef_upper,
+    warmup_iterations,
+    stop_on_success,
+    on_iteration,
+):
+    """Look for small perturbations that put the targets on top, for one batch.
+
+    Parameters
+    ----------
+    head : NumpyHead or TorchHead
+        Gives ``logits_and_pullback``.
+    X : array or tensor of shape (n, d)
+        Clean inputs.
+    targets : integer array or tensor of shape (n, k)
+    make_loss : callable
+        ``make_loss()`` returns ``loss(logits) -> (losses, gradients)``.
+    bounds : tuple
+        Lower and upper bound of inputs, scalars or arrays of shape (d,).
+    noise : list of arrays of shape (n, d)
+        Standard normal start of each binary search step.
+    optimizer : AdamW
+    max_iter, warmup_iterations : int
+    coef_upper : float
+    stop_on_success : bool
+    on_iteration : callable
+        Called after each iteration; true stops the attack.
+
+    Returns
+    -------
+    best : Best
+    last : array of shape (n, d)
+        Where the last step ended.
+    coefficient : array of shape (n,)
+        Weight of the attack at the end.
+    """
+    xp = array_namespace(X)
+    best = Best(xp.zeros_like(X), xp.zeros_like(X[:, 0]) + np.inf, X[:, 0] != X[:, 0])
+    lower = xp.zeros_like(X[:, 0])
+    upper = lower + coef_upper
+
+    def project(perturbation):
+        return (X + perturbation).clip(*bounds) - X
+
+    def attempt(perturbation):
+        logits, pullback = head.logits_and_pullback(X + perturbation)
+        is_finite = xp.isfinite(logits).all(1)
+        success = ordered_top_k_success(logits, targets) & is_finite
+        improved = best.update(success, perturbation, stop_on_success)
+        return logits, pullback, is_finite, success, improved
+
+    for start in noise:
+        middle = (lower + upper) / 2.0
+        coefficient, loss = middle, make_loss()
+        perturbation = project(START_NOISE * start)
+        hit = X[:, 0] != X[:, 0]
+        optimizer.reset()
+        for iteration in range(max_iter):
+            if iteration == warmup_iterations:
+                optimizer.reset()
+            logits, pullback, is_finite, success, improved = attempt(perturbation)
+            hit = hit | success
+            # a network that returns NaN for a row has failed there, and only there
+            logits = xp.where(is_finite[:, None], logits, xp.zeros_like(logits))
+            cotangent = coefficient[:, None] * loss(logits)[1]
+            gradient = pullback(cotangent) + 2.0 * perturbation
+            gradient = xp.where(is_finite[:, None], gradient, xp.zeros_like(gradient))
+            perturbation = project(optimizer.step(perturbation, gradient))
+            coefficient = xp.where(
+                improved, COEFFICIENT_DECAY * coefficient, coefficient
+            )
+            is_over = stop_on_success and bool(best.succeeded.all())
+            if on_iteration() or is_over:
+                return best, perturbation, coefficient
+        hit = hit | attempt(perturbation)[3]
+        lower, upper = xp.where(hit, lower, middle), xp.where(hit, middle, upper)
+    return best, perturbation, coefficient

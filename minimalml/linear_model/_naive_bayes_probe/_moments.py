@@ -1,0 +1,243 @@
+"""Counts, means and scatter by class: all that Gaussian naive Bayes needs of the data.
+
+They add up over any split of the rows, so one pass, a stream, a cluster and exact
+cross-validation are the same sum in different places.
+"""
+
+import numpy as np
+
+from minimalml._core.arrays import is_torch_tensor
+
+
+class ClassMoments:
+    """Hold weight, mean and scatter by class, and add them up over parts of the data.
+
+    ``a + b`` is what one pass over both parts would have given, to rounding; ``sum``
+    works on a list. Class means are kept as offsets from a row of the data, so that
+    adding many parts costs no digits where features have a large common offset.
+
+    Parameters
+    ----------
+    counts : array of shape (n_classes,)
+        Sum of the weights of each class.
+
+    offsets : array of shape (n_classes, n_features)
+        Class means minus ``origin``; any finite number for a class without rows.
+
+    scatter : array of shape (n_features,) or (n_classes, n_features)
+        Weighted sum of squared deviations from the class means, over all classes or
+        for each of them.
+
+    classes : array of shape (n_classes,), default=None
+        Class labels, sorted; None means 0, 1, 2...
+
+    origin : array of shape (n_features,), default=None
+        What the offsets are measured from; None means 0.
+
+    n_samples : int, default=0
+        Rows behind these numbers.
+
+    Attributes
+    ----------
+    means : array of shape (n_classes, n_features)
+        Class means; 0 for a class without rows.
+
+    per_class : bool
+        Whether each class has a scatter of its own.
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minimalml.linear_model import class_moments
+    >>> X, y = np.arange(12.0).reshape(6, 2), np.array([0, 1, 0, 1, 1, 0])
+    >>> total = class_moments(X[:2], y[:2], 2) + class_moments(X[2:], y[2:], 2)
+    >>> total.counts, total.means[0]
+    (array([3., 3.]), array([4.66666667, 5.66666667]))
+    """
+
+    def __init__(
+        self, counts, offsets, scatter, classes=None, origin=None, n_samples=0
+    ):
+        n_classes, n_features = offsets.shape
+        self.counts = counts
+        self.offsets = offsets
+        self.scatter = scatter
+        self.classes = np.arange(n_classes) if classes is None else np.asarray(classes)
+        self.origin = offsets[0] * 0 if origin is None else origin
+        self.n_samples = n_samples
+        shapes = {
+            "counts": (n_classes,),
+            "classes": (n_classes,),
+            "origin": (n_features,),
+            "scatter": (n_classes, n_features)[2 - scatter.ndim :],
+        }
+        for name, shape in shapes.items():
+            if tuple(getattr(self, name).shape) != shape:
+                raise ValueError(
+                    f"{name} must have shape {shape} beside offsets of shape "
+                    f"{(n_classes, n_features)}, got {tuple(getattr(self, name).shape)}."
+                )
+
+    @property
+    def means(self):
+        """Class means, of shape (n_classes, n_features); 0 for a class without rows."""
+        return (self.origin + self.offsets) * (self.counts > 0)[:, None]
+
+    @property
+    def per_class(self):
+        """Whether each class has a scatter of its own."""
+        return self.scatter.ndim == 2
+
+    def __repr__(self):
+        return (
+            f"ClassMoments(n_classes={len(self.counts)}, "
+            f"n_features={len(self.origin)}, per_class={self.per_class}, "
+            f"n_samples={self.n_samples})"
+        )
+
+    def __add__(self, other):
+        if not isinstance(other, ClassMoments):
+            return NotImplemented
+        one, two = self._aligned_with(other)
+        if not one.n_samples:  # the origin of no rows is far from all others
+            one, two = two, one
+        total = one.counts + two.counts
+        rate = (two.counts / _ones_for_zeros(total))[:, None]
+        difference = two.offsets + (two.origin - one.origin) - one.offsets
+        between = difference**2 * (one.counts[:, None] * rate)
+        return ClassMoments(
+            total,
+            one.offsets + difference * rate,
+            one.scatter + two.scatter + _as_scatter(between, one.per_class),
+            one.classes,
+            one.origin,
+            one.n_samples + two.n_samples,
+        )
+
+    def __radd__(self, other):
+        if isinstance(other, int) and other == 0:  # the start of sum()
+            return self
+        return NotImplemented
+
+    def remove(self, other):
+        """Return the moments without a part that was added: ``(a + b).remove(b)`` is a.
+
+        Parameters
+        ----------
+        other : ClassMoments
+            Moments of rows that are among those behind ``self``.
+
+        Returns
+        -------
+        ClassMoments
+            Exact but for rounding, which is relative to the scatter before.
+
+        Raises
+        ------
+        ValueError
+            If ``other`` has more weight in a class than ``self``.
+        """
+        one, two = self._aligned_with(other)
+        left = one.counts - two.counts
+        # what remains of a class that is taken out whole is rounding
+        rounding = 1e-12 * one.counts
+        if (left < -rounding).any():
+            raise ValueError(
+                "the part to remove has more weight in a class than the whole."
+            )
+        left = left * (left > rounding)
+        rate = (two.counts / _ones_for_zeros(left) * (left > 0))[:, None]
+        part_offsets = two.offsets + (two.origin - one.origin)
+        offsets = one.offsets + (one.offsets - part_offsets) * rate
+        between = (part_offsets - offsets) ** 2 * (rate * left[:, None] ** 2)
+        between = between / _ones_for_zeros(one.counts)[:, None]
+        scatter = one.scatter - two.scatter - _as_scatter(between, one.per_class)
+        scatter = scatter.clip(0)
+        return ClassMoments(
+            left,
+            offsets * (left > 0)[:, None],
+            scatter * (left > 0)[:, None] if one.per_class else scatter,
+            one.classes,
+            one.origin,
+            one.n_samples - two.n_samples,
+        )
+
+    def total_variance(self):
+        """Variance of each feature over all rows, of shape (n_features,)."""
+        weight = self.counts / self.counts.sum()
+        grand = weight @ self.offsets
+        between = weight @ (self.offsets - grand) ** 2
+        within = _as_scatter(self.scatter, False) if self.per_class else self.scatter
+        return within / self.counts.sum() + between
+
+    def to_numpy(self):
+        """Return the same moments with float64 arrays on the host."""
+        if not is_torch_tensor(self.counts):
+            return self
+        arrays = (self.counts, self.offsets, self.scatter, self.origin)
+        counts, offsets, scatter, origin = (
+            a.cpu().numpy().astype(np.float64) for a in arrays
+        )
+        return ClassMoments(
+            counts, offsets, scatter, self.classes, origin, self.n_samples
+        )
+
+    def to_dict(self):
+        """Return the constructor's arguments: ``ClassMoments(**a.to_dict())`` is a."""
+        return dict(vars(self))
+
+    def with_classes(self, classes):
+        """Return the same moments with other labels.
+
+        Parameters
+        ----------
+        classes : array of shape (n_classes,)
+            Labels, sorted.
+
+        Returns
+        -------
+        ClassMoments
+            With the same arrays.
+        """
+        return ClassMoments(**{**self.to_dict(), "classes": classes})
+
+    def _aligned_with(self, other):
+        """Return both over the union of their classes."""
+        if len(self.origin) != len(other.origin) or self.per_class != other.per_class:
+            raise ValueError(f"{self!r} and {other!r} don't measure the same features.")
+        if np.array_equal(self.classes, other.classes):
+            return self, other
+        union = np.union1d(self.classes, other.classes)
+        return self._spread_over(union), other._spread_over(union)
+
+    def _spread_over(self, classes):
+        absent = ~np.isin(classes, self.classes)
+        places = np.searchsorted(self.classes, classes).clip(max=len(self.classes) - 1)
+
+        def spread(array):
+            wide = array[places]
+            wide[absent] = 0
+            return wide
+
+        scatter = spread(self.scatter) if self.per_class else self.scatter
+        return ClassMoments(
+            spread(self.counts),
+            spread(self.offsets),
+            scatter,
+            classes,
+            self.origin,
+            self.n_samples,
+        )
+
+
+def _ones_for_zeros(counts):
+    return counts + (counts == 0)
+
+
+def _as_scatter(squares, per_class):
+    return squares if per_class else squares.sum(axis=0)

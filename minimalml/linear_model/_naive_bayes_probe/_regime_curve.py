@@ -1,0 +1,297 @@
+"""Two regimes: with few labels one classifier is better, with many the other.
+
+Zheng et al. (ICML 2023) show it for naive Bayes and logistic regression; any pair of
+classifiers can be compared.
+"""
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import train_test_split
+from sklearn.utils import Bunch, _safe_indexing, check_random_state, indexable
+from sklearn.utils.parallel import Parallel, delayed
+
+from minimalml._core.validation import Interval, validate_params
+
+MAX_DRAWS = 100
+N_BOOTSTRAPS = 200
+
+
+@validate_params(
+    {
+        "n_repeats": [Interval(Integral, 1, None, closed="left")],
+        "epsilon0": [Interval(Real, 0, None, closed="left")],
+        "require_all_classes": ["boolean"],
+        "stratify": ["boolean"],
+        "nested": ["boolean"],
+    },
+    prefer_skip_nested_validation=False,
+)
+def generative_discriminative_curve(
+    generative,
+    discriminative,
+    X,
+    y,
+    *,
+    train_sizes=None,
+    n_repeats=5,
+    test_size=None,
+    X_test=None,
+    y_test=None,
+    require_all_classes=True,
+    stratify=False,
+    nested=False,
+    scoring="accuracy",
+    epsilon0=0.01,
+    random_state=None,
+    n_jobs=None,
+):
+    """Find the number of labels from which one classifier overtakes the other.
+
+    Both are fitted to the same subsets of growing size and scored on the same rows.
+    It costs ``len(train_sizes) * n_repeats`` fits of each.
+
+    Parameters
+    ----------
+    generative : classifier
+        The one that should win with few labels, such as `NaiveBayesProbe`.
+
+    discriminative : classifier
+        The one that should win with many, such as a scaler and logistic regression
+        in a pipeline. Clones are fitted.
+
+    X : array-like or sparse matrix of shape (n_samples, n_features)
+        Features.
+
+    y : array-like of shape (n_samples,)
+        Class labels.
+
+    train_sizes : array-like of int, default=None
+        Numbers of labels; None means 2, 3, 5, 10, 20, 50... for each class, up to all.
+
+    n_repeats : int, default=5
+        Subsets drawn for each size.
+
+    test_size : float or int, default=None
+        Share or number of rows held out, stratified; None means a quarter.
+
+    X_test, y_test : array-like, default=None
+        Rows to score on; ``X`` is then for training only.
+
+    require_all_classes : bool, default=True
+        Draw a subset again, 100 times at most, until it has every class; False is
+        content with two classes.
+
+    stratify : bool, default=False
+        Draw subsets with the shares of the classes, each class at least once.
+
+    nested : bool, default=False
+        Let each repeat's subsets contain one another. A generative classifier with
+        ``partial_fit`` then reads each row once, and a discriminative one is refitted
+        without being cloned, so that its ``warm_start`` works.
+
+    scoring : str or callable, default="accuracy"
+        A scorer, greater is better.
+
+    epsilon0 : float, default=0.01
+        How close to its last score a classifier must come, see
+        ``approach_generative``.
+
+    random_state : int, RandomState instance or None, default=None
+        Seed of the draws.
+
+    n_jobs : int, default=None
+        Repeats that run at once.
+
+    Returns
+    -------
+    Bunch
+        With ``train_sizes`` (S,), ``generative_scores`` and ``discriminative_scores``
+        (S, n_repeats), the paired ``difference_mean`` and its standard error
+        ``difference_se`` (S,), and
+
+        - ``regime``: "crossover", or which one is better at the largest size if the
+          lead doesn't change for good: "generative" or "discriminative";
+        - ``crossover``: number of labels from which the discriminative one is better
+          for good, between sizes on a log scale; nan if there is none;
+        - ``crossover_interval``: its 2.5 and 97.5 percentiles over 200 bootstraps of
+          the repeats; 0 and inf stand for a crossover below and above all sizes;
+        - ``approach_generative``, ``approach_discriminative``: smallest size whose
+          mean score is within ``epsilon0`` of that classifier's at the largest size.
+
+    Raises
+    ------
+    ValueError
+        If a size is out of range, or 100 draws of it lack a class.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import MinMaxScaler
+    >>> from minimalml.linear_model import (
+    ...     NaiveBayesProbe, generative_discriminative_curve)
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> curve = generative_discriminative_curve(
+    ...     NaiveBayesProbe(), make_pipeline(MinMaxScaler(), LogisticRegression()),
+    ...     X, y, train_sizes=[6, 200], stratify=True, random_state=0)
+    >>> curve.regime
+    'crossover'
+    """
+    X, y = indexable(X, np.asarray(y))
+    rng = check_random_state(random_state)
+    if X_test is None:
+        X, X_test, y, y_test = train_test_split(
+            X, y, test_size=test_size, stratify=y, random_state=rng
+        )
+    sizes = checked_sizes(train_sizes, y)
+    n_required = len(np.unique(y)) if require_all_classes else 2
+    seeds = rng.randint(np.iinfo(np.int32).max, size=n_repeats)
+    scores = Parallel(n_jobs=n_jobs)(
+        delayed(score_repeat)(
+            generative,
+            discriminative,
+            X,
+            y,
+            X_test,
+            np.asarray(y_test),
+            subsets=draw_subsets(y, sizes, n_required, stratify, nested, seed),
+            nested=nested,
+            scoring=scoring,
+        )
+        for seed in seeds
+    )
+    scores = np.array(scores)  # (n_repeats, S, 2)
+    return summarise(sizes, scores[..., 0].T, scores[..., 1].T, epsilon0, rng)
+
+
+def checked_sizes(train_sizes, y):
+    """Return increasing numbers of rows, all possible with the labels ``y``."""
+    n_samples, n_classes = len(y), len(np.unique(y))
+    if train_sizes is None:
+        steps = [m * 10**power for power in range(12) for m in (1, 2, 5)]
+        sizes = n_classes * np.array([2, 3, *steps[2:]])
+        return np.unique(np.minimum(sizes, n_samples))
+    sizes = np.unique(np.asarray(train_sizes))
+    if sizes.dtype.kind not in "iu" or sizes[0] < n_classes or sizes[-1] > n_samples:
+        raise ValueError(
+            f"train_sizes must be integers from the number of classes, {n_classes}, "
+            f"to the number of training rows, {n_samples}, got {train_sizes}."
+        )
+    return sizes
+
+
+def draw_subsets(y, sizes, n_required, stratify, nested, seed):
+    """Return row indices, one array for each size."""
+    rng = np.random.RandomState(seed)
+    if nested:
+        order = draw_order(y, sizes[0], n_required, stratify, rng)
+        return [order[:size] for size in sizes]
+    return [draw_order(y, m, n_required, stratify, rng)[:m] for m in sizes]
+
+
+def draw_order(y, size, n_required, stratify, rng):
+    """Return a random order of the rows whose first ``size`` have enough classes."""
+    if stratify:
+        return stratified_order(y, rng)
+    for _ in range(MAX_DRAWS):
+        order = rng.permutation(len(y))
+        if len(np.unique(y[order[:size]])) >= n_required:
+            return order
+    raise ValueError(
+        f"{MAX_DRAWS} draws of train_size={size} rows lacked some of the "
+        f"{n_required} classes: raise the size or use stratify=True."
+    )
+
+
+def stratified_order(y, rng):
+    """Return a random order of the rows whose every start has the classes' shares.
+
+    The r-th row of a class of c rows takes the place (r + random) / c; the first row
+    of each class goes before all others.
+    """
+    order = rng.permutation(len(y))
+    places = np.empty(len(y))
+    for label in np.unique(y):
+        rows = order[y[order] == label]
+        places[rows] = (np.arange(len(rows)) + rng.uniform(size=len(rows))) / len(rows)
+        places[rows[0]] -= 1
+    return np.argsort(places, kind="stable")
+
+
+def score_repeat(
+    generative, discriminative, X, y, X_test, y_test, *, subsets, nested, scoring
+):
+    """Return the scores of both classifiers on each subset, of shape (S, 2)."""
+    models = (clone(generative), clone(discriminative))
+    grows = nested and hasattr(generative, "partial_fit")
+    scores, n_seen = [], 0
+    for rows in subsets:
+        if not nested:
+            models = (clone(generative), clone(discriminative))
+        if grows:
+            new = rows[n_seen:]
+            models[0].partial_fit(_safe_indexing(X, new), y[new], classes=np.unique(y))
+            n_seen = len(rows)
+        else:
+            models[0].fit(_safe_indexing(X, rows), y[rows])
+        models[1].fit(_safe_indexing(X, rows), y[rows])
+        scores.append(
+            [check_scoring(m, scoring=scoring)(m, X_test, y_test) for m in models]
+        )
+    return scores
+
+
+def summarise(sizes, generative_scores, discriminative_scores, epsilon0, rng):
+    """Return the curve with its crossover, from scores of shape (S, n_repeats)."""
+    difference = generative_scores - discriminative_scores
+    n_repeats = difference.shape[1]
+    spread = difference.std(axis=1, ddof=1) if n_repeats > 1 else np.full(len(sizes), 0)
+    regime, crossover = find_crossover(sizes, difference.mean(axis=1))
+    draws = rng.randint(n_repeats, size=(N_BOOTSTRAPS, n_repeats))
+    resampled = [
+        crossover_place(sizes, difference[:, draw].mean(axis=1)) for draw in draws
+    ]
+    return Bunch(
+        train_sizes=sizes,
+        generative_scores=generative_scores,
+        discriminative_scores=discriminative_scores,
+        difference_mean=difference.mean(axis=1),
+        difference_se=spread / np.sqrt(n_repeats),
+        regime=regime,
+        crossover=crossover,
+        # no interpolation between a size and infinity
+        crossover_interval=tuple(
+            np.percentile(resampled, [2.5, 97.5], method="inverted_cdf")
+        ),
+        approach_generative=approach(sizes, generative_scores, epsilon0),
+        approach_discriminative=approach(sizes, discriminative_scores, epsilon0),
+    )
+
+
+def find_crossover(sizes, difference):
+    """Return the regime and the size from which ``difference`` is negative for good."""
+    not_worse = np.flatnonzero(difference >= 0)
+    if not len(not_worse):
+        return "discriminative", np.nan
+    last = not_worse[-1]
+    if last == len(sizes) - 1:
+        return "generative", np.nan
+    share = difference[last] / (difference[last] - difference[last + 1])
+    log_size = (1 - share) * np.log(sizes[last]) + share * np.log(sizes[last + 1])
+    return "crossover", float(np.exp(log_size))
+
+
+def crossover_place(sizes, difference):
+    """Return the crossover, 0 if it is below all sizes and inf if it is above."""
+    regime, crossover = find_crossover(sizes, difference)
+    return {"discriminative": 0.0, "generative": np.inf}.get(regime, crossover)
+
+
+def approach(sizes, scores, epsilon0):
+    """Return the smallest size whose mean score is near that of the largest."""
+    means = scores.mean(axis=1)
+    return int(sizes[np.flatnonzero(means >= means[-1] - epsilon0)[0]])

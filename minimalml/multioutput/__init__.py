@@ -1,0 +1,103 @@
+"""Several outputs that belong together: labels in pairs, tasks that share a representation.
+
+`CompositionalZeroShotClassifier` recognises pairs of known parts, (attribute, object),
+that training never showed. `LassoTaskSelector` picks source tasks when heads are known,
+`SharedRepresentationRegressor` learns one representation for tasks at hand, and
+`ActiveMultiTaskRegressor` and `ActiveMultiTaskClassifier` spend a budget of source
+samples on one target task.
+"""
+
+from minimalml.datasets import make_compositions, make_low_rank_tasks
+from minimalml.multioutput._compositional_zero_shot._compositional_zero_shot import (
+    CompositionalZeroShotClassifier,
+)
+from minimalml.multioutput._compositional_zero_shot._czsl_curve import (
+    curve_from_gaps,
+    czsl_auc_score,
+    czsl_curve,
+)
+from minimalml.multioutput._compositional_zero_shot._czsl_display import (
+    CZSLCurveDisplay,
+)
+from minimalml.multioutput._compositional_zero_shot._czsl_gaps import (
+    BiasGaps,
+    TopPairs,
+    czsl_gaps,
+)
+from minimalml.multioutput._compositional_zero_shot._independent_primitives import (
+    IndependentPrimitives,
+)
+from minimalml.multioutput._compositional_zero_shot._over_sampler import (
+    ObjectSimilarityOverSampler,
+)
+from minimalml.multioutput._compositional_zero_shot._pair_classifier import (
+    make_czsl_scorer,
+)
+from minimalml.multioutput._compositional_zero_shot._pair_holdout import (
+    PairHoldoutSplit,
+)
+from minimalml.multioutput._compositional_zero_shot._primitive_attack import (
+    primitive_attack,
+    smoothed_pair_targets,
+)
+from minimalml.multioutput._lasso_task_selection._active_classifier import (
+    ActiveMultiTaskClassifier,
+)
+from minimalml.multioutput._lasso_task_selection._active_regressor import (
+    ActiveMultiTaskRegressor,
+)
+from minimalml.multioutput._lasso_task_selection._allocation import (
+    allocate_samples,
+    excess_risk_bound,
+)
+from minimalml.multioutput._lasso_task_selection._relevance import (
+    relevance_l1,
+    relevance_l2,
+    relevance_lasso,
+)
+from minimalml.multioutput._lasso_task_selection._relevance_path import relevance_path
+from minimalml.multioutput._lasso_task_selection._shared_regressor import (
+    SharedRepresentationRegressor,
+)
+from minimalml.multioutput._lasso_task_selection._shared_representation import (
+    fit_shared_representation,
+)
+from minimalml.multioutput._lasso_task_selection._task_choice import select_tasks
+from minimalml.multioutput._lasso_task_selection._task_selector import LassoTaskSelector
+from minimalml.multioutput._lasso_task_selection._task_statistics import (
+    TaskStatistics,
+    task_statistics,
+)
+
+__all__ = [
+    "ActiveMultiTaskClassifier",
+    "ActiveMultiTaskRegressor",
+    "BiasGaps",
+    "CZSLCurveDisplay",
+    "CompositionalZeroShotClassifier",
+    "IndependentPrimitives",
+    "LassoTaskSelector",
+    "ObjectSimilarityOverSampler",
+    "PairHoldoutSplit",
+    "SharedRepresentationRegressor",
+    "TaskStatistics",
+    "TopPairs",
+    "allocate_samples",
+    "curve_from_gaps",
+    "czsl_auc_score",
+    "czsl_curve",
+    "czsl_gaps",
+    "excess_risk_bound",
+    "fit_shared_representation",
+    "make_compositions",
+    "make_czsl_scorer",
+    "make_low_rank_tasks",
+    "primitive_attack",
+    "relevance_l1",
+    "relevance_l2",
+    "relevance_lasso",
+    "relevance_path",
+    "select_tasks",
+    "smoothed_pair_targets",
+    "task_statistics",
+]

@@ -1,0 +1,1 @@
+"""Pairs of an attribute and an object, recognised though never seen together."""

@@ -1,0 +1,247 @@
+"""The seen-unseen trade-off of a compositional classifier, exactly.
+
+Unseen pairs score lower than seen ones, for no better reason than that training never
+named them. The field's protocol adds a bias to the scores of unseen pairs and sweeps it
+from minus to plus infinity. Sorting the biases at which a row's answer changes gives the
+whole curve.
+"""
+
+import warnings
+
+import numpy as np
+from sklearn.exceptions import UndefinedMetricWarning
+from sklearn.utils import Bunch
+
+from minimalml._core.arrays import array_namespace, is_torch_tensor
+from minimalml.multioutput._compositional_zero_shot._czsl_gaps import czsl_gaps
+
+# The approximation of published code: its last bias, and its step below each gap.
+OFFICIAL_END_BIAS = 1e3
+OFFICIAL_STEP_BACK = 1e-4
+
+
+def curve_from_gaps(gaps, n_biases=None):
+    """Turn gaps and flags into the curve and its summary figures.
+
+    Parameters
+    ----------
+    gaps : BiasGaps
+        From `czsl_gaps`; results of several blocks of rows may be concatenated.
+
+    n_biases : int, default=None
+        None gives the exact curve; a number reproduces the approximation that is
+        common in the field's code, with about so many biases.
+
+    Returns
+    -------
+    Bunch
+        As described in `czsl_curve`.
+    """
+    gap, hit, is_seen = gaps
+    xp = array_namespace(gap)
+    is_seen_hit, is_unseen_hit = hit & is_seen, hit & ~is_seen
+    if n_biases is None:
+        biases = _exact_biases(gap)
+    else:
+        biases = _official_biases(gap[is_unseen_hit], n_biases)
+    seen = _share(gap, is_seen_hit, is_seen, biases, above=True)
+    unseen = _share(gap, is_unseen_hit, ~is_seen, biases, above=False)
+    if is_seen.all() or not is_seen.any():
+        missing = "unseen" if is_seen.all() else "seen"
+        warnings.warn(
+            f"no row has {'an' if missing == 'unseen' else 'a'} {missing} pair: auc and "
+            "harmonic mean are undefined and set to nan.",
+            UndefinedMetricWarning,
+            stacklevel=2,
+        )
+    total = seen + unseen
+    harmonic_mean = 2 * seen * unseen / xp.where(total == 0, 1.0, total)
+    best = xp.nan_to_num(harmonic_mean).argmax()  # the first where undefined
+    figures = {
+        "auc": xp.trapezoid(seen, unseen),
+        "best_seen": seen.max(),
+        "best_unseen": unseen.max(),
+        "best_harmonic_mean": harmonic_mean[best],
+        "bias_at_best": biases[best],
+    }
+    if not is_torch_tensor(gap):
+        figures = {name: float(value) for name, value in figures.items()}
+    return Bunch(seen_accuracy=seen, unseen_accuracy=unseen, biases=biases, **figures)
+
+
+def czsl_curve(
+    scores,
+    pair_index,
+    seen_mask,
+    *,
+    pair_mask=None,
+    n_biases=None,
+    top_k=1,
+    n_threads=None,
+):
+    """Trade seen against unseen accuracy over all biases of the unseen pairs.
+
+    Exact: every distinct point of the curve, in O(nP + n log n) time and O(n) memory
+    beside the scores.
+
+    Parameters
+    ----------
+    scores : array-like or torch.Tensor of shape (n, P), floats
+        Score of each candidate pair. Tensors stay on their device.
+
+    pair_index : array-like of int of shape (n,)
+        Column of each row's true pair; -1 where it is no candidate, which makes the
+        row an unseen one that is never right.
+
+    seen_mask : array-like of bool of shape (P,)
+        Which pairs occurred in training.
+
+    pair_mask : array-like of bool of shape (P,), default=None
+        Which pairs are candidates; None means all.
+
+    n_biases : int, default=None
+        None gives the exact curve. A number (20 in most published code) takes about
+        so many biases from the gaps of the unseen rows, and leaves out the part of
+        the area that lies left of the first.
+
+    top_k : int, default=1
+        A row is right if its true pair is among the ``top_k`` best.
+
+    n_threads : int, default=None
+        Threads; None lets the library decide. Tensors follow torch's setting.
+
+    Returns
+    -------
+    Bunch
+        Of ndarrays and floats, or all tensors for tensors:
+
+        - ``seen_accuracy``, ``unseen_accuracy``, ``biases``: of shape (m,),
+          the curve in order of rising bias; adding ``biases[i]`` to the scores of
+          unseen pairs gives point i.
+        - ``auc``: area under seen accuracy over unseen accuracy.
+        - ``best_seen``, ``best_unseen``: the ends of the curve.
+        - ``best_harmonic_mean`` and ``bias_at_best``, where it is reached.
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, scores are NaN, an index is out of range, or ``top_k``
+        is not in 1..P.
+
+    Warns
+    -----
+    UndefinedMetricWarning
+        If there are only seen or only unseen rows; ``auc`` is nan then.
+
+    References
+    ----------
+    .. [1] Purushwalkam, Nickel, Gupta, Ranzato, "Task-Driven Modular Networks for
+       Zero-Shot Compositional Learning", ICCV 2019: the protocol.
+
+    Examples
+    --------
+    >>> from minimalml.multioutput import czsl_curve
+    >>> scores = [[0.9, 0.1, 0.2], [0.3, 0.2, 0.1], [0.6, 0.2, 0.5]]
+    >>> curve = czsl_curve(scores, [0, 1, 2], seen_mask=[True, True, False])
+    >>> print(curve.seen_accuracy, curve.unseen_accuracy)
+    [0.5 0.5 0. ] [0. 1. 1.]
+    >>> print(curve.auc)
+    0.5
+    """
+    gaps = czsl_gaps(
+        scores,
+        pair_index,
+        seen_mask,
+        pair_mask=pair_mask,
+        top_k=top_k,
+        n_threads=n_threads,
+    )
+    return curve_from_gaps(gaps, n_biases)
+
+
+def czsl_auc_score(
+    scores, pair_index, seen_mask, *, pair_mask=None, n_biases=None, top_k=1
+):
+    """Compute the area under the seen-unseen curve, see `czsl_curve`.
+
+    Parameters
+    ----------
+    scores : array-like or torch.Tensor of shape (n, P), floats
+        Score of each candidate pair. Tensors stay on their device.
+
+    pair_index : array-like of int of shape (n,)
+        Column of each row's true pair; -1 where it is no candidate.
+
+    seen_mask : array-like of bool of shape (P,)
+        Which pairs occurred in training.
+
+    pair_mask : array-like of bool of shape (P,), default=None
+        Which pairs are candidates; None means all.
+
+    n_biases : int, default=None
+        None for the exact area, a number for the common approximation.
+
+    top_k : int, default=1
+        A row is right if its true pair is among the ``top_k`` best.
+
+    Returns
+    -------
+    float
+        In [0, best_seen * best_unseen], nan where it is undefined; a tensor for
+        tensors.
+
+    Examples
+    --------
+    >>> from minimalml.multioutput import czsl_auc_score
+    >>> scores = [[0.9, 0.1, 0.2], [0.3, 0.2, 0.1], [0.6, 0.2, 0.5]]
+    >>> czsl_auc_score(scores, [0, 1, 2], seen_mask=[True, True, False])
+    0.5
+    """
+    return czsl_curve(
+        scores,
+        pair_index,
+        seen_mask,
+        pair_mask=pair_mask,
+        n_biases=n_biases,
+        top_k=top_k,
+    ).auc
+
+
+def _exact_biases(gap):
+    """One bias inside each interval on which no row changes its answer."""
+    xp = array_namespace(gap)
+    steps = xp.unique(gap[xp.isfinite(gap)])
+    if not len(steps):
+        return xp.zeros_like(gap[:1])
+    middles = steps[:-1] + xp.diff(steps) / 2
+    # an interval is open below: between neighbouring floats only its end is inside
+    middles = xp.where(middles > steps[:-1], middles, steps[1:])
+    # 1 beyond the ends, or the next float where numbers are too large for that
+    first, last, infinity = steps[:1], steps[-1:], xp.full_like(steps[:1], xp.inf)
+    below = xp.minimum(first - 1, xp.nextafter(first, -infinity))
+    above = xp.maximum(last + 1, xp.nextafter(last, infinity))
+    return xp.concatenate([below, middles, above])
+
+
+def _official_biases(unseen_hit_gaps, n_biases):
+    if n_biases < 1:
+        raise ValueError(f"n_biases must be None or at least 1, got {n_biases}.")
+    xp = array_namespace(unseen_hit_gaps)
+    right = _sorted(unseen_hit_gaps[unseen_hit_gaps < OFFICIAL_END_BIAS])
+    stride = max(len(right) // n_biases, 1)
+    end = xp.asarray([OFFICIAL_END_BIAS], dtype=right.dtype, device=right.device)
+    return xp.concatenate([right[::stride] - OFFICIAL_STEP_BACK, end])
+
+
+def _share(gap, is_hit, is_of_kind, biases, above):
+    """Share of the rows of a kind that are right at each bias; nan if there are none."""
+    xp = array_namespace(gap)
+    gap = _sorted(xp.where(is_hit, gap, xp.inf))
+    n_below = xp.searchsorted(gap, biases, side="left")
+    n_right = is_hit.sum() - n_below if above else n_below
+    n_rows = xp.zeros_like(biases) + is_of_kind.sum()
+    return xp.where(n_rows > 0, n_right / xp.where(n_rows > 0, n_rows, 1.0), xp.nan)
+
+
+def _sorted(values):
+    return values.sort().values if is_torch_tensor(values) else np.sort(values)

@@ -1,0 +1,191 @@
+"""The seen-unseen curve as a picture."""
+
+from minimalml._core.arrays import to_numpy
+from minimalml._core.optional import import_pyplot
+
+
+class CZSLCurveDisplay:
+    """Draw the trade-off between seen and unseen accuracy.
+
+    Use `from_estimator` or `from_curve` to make one, and `plot_biases` to see both
+    accuracies over the bias that calibrates unseen pairs.
+
+    Parameters
+    ----------
+    curve : Bunch
+        What `czsl_curve` returned.
+
+    name : str, default=None
+        Label of the curve.
+
+    Attributes
+    ----------
+    line_ : matplotlib Artist
+        The curve.
+
+    point_ : matplotlib Artist
+        Where the harmonic mean is best.
+
+    bias_lines_ : tuple of 3 matplotlib Artists
+        Accuracy on seen pairs, on unseen pairs, and the best bias, from `plot_biases`.
+
+    ax_ : matplotlib Axes
+        Axes with the curve.
+
+    figure_ : matplotlib Figure
+        Figure with the axes.
+
+    Examples
+    --------
+    >>> from minimalml.multioutput import CZSLCurveDisplay, czsl_curve
+    >>> scores = [[0.9, 0.1, 0.2], [0.3, 0.2, 0.1], [0.6, 0.2, 0.5]]
+    >>> curve = czsl_curve(scores, [0, 1, 2], seen_mask=[True, True, False])
+    >>> display = CZSLCurveDisplay.from_curve(curve, name="by hand")
+    >>> display.line_.get_label()
+    'by hand (AUC 0.50)'
+    """
+
+    def __init__(self, curve, *, name=None):
+        self.curve = curve
+        self.name = name
+
+    @classmethod
+    def from_curve(cls, curve, *, name=None, ax=None, **line_kwargs):
+        """Draw what `czsl_curve` returned.
+
+        Parameters
+        ----------
+        curve : Bunch
+            The curve.
+
+        name : str, default=None
+            Label of the curve.
+
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        **line_kwargs
+            Passed to matplotlib's ``plot``.
+
+        Returns
+        -------
+        CZSLCurveDisplay
+            The display.
+        """
+        return cls(curve, name=name).plot(ax=ax, **line_kwargs)
+
+    @classmethod
+    def from_estimator(cls, estimator, X, y, *, name=None, ax=None, **line_kwargs):
+        """Evaluate a fitted pair classifier and draw its curve.
+
+        Parameters
+        ----------
+        estimator : pair classifier
+            Fitted, with ``czsl_curve``.
+
+        X : array-like of shape (n, d)
+            Features of test rows of seen and unseen pairs.
+
+        y : array-like of shape (n, 2)
+            Their pairs.
+
+        name : str, default=None
+            Label of the curve; None takes the class name.
+
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        **line_kwargs
+            Passed to matplotlib's ``plot``.
+
+        Returns
+        -------
+        CZSLCurveDisplay
+            The display.
+        """
+        name = type(estimator).__name__ if name is None else name
+        curve = estimator.czsl_curve(X, y)
+        return cls.from_curve(curve, name=name, ax=ax, **line_kwargs)
+
+    def plot(self, ax=None, **line_kwargs):
+        """Draw the curve and its best harmonic mean.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        **line_kwargs
+            Passed to matplotlib's ``plot``.
+
+        Returns
+        -------
+        CZSLCurveDisplay
+            The display itself.
+        """
+        pyplot = import_pyplot("CZSLCurveDisplay")
+        if ax is None:
+            _, ax = pyplot.subplots()
+        curve = self._host_curve()
+        seen, unseen = curve["seen_accuracy"], curve["unseen_accuracy"]
+        area = f"AUC {curve['auc']:.2f}"
+        label = area if self.name is None else f"{self.name} ({area})"
+        (self.line_,) = ax.plot(unseen, seen, **{"label": label, **line_kwargs})
+        best = (curve["biases"] == curve["bias_at_best"]).argmax()
+        (self.point_,) = ax.plot(
+            unseen[best],
+            seen[best],
+            marker="o",
+            linestyle="none",
+            color=self.line_.get_color(),
+        )
+        ax.set(xlabel="accuracy on unseen pairs", ylabel="accuracy on seen pairs")
+        ax.set_xlim(left=0, auto=True)  # auto: a further curve may be longer
+        ax.set_ylim(bottom=0, auto=True)
+        ax.legend()
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+    def plot_biases(self, ax=None, **line_kwargs):
+        """Draw accuracy on seen and on unseen pairs over the bias of unseen pairs.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        **line_kwargs
+            Passed to matplotlib's ``plot``, for both lines.
+
+        Returns
+        -------
+        CZSLCurveDisplay
+            The display itself.
+        """
+        pyplot = import_pyplot("CZSLCurveDisplay")
+        if ax is None:
+            _, ax = pyplot.subplots()
+        curve = self._host_curve()
+        lines = [
+            ax.plot(
+                curve["biases"],
+                curve[f"{kind}_accuracy"],
+                **{"label": f"{kind} pairs", **line_kwargs},
+            )[0]
+            for kind in ("seen", "unseen")
+        ]
+        best = ax.axvline(
+            curve["bias_at_best"],
+            color="0.6",
+            linestyle=":",
+            label=f"best harmonic mean ({curve['best_harmonic_mean']:.2f})",
+        )
+        ax.set(xlabel="bias of unseen pairs", ylabel="accuracy")
+        ax.set_ylim(bottom=0, auto=True)
+        ax.legend()
+        self.bias_lines_ = (*lines, best)
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+    def _host_curve(self):
+        return {name: to_numpy(value) for name, value in self.curve.items()}

@@ -1,0 +1,381 @@
+"""How a target's head is written with the heads of source tasks.
+
+Each function solves ``W @ relevance = w0`` in its own sense: smallest L1 norm (a
+linear program), smallest L2 norm, or approximately with an L1 penalty (Lasso). See
+Wang, Chen, Jamieson and Du (2023), arXiv 2306.02556.
+"""
+
+import importlib.util
+import warnings
+
+import numpy as np
+from scipy.linalg import svd
+from scipy.optimize import linprog
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import Lasso, lars_path
+from sklearn.utils import check_array
+from sklearn.utils.parallel import Parallel, delayed
+
+# Where LARS, which recomputes its path, loses to coordinate descent: beyond these
+# sizes of the heads and numbers of sources.
+LARS_MAX_RANK = 200
+LARS_MAX_TASKS = 20_000
+# Largest violation of the optimality conditions, relative to the largest penalty,
+# that passes as a solution; LARS is exact to 1e-12 unless sources nearly coincide.
+OPTIMALITY_TOLERANCE = 1e-7
+# By how much rounding may raise the dual's largest price, of one, at a vertex.
+PRICE_TOLERANCE = 1e-9
+SOLVERS = ("auto", "lars", "coordinate_descent", "skglm")
+
+
+def relevance_l1(W, w0, *, weights=None):
+    """Write the target head with the smallest L1 norm of source weights.
+
+    Solves ``min sum(weights * |nu|)  subject to  W @ nu = w0`` as a linear program.
+    The solution is basic: at most ``k`` sources are used. Take it where the heads are
+    known well; with noisy heads `relevance_lasso` is steadier.
+
+    Parameters
+    ----------
+    W : array-like of shape (k, n_tasks)
+        Source heads, one a column.
+
+    w0 : array-like of shape (k,) or (k, n_targets)
+        Target head, or several.
+
+    weights : array-like of shape (n_tasks,), default=None
+        Positive price of each source's weight; None takes ones. With prices
+        ``c`` per sample, ``sqrt(c)`` gives the cheapest design.
+
+    Returns
+    -------
+    ndarray of shape (n_tasks,) or (n_tasks, n_targets)
+        The relevance of each source.
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, or something is not finite or not positive.
+
+    Notes
+    -----
+    A target outside the span of the sources is projected onto it, with a warning.
+    Of sources that are equal up to sign only the first is used. The end of the Lasso's
+    path, where its dual proves that optimal; else dual simplex of HiGHS.
+
+    References
+    ----------
+    Wang, Chen, Jamieson, Du. Improved Active Multi-Task Representation Learning via
+    Lasso. ICML 2023.
+
+    Examples
+    --------
+    >>> from minimalml.multioutput import relevance_l1
+    >>> relevance_l1([[1.0, 0.0, 0.8], [0.0, 1.0, 0.6]], [0.8, 0.6])
+    array([0., 0., 1.])
+    """
+    W, targets, give_back = check_heads(W, w0)
+    weights = check_weights(weights, W.shape[1])
+    scaled, target_units = W / weights, units(targets, axis=0)
+    unit = units(scaled)
+    scaled, targets = scaled / unit, targets / target_units
+    kept = distinct_columns(scaled)
+    span, values, _ = svd(scaled, full_matrices=False)
+    span = span[:, values > values.max(initial=0.0) * max(W.shape) * 1e-15]
+    _warn_outside_span(targets, span)
+    rows, values = span.T @ scaled[:, kept], span.T @ targets
+    solution = np.zeros((W.shape[1], targets.shape[1]))
+    for column, value in enumerate(values.T):
+        solution[kept, column] = _basic_solution(rows, value)
+    return give_back(solution * (target_units / unit) / weights[:, None])
+
+
+def relevance_l2(W, w0):
+    """Write the target head with the smallest L2 norm of source weights.
+
+    ``pinv(W) @ w0``: dense, every source gets a share. This is the relevance of the
+    method of 2022, which `relevance_l1` improves on.
+
+    Parameters
+    ----------
+    W : array-like of shape (k, n_tasks)
+        Source heads, one a column.
+
+    w0 : array-like of shape (k,) or (k, n_targets)
+        Target head, or several.
+
+    Returns
+    -------
+    ndarray of shape (n_tasks,) or (n_tasks, n_targets)
+        The relevance of each source.
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree or something is not finite.
+
+    Examples
+    --------
+    >>> from minimalml.multioutput import relevance_l2
+    >>> relevance_l2([[1.0, 0.0, 0.8], [0.0, 1.0, 0.6]], [0.8, 0.6]).round(2)
+    array([0.4, 0.3, 0.5])
+    """
+    W, targets, give_back = check_heads(W, w0)
+    return give_back(np.linalg.lstsq(W, targets, rcond=None)[0])
+
+
+def relevance_lasso(
+    W,
+    w0,
+    lambda_=0.05,
+    relative=True,
+    weights=None,
+    *,
+    refit=False,
+    solver="auto",
+    n_jobs=None,
+):
+    """Write the target head approximately with few source heads.
+
+    Minimises ``0.5 * ||W @ nu - w0||^2 + lambda_ * sum(weights * |nu|)``. A step of
+    LARS costs ``O(k n_tasks)``, and there are about ``k`` of them.
+
+    Parameters
+    ----------
+    W : array-like of shape (k, n_tasks)
+        Source heads, one a column. They are not normalised: a source with a small
+        head is less informative.
+
+    w0 : array-like of shape (k,) or (k, n_targets)
+        Target head, or several.
+
+    lambda_ : float, default=0.05
+        Penalty, not negative; raising it uses fewer sources.
+
+    relative : bool, default=True
+        Whether ``lambda_`` counts in units of the smallest penalty that gives zero,
+        ``max(|W.T @ w0| / weights)``, of each target.
+
+    weights : array-like of shape (n_tasks,), default=None
+        Positive price of each source's weight; None takes ones.
+
+    refit : bool, default=False
+        Whether to refit the sources in use by least squares where they are linearly
+        independent, which takes back the penalty's shrinkage.
+
+    solver : {"auto", "lars", "coordinate_descent", "skglm"}, default="auto"
+        "auto" takes LARS, which is exact; scikit-learn's coordinate descent where
+        sources nearly coincide; and skglm, if it is installed, for more than 200 rows
+        or 20,000 sources.
+
+    n_jobs : int, default=None
+        Threads over targets, as in joblib.
+
+    Returns
+    -------
+    ndarray of shape (n_tasks,) or (n_tasks, n_targets)
+        The relevance of each source.
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, or something is not finite or negative.
+
+    ImportError
+        If skglm is asked for and not installed.
+
+    Examples
+    --------
+    >>> from minimalml.multioutput import relevance_lasso
+    >>> W = [[1.0, 0.0, 0.8], [0.0, 1.0, 0.6]]
+    >>> relevance_lasso(W, [0.8, 0.6], lambda_=0.1).round(2)
+    array([0. , 0. , 0.9])
+    """
+    W, targets, give_back = check_heads(W, w0)
+    weights = check_weights(weights, W.shape[1])
+    if solver not in SOLVERS:
+        raise ValueError(f"solver must be one of {SOLVERS}, got {solver!r}.")
+    if solver == "skglm" and importlib.util.find_spec("skglm") is None:
+        raise ImportError(
+            "solver='skglm' needs skglm, which is not installed: run pip install skglm."
+        )
+    if not (np.isscalar(lambda_) and 0 <= lambda_ < np.inf):
+        raise ValueError(f"lambda_ must be a number at least 0, got {lambda_!r}.")
+    scaled, target_units = W / weights, units(targets, axis=0)
+    unit = units(scaled)
+    scaled, targets = scaled / unit, targets / target_units
+    kept = distinct_columns(scaled)
+    sources = np.asfortranarray(scaled[:, kept])
+    products = sources.T @ targets  # (n_kept, n_targets), one product for all
+    largest = np.abs(products).max(axis=0, initial=0.0)
+    penalties = lambda_ * largest if relative else lambda_ / unit / target_units
+    # A Gram matrix helps only where sources are few; else it is the larger of the two.
+    gram = sources.T @ sources if len(kept) < len(W) else None
+    with warnings.catch_warnings():  # LARS warns of what the check below mends
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        columns = Parallel(n_jobs=n_jobs, prefer="threads")(
+            delayed(_lasso)(sources, target, product, penalty, gram, solver)
+            for target, product, penalty in zip(
+                targets.T, products.T, penalties, strict=True
+            )
+        )
+    solution = np.zeros((W.shape[1], targets.shape[1]))
+    solution[kept] = np.array(columns).T
+    if refit:
+        solution = refit_on_support(scaled, targets, solution)
+    return give_back(solution * (target_units / unit) / weights[:, None])
+
+
+def refit_on_support(W, targets, relevance):
+    """Refit nonzeros by least squares where their heads are independent."""
+    relevance = relevance.copy()
+    for target, column in zip(targets.T, relevance.T, strict=True):
+        support = np.flatnonzero(column)
+        if len(support) and np.linalg.matrix_rank(W[:, support]) == len(support):
+            column[support] = np.linalg.lstsq(W[:, support], target, rcond=None)[0]
+    return relevance
+
+
+def check_heads(W, w0):
+    """Check heads; return them in float64 and what undoes the change of shape."""
+    if np.ndim(W) != 2:
+        raise ValueError(
+            f"W must be 2-dimensional, (k, n_tasks), got {np.ndim(W)} dimensions."
+        )
+    kind = [np.float64, np.float32]
+    W = check_array(W, dtype=kind, input_name="W")
+    w0 = check_array(w0, dtype=kind, ensure_2d=False, input_name="w0")
+    if w0.ndim not in (1, 2) or len(w0) != len(W):
+        raise ValueError(
+            f"w0 must have as many rows as W, {len(W)}, got shape {w0.shape}."
+        )
+    if not np.all(np.any(w0 != 0, axis=0)):
+        warnings.warn("w0 is zero: no source is relevant to it.", stacklevel=3)
+    dtype = np.result_type(W, w0)
+
+    def give_back(relevance):
+        relevance = relevance.astype(dtype, copy=False)
+        return relevance[:, 0] if w0.ndim == 1 else relevance
+
+    targets = w0.reshape(len(w0), -1).astype(np.float64, copy=False)
+    return W.astype(np.float64, copy=False), targets, give_back
+
+
+def check_weights(weights, n_tasks, name="weights"):
+    """Check one positive number a task; None becomes ones."""
+    if weights is None:
+        return np.ones(n_tasks)
+    weights = np.asarray(weights, dtype=np.float64)
+    if weights.shape != (n_tasks,):
+        raise ValueError(
+            f"{name} must hold one number for each of {n_tasks} tasks, "
+            f"got shape {weights.shape}."
+        )
+    if not (np.isfinite(weights).all() and (weights > 0).all()):
+        raise ValueError(f"{name} must be positive and finite, got {weights.min()}.")
+    return weights
+
+
+def units(values, axis=None):
+    """Return a power of two near the largest magnitude: to divide by it is exact.
+
+    Products of very small or very large heads would leave the range of floats.
+    """
+    return np.ldexp(1.0, np.frexp(np.abs(values).max(axis, initial=0.0))[1] - 1)
+
+
+def distinct_columns(W):
+    """Index the first of all columns that are equal up to sign."""
+    leading = np.argmax(W != 0, axis=0)
+    signs = np.where(W[leading, np.arange(W.shape[1])] < 0, -1.0, 1.0)
+    return np.sort(np.unique((W * signs).T, axis=0, return_index=True)[1])
+
+
+def _warn_outside_span(targets, span):
+    outside = np.linalg.norm(targets - span @ (span.T @ targets), axis=0)
+    lengths = np.linalg.norm(targets, axis=0)
+    ratio = (outside / np.where(lengths > 0, lengths, 1.0)).max()
+    if ratio > 1e-8:
+        warnings.warn(
+            "w0 lies outside the span of the source heads: the part outside, "
+            f"{ratio:.3g} of its length, is left out.",
+            stacklevel=3,
+        )
+
+
+def _basic_solution(rows, value):
+    """Solve ``min ||nu||_1, rows @ nu = value`` at a vertex."""
+    n_columns, scale = rows.shape[1], np.linalg.norm(value)
+    if scale == 0:
+        return np.zeros(n_columns)
+    solution = _end_of_path(rows, value)
+    if solution is not None:
+        return solution
+    result = linprog(
+        np.ones(2 * n_columns),
+        A_eq=np.hstack([rows, -rows]),
+        b_eq=value / scale,
+        method="highs-ds",
+    )
+    if result.x is None:
+        raise RuntimeError(f"The linear program failed: {result.message}")
+    solution = scale * (result.x[:n_columns] - result.x[n_columns:])
+    # HiGHS keeps the constraints to 1e-7; its support gives them to rounding.
+    refitted = refit_on_support(rows, value[:, None], solution[:, None])[:, 0]
+    return refitted if np.all(refitted * solution >= 0) else solution
+
+
+def _end_of_path(rows, value):
+    """Follow the Lasso to no penalty; None unless the dual proves that optimal.
+
+    The proof needs a full basis. A tenth of the linear program's time.
+    """
+    n_rows, n_columns = rows.shape
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        ended = lars_path(
+            rows, value, max_iter=10 * n_rows + 100, method="lasso", return_path=False
+        )[2]
+    support = np.flatnonzero(ended)
+    basis, signs = rows[:, support], np.sign(ended[support])
+    if len(support) != n_rows or np.linalg.cond(basis) > 1 / OPTIMALITY_TOLERANCE:
+        return None
+    prices = np.abs(np.linalg.solve(basis.T, signs) @ rows)
+    solution = np.zeros(n_columns)
+    solution[support] = np.linalg.solve(basis, value)
+    is_optimal = prices.max() <= 1 + PRICE_TOLERANCE and np.all(
+        solution[support] * signs >= 0
+    )
+    return solution if is_optimal else None
+
+
+def _lasso(sources, target, product, penalty, gram, solver):
+    """Solve one Lasso, falling back where LARS is not optimal."""
+    n_rows, n_sources = sources.shape
+    largest = np.abs(product).max(initial=0.0)
+    if penalty >= largest:
+        return np.zeros(n_sources)
+    small = n_rows <= LARS_MAX_RANK and n_sources <= LARS_MAX_TASKS
+    if solver == "lars" or (solver == "auto" and small):
+        coefficients = lars_path(
+            sources, target, Xy=product, Gram=gram, alpha_min=penalty / n_rows,
+            max_iter=10 * n_rows + 100, method="lasso", return_path=False,
+        )[2]  # fmt: skip
+        violation = np.abs(sources.T @ (target - sources @ coefficients)).max()
+        if violation <= penalty + OPTIMALITY_TOLERANCE * largest or solver == "lars":
+            return coefficients
+    if solver == "auto" and not small and importlib.util.find_spec("skglm"):
+        solver = "skglm"
+    return _coordinate_descent(sources, target, penalty, gram, solver)
+
+
+def _coordinate_descent(sources, target, penalty, gram, solver):
+    settings = {"alpha": penalty / len(target), "fit_intercept": False}
+    if solver == "skglm":
+        import skglm
+
+        model = skglm.Lasso(**settings, tol=1e-10 * np.abs(target).max())
+    else:
+        precompute = False if gram is None else gram
+        model = Lasso(**settings, tol=1e-12, max_iter=50_000, precompute=precompute)
+    return model.fit(sources, target).coef_

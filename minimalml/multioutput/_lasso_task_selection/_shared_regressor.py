@@ -1,0 +1,381 @@
+"""The shared representation as an estimator: tasks are metadata of the rows.
+
+See Wang, Chen, Jamieson and Du (2023), arXiv 2306.02556, for where it is used.
+"""
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    RegressorMixin,
+    TransformerMixin,
+)
+from sklearn.metrics import r2_score
+from sklearn.utils import check_consistent_length
+
+from minimalml._core.callbacks import CallbackSupportMixin, with_callbacks
+from minimalml._core.validation import (
+    Interval,
+    StrOptions,
+    _fit_context,
+    check_is_fitted,
+    validate_data,
+)
+from minimalml.multioutput._lasso_task_selection._shared_representation import (
+    SOLVERS,
+    STARTS,
+    check_rank,
+    compute_intercepts,
+    fit_shared_representation,
+)
+from minimalml.multioutput._lasso_task_selection._task_rows import (
+    TaskRows,
+    gather_tasks,
+)
+from minimalml.multioutput._lasso_task_selection._task_statistics import check_tasks
+
+FLOATS = [np.float64, np.float32]
+
+
+class SharedRepresentationRegressor(
+    CallbackSupportMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    RegressorMixin,
+    TransformerMixin,
+    BaseEstimator,
+):
+    """Fit many linear regression tasks through one low-dimensional representation.
+
+    Use it when tasks have few rows each and are alike: each task then learns only
+    ``n_components`` numbers of its own. ``O(n d^2)`` time to gather moments, then
+    ``O(n_tasks d^2 n_components)`` an iteration, whatever the number of rows.
+
+    Parameters
+    ----------
+    n_components : int, default=5
+        Dimension of the representation.
+
+    solver : {"alternating", "altgdmin"}, default="alternating"
+        Solve for the representation at each iteration, or take one gradient step
+        (for many features).
+
+    init : {"spectral", "moments", "random"}, default="spectral"
+        First representation.
+
+    center : bool, default=True
+        Whether each task has an intercept.
+
+    ridge : float, default=1e-8
+        Ridge of the heads, relative to the mean diagonal of their systems.
+
+    max_iter : int, default=100
+        Largest number of alternations. 0 keeps the first representation, which with
+        "moments" is the method of moments.
+
+    tol : float, default=1e-6
+        Stop when an alternation lowers the loss by less than this share.
+
+    random_state : int, RandomState instance or None, default=None
+        For the random start, and for directions that no task determines.
+
+    Attributes
+    ----------
+    components_ : ndarray of shape (n_components, n_features)
+        Orthonormal rows that span the representation.
+    task_coef_ : ndarray of shape (n_tasks, n_components)
+        Head of each task.
+    intercepts_ : ndarray of shape (n_tasks,)
+        Intercept of each task.
+    tasks_ : ndarray of shape (n_tasks,)
+        Identifiers, rising.
+    reliable_ : ndarray of bool of shape (n_tasks,)
+        Whether a task had at least ``n_components`` rows.
+    statistics_ : TaskStatistics or TaskRows
+        What the fit used of the data; `partial_fit` adds to it.
+    loss_curve_ : list of float
+        Sum of squared residuals after each alternation.
+    n_iter_ : int
+        Number of alternations.
+    n_features_in_ : int
+        Number of features seen during fit.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the features, where ``X`` has string column names.
+
+    See Also
+    --------
+    ActiveMultiTaskRegressor : Chooses how many rows of which task to learn from.
+
+    Notes
+    -----
+    Without ``tasks`` there is one task, and the fit is ordinary least squares.
+
+    References
+    ----------
+    Wang, Chen, Jamieson, Du. Improved Active Multi-Task Representation Learning via
+    Lasso. ICML 2023.
+
+    Examples
+    --------
+    >>> from minimalml.multioutput import (SharedRepresentationRegressor,
+    ...                                  make_low_rank_tasks)
+    >>> X, y, tasks, truth = make_low_rank_tasks(random_state=0, n_samples=20)
+    >>> model = SharedRepresentationRegressor(n_components=4).fit(X, y, tasks=tasks)
+    >>> model.predict(X[:2], tasks=tasks[:2]).shape, model.transform(X).shape
+    ((2,), (820, 4))
+    """
+
+    _parameter_constraints = {
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "solver": [StrOptions(set(SOLVERS))],
+        "init": [StrOptions(set(STARTS))],
+        "center": ["boolean"],
+        "ridge": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        n_components=5,
+        *,
+        solver="alternating",
+        init="spectral",
+        center=True,
+        ridge=1e-8,
+        max_iter=100,
+        tol=1e-6,
+        random_state=None,
+    ):
+        self.n_components = n_components
+        self.solver = solver
+        self.init = init
+        self.center = center
+        self.ridge = ridge
+        self.max_iter = max_iter
+        self.tol = tol
+        self.random_state = random_state
+
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, tasks=None):
+        """Fit the representation and the heads.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs.
+
+        y : array-like of shape (n_samples,)
+            Targets.
+
+        tasks : array-like of shape (n_samples,), default=None
+            Task of each row; None takes all rows as one task.
+
+        Returns
+        -------
+        SharedRepresentationRegressor
+            The fitted estimator.
+        """
+        X, y, tasks = self._check_rows(X, y, tasks, reset=True)
+        self._has_tasks = tasks is not None
+        self.statistics_ = self._gather(X, y, tasks)
+        return self._fit_statistics(self.init, X, y)
+
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, tasks=None):
+        """Add rows, of known tasks or new ones, and fit again to all so far.
+
+        Equals `fit` on all rows, up to where the iterations stop. Only moments of
+        earlier rows are kept.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs.
+
+        y : array-like of shape (n_samples,)
+            Targets.
+
+        tasks : array-like of shape (n_samples,), default=None
+            Task of each row; given at each call, or at none.
+
+        Returns
+        -------
+        SharedRepresentationRegressor
+            The fitted estimator.
+        """
+        first = not hasattr(self, "statistics_")
+        X, y, tasks = self._check_rows(X, y, tasks, reset=first)
+        if first:
+            self._has_tasks = tasks is not None
+        elif self._has_tasks != (tasks is not None):
+            raise ValueError(
+                "tasks must be given at each call of partial_fit, or none."
+            )
+        if first or not isinstance(self.statistics_, TaskRows):
+            new = self._gather(X, y, tasks)
+        else:
+            new = TaskRows(X, y, _identifiers(tasks, len(X)))
+        self.statistics_ = new if first else self.statistics_ + new
+        init = self.init
+        if not first and len(self.components_) == self._n_components():
+            init = self.components_.T
+        return self._fit_statistics(init, X, y)
+
+    def transform(self, X):
+        """Map rows into the representation.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_components)
+            ``X @ components_.T``.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype=FLOATS)
+        return X @ self.components_.T.astype(X.dtype, copy=False)
+
+    def predict(self, X, tasks=None):
+        """Predict each row with the head of its task.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs.
+
+        tasks : array-like of shape (n_samples,), default=None
+            Task of each row; may be None after a fit without tasks.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Predictions.
+
+        Raises
+        ------
+        ValueError
+            If a task was not seen during fit.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype=FLOATS)
+        codes = self._codes(tasks, len(X))
+        coefficients = self.task_coef_ @ self.components_  # (n_tasks, n_features)
+        predictions = np.einsum("nd,nd->n", X, coefficients[codes])
+        return (predictions + self.intercepts_[codes]).astype(X.dtype, copy=False)
+
+    def score(self, X, y, tasks=None, sample_weight=None):
+        """Return the coefficient of determination of the predictions.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs.
+
+        y : array-like of shape (n_samples,)
+            Targets.
+
+        tasks : array-like of shape (n_samples,), default=None
+            Task of each row; may be None after a fit without tasks.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row.
+
+        Returns
+        -------
+        float
+            At most 1; 0 is as good as the mean of ``y``.
+        """
+        return r2_score(y, self.predict(X, tasks), sample_weight=sample_weight)
+
+    def _check_rows(self, X, y, tasks, reset):
+        X, y = validate_data(self, X, y, dtype=FLOATS, y_numeric=True, reset=reset)
+        if tasks is not None:
+            tasks = check_tasks(tasks)
+            check_consistent_length(X, tasks)
+        return X, y.astype(X.dtype, copy=False), tasks
+
+    def _gather(self, X, y, tasks):
+        tasks = _identifiers(tasks, len(X))
+        return gather_tasks(X, y, tasks, with_label_moment=self.init == "moments")
+
+    def _codes(self, tasks, n_rows):
+        if tasks is None:
+            if self._has_tasks:
+                raise ValueError("tasks must be given to predict: fit was given some.")
+            return np.zeros(n_rows, dtype=np.intp)
+        tasks = check_tasks(tasks)
+        if len(tasks) != n_rows:
+            raise ValueError(f"tasks has {len(tasks)} ids but X has {n_rows} rows.")
+        codes = np.searchsorted(self.tasks_, tasks).clip(max=len(self.tasks_) - 1)
+        unknown = self.tasks_[codes] != tasks
+        if unknown.any():
+            raise ValueError(
+                f"tasks has the id {tasks[unknown][0]}, which fit did not see."
+            )
+        return codes
+
+    def _n_components(self):
+        """Dimension of the representation: a single task has but one head."""
+        return self.n_components if self._has_tasks else 1
+
+    def _fit_statistics(self, init, X, y):
+        check_rank(self._n_components(), self.n_features_in_)
+        self.tasks_ = self.statistics_.tasks
+        context = self._init_callback_context(max_subtasks=self.max_iter)
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+
+        def after_alternation(basis, heads, loss):
+            step = context.subcontext(task_name="alternation")
+            step.call_on_fit_task_begin(estimator=self, X=X, y=y)
+            return step.call_on_fit_task_end(
+                estimator=self,
+                X=X,
+                y=y,
+                reconstruction_attributes=lambda: self._parameters(basis, heads),
+            )
+
+        shared = fit_shared_representation(
+            self.statistics_,
+            self._n_components(),
+            solver=self.solver,
+            init=init,
+            center=self.center,
+            ridge=self.ridge,
+            max_iter=self.max_iter,
+            tol=self.tol,
+            random_state=self.random_state,
+            callback=after_alternation,
+        )
+        self.components_ = np.ascontiguousarray(shared.basis.T)
+        self.task_coef_ = np.ascontiguousarray(shared.heads.T)
+        self.intercepts_ = shared.intercepts
+        self.reliable_ = shared.reliable
+        self.loss_curve_ = shared.losses
+        self.n_iter_ = len(shared.losses) - 1
+        context.call_on_fit_task_end(estimator=self, X=X, y=y)
+        return self
+
+    def _parameters(self, basis, heads):
+        """Give a half-fitted copy what it needs to predict."""
+        intercepts = compute_intercepts(self.statistics_, basis, heads, self.center)
+        return {
+            "components_": basis.T,
+            "task_coef_": heads[:, :, 0],
+            "intercepts_": intercepts[:, 0],
+        }
+
+    @property
+    def _n_features_out(self):
+        return len(self.components_)
+
+
+def _identifiers(tasks, n_rows):
+    return np.zeros(n_rows, dtype=np.intp) if tasks is None else tasks

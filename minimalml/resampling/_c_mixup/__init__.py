@@ -1,0 +1,1 @@
+"""C-Mixup: training rows mixed in pairs whose labels are close."""

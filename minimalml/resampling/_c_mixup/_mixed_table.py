@@ -1,0 +1,194 @@
+"""Mix the rows of a table: arrays, CSR matrices and data frames with categories.
+
+Numbers are mixed; a category is taken whole from the row with the larger share.
+"""
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import check_X_y
+
+from minimalml._core.validation import validate_data
+from minimalml.resampling._c_mixup._mixing import mix
+
+
+def is_frame(X):
+    """Whether ``X`` is a pandas data frame or series, without importing pandas."""
+    return hasattr(X, "iloc")
+
+
+def check_table(estimator, X, y, categorical_features):
+    """Validate inputs and labels, and say which columns are categories.
+
+    Returns
+    -------
+    X : DataFrame, ndarray or CSR matrix of shape (n_samples, n_features)
+        Before conversion to numbers if it is a frame or has categories.
+
+    numbers : ndarray or CSR matrix of shape (n_samples, n_numeric)
+        The columns that are mixed, as floats.
+
+    y : ndarray of shape (n_samples,) or (n_samples, n_targets)
+
+    is_category : ndarray of bool of shape (n_features,)
+    """
+    X, y = validate_data(estimator, X, y, skip_check_array=True)
+    if sparse.issparse(X) and categorical_features is not None:
+        raise ValueError(
+            "categorical_features needs a dense X, got a sparse one: call X.toarray()."
+        )
+    if not (sparse.issparse(X) or is_frame(X)):
+        X = np.asarray(X)
+    is_category = np.zeros(X.shape[1] if X.ndim == 2 else 1, dtype=bool)
+    if categorical_features is not None and X.ndim == 2:
+        is_category = category_mask(X, categorical_features)
+    numbers, y = check_X_y(
+        X if sparse.issparse(X) else _numbers(X, is_category),
+        y,
+        accept_sparse="csr",
+        dtype=[np.float64, np.float32],
+        ensure_all_finite="allow-nan",
+        ensure_min_features=0 if is_category.any() else 1,
+        multi_output=True,
+        y_numeric=True,
+        estimator=estimator,
+    )
+    return X, numbers, y, is_category
+
+
+def category_mask(X, categorical_features):
+    """Turn a mask, indices, names or "from_dtype" into a mask of the columns.
+
+    Returns
+    -------
+    ndarray of bool of shape (n_features,)
+    """
+    n_features = X.shape[1]
+    if isinstance(categorical_features, str):
+        if categorical_features != "from_dtype" or not is_frame(X):
+            raise ValueError(
+                "categorical_features must be a mask, indices, names or, with a data "
+                f"frame, 'from_dtype', got {categorical_features!r} with "
+                f"{type(X).__name__}."
+            )
+        return ~np.array([_is_numeric(X.iloc[:, j]) for j in range(n_features)])
+    chosen = np.asarray(categorical_features)
+    if chosen.dtype == bool and chosen.shape == (n_features,):
+        return chosen
+    mask = np.zeros(n_features, dtype=bool)
+    if chosen.size == 0:
+        return mask
+    if chosen.dtype.kind in "UO" and is_frame(X):
+        unknown = [name for name in categorical_features if name not in X.columns]
+        if unknown:
+            raise ValueError(f"categorical_features has no columns in X: {unknown}.")
+        return np.asarray(X.columns.isin(list(categorical_features)))
+    if chosen.dtype.kind not in "iu" or chosen.ndim != 1:
+        raise ValueError(
+            f"categorical_features must be a mask of length {n_features}, indices or "
+            f"column names of a data frame, got {categorical_features!r}."
+        )
+    if chosen.min() < 0 or chosen.max() >= n_features:
+        raise ValueError(
+            f"categorical_features must be in 0 to {n_features - 1}, got {chosen}."
+        )
+    mask[chosen] = True
+    return mask
+
+
+def _is_numeric(column):
+    return getattr(column.dtype, "kind", "O") in "biuf"
+
+
+def _numbers(X, is_category):
+    """Return the columns that are mixed; refuse those that hold no numbers.
+
+    Raises
+    ------
+    TypeError
+        Naming the columns.
+    """
+    if is_frame(X):
+        texts = [
+            name
+            for name, (_, column), category in zip(
+                X.columns, X.items(), is_category, strict=True
+            )
+            if not category and not _holds_numbers(column)
+        ]
+        numbers = X.loc[:, ~is_category]
+    elif X.dtype.kind in "OUS" and X.ndim == 2:
+        texts = [j for j in np.flatnonzero(~is_category) if not _holds_numbers(X[:, j])]
+        texts = [int(j) for j in texts]
+        numbers = X[:, ~is_category]
+    else:
+        return X[:, ~is_category] if is_category.any() else X
+    if texts:
+        raise TypeError(
+            f"Columns {texts} of X are not numeric: declare them in "
+            "categorical_features, or encode them."
+        )
+    return numbers
+
+
+def _holds_numbers(column):
+    if getattr(column.dtype, "kind", "O") in "biufc":
+        return True
+    if not (isinstance(column, np.ndarray) or column.dtype == object):
+        return False
+    try:
+        np.asarray(column).astype(np.float64)
+    except ValueError:
+        return False
+    return True
+
+
+def mix_table(X, numbers, is_category, kept, sources, partners, mixing):
+    """Return the rows ``kept``, and below them the mixed pairs.
+
+    Parameters
+    ----------
+    X, numbers, is_category
+        As `check_table` returns them.
+
+    kept : ndarray of int of shape (n_kept,)
+        Rows that stay as they are.
+
+    sources, partners : ndarrays of int of shape (n_pairs,)
+        Rows of the pairs.
+
+    mixing : ndarray of shape (n_pairs,)
+        Share of the source.
+
+    Returns
+    -------
+    DataFrame, ndarray or CSR matrix of shape (n_kept + n_pairs, n_features)
+    """
+    numbers = stack_mixed(numbers, kept, sources, partners, mixing)
+    if not (is_frame(X) or is_category.any()):
+        return numbers
+    rows = np.concatenate([kept, np.where(mixing >= 0.5, sources, partners)])
+    if not is_frame(X):
+        table = X[rows].astype(np.result_type(X.dtype, numbers.dtype))
+        table[:, ~is_category] = numbers
+        return table
+    table = X.iloc[rows].reset_index(drop=True)
+    for column, j in zip(numbers.T, np.flatnonzero(~is_category), strict=True):
+        dtype = _mixed_dtype(X.dtypes.iloc[j])
+        table.isetitem(j, type(X.iloc[:, j])(column, dtype=dtype))
+    return table
+
+
+def _mixed_dtype(dtype):
+    """Dtype of a mixed column: floats keep theirs, integers become floats."""
+    name = str(dtype)
+    if name in ("float16", "float32", "float64", "Float32", "Float64"):
+        return dtype
+    return "Float64" if name[0].isupper() else np.float64
+
+
+def stack_mixed(values, kept, sources, partners, mixing):
+    """Rows ``kept`` of an array or CSR matrix, and below them the mixed pairs."""
+    mixed, _ = mix(values, np.zeros(values.shape[0]), partners, mixing, indices=sources)
+    if sparse.issparse(values):
+        return type(values)(sparse.vstack([values[kept], mixed]))
+    return np.concatenate([values[kept].astype(mixed.dtype), mixed])
