@@ -4,32 +4,20 @@ Every ``minimalml/**/*.pyx`` becomes an extension, so a new kernel needs no edit
 
 Environment variables
 ---------------------
-MINIMALML_NO_OPENMP   build single-threaded kernels
 MINIMALML_DEBUG       bounds checks and the address sanitizer
 MINIMALML_ANNOTATE    write Cython's annotated HTML beside the generated C
 """
 
 import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
-from setuptools.errors import CompileError, LinkError
 
 ROOT = Path(__file__).parent
 DEBUG = bool(os.environ.get("MINIMALML_DEBUG"))
-
-OPENMP_FLAGS = {
-    "msvc": (["/openmp"], []),
-    "darwin": (["-Xpreprocessor", "-fopenmp"], ["-lomp"]),
-    "unix": (["-fopenmp"], ["-fopenmp"]),
-}
-OPENMP_PROGRAM = (
-    "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
-)
 
 
 def extensions():
@@ -72,52 +60,24 @@ def cythonized():
 
 
 class BuildKernels(build_ext):
-    """Compile in parallel, with OpenMP where the compiler has it."""
+    """Compile in parallel."""
 
     def initialize_options(self):
         super().initialize_options()
         self.parallel = os.cpu_count()
 
     def build_extensions(self):
-        compile_flags, link_flags = self.openmp_flags()
         if self.compiler.compiler_type != "msvc":
             # Not -ffast-math (it breaks NaN handling and reproducibility) and not
             # -march=native (the wheel would crash on older processors).
-            compile_flags = compile_flags + [
-                "-O1" if DEBUG else "-O3", "-g0", "-fno-math-errno", "-fno-trapping-math"
-            ]  # fmt: skip
-            if DEBUG:
-                sanitize = ["-fsanitize=address,undefined"]
-                compile_flags, link_flags = (
-                    compile_flags + sanitize,
-                    link_flags + sanitize,
-                )
-        for extension in self.extensions:
-            extension.extra_compile_args = compile_flags
-            extension.extra_link_args = link_flags
+            flags = ["-g0", "-fno-math-errno", "-fno-trapping-math"]
+            sanitize = ["-fsanitize=address,undefined"] if DEBUG else []
+            for extension in self.extensions:
+                extension.extra_compile_args = [
+                    "-O1" if DEBUG else "-O3", *flags, *sanitize
+                ]  # fmt: skip
+                extension.extra_link_args = sanitize
         super().build_extensions()
-
-    def openmp_flags(self):
-        if os.environ.get("MINIMALML_NO_OPENMP"):
-            return [], []
-        kind = self.compiler.compiler_type
-        if kind == "unix" and os.uname().sysname == "Darwin":
-            kind = "darwin"
-        compile_flags, link_flags = OPENMP_FLAGS.get(kind, OPENMP_FLAGS["unix"])
-        with tempfile.TemporaryDirectory() as folder:
-            source = Path(folder, "openmp.c")
-            source.write_text(OPENMP_PROGRAM)
-            try:
-                objects = self.compiler.compile(
-                    [str(source)], output_dir=folder, extra_postargs=compile_flags
-                )
-                self.compiler.link_executable(
-                    objects, str(Path(folder, "openmp")), extra_postargs=link_flags
-                )
-            except (CompileError, LinkError):
-                print("minimalml: no OpenMP here, kernels will use one thread.")
-                return [], []
-        return compile_flags, link_flags
 
 
 setup(ext_modules=cythonized(), cmdclass={"build_ext": BuildKernels})

@@ -8,8 +8,6 @@ import sys
 # Without it scikit-learn skips check_array_api_input; scipy reads it at import.
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
-# Spinning OpenMP threads slow each other down tenfold where cores are shared.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import pytest
 from hypothesis import HealthCheck, settings

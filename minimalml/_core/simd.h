@@ -1,7 +1,6 @@
 /* One binary for several processors: MULTIVERSION compiles a function for each
    instruction set and picks at load time. Only gcc 12 on x86_64 glibc can do it:
-   by level, since "arch=haswell" is a name that no AMD processor answers to.
-   OpenMP bodies are outlined and would not be cloned: keep prange outside. */
+   by level, since "arch=haswell" is a name that no AMD processor answers to. */
 #ifndef MINIMALML_SIMD_H
 #define MINIMALML_SIMD_H
 

@@ -1,27 +1,52 @@
-"""One answer to "how many threads": scikit-learn's rule."""
+"""How many threads, and how they share the work: a small pool whose threads sleep.
+
+Kernels are plain functions over a chunk that release the GIL. OpenMP's barriers spin,
+and beside busy neighbours a spinning thread keeps the working one from its core; here
+the caller works too, and waits for no helper that has not begun.
+"""
 
 import os
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from threading import Lock
 
 from joblib import cpu_count
+from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
 
-from minimalml._core._openmp import has_openmp, max_threads
+__all__ = ["effective_n_threads", "for_each_chunk"]
 
-__all__ = ["effective_n_threads", "has_openmp"]
+# Waking a sleeping thread takes 0.05 to 0.2 ms: seconds of work that are worth it.
+WORTH_A_THREAD = 1e-3
 
-# Below this many seconds of work a parallel region costs more than it saves:
-# starting one took 10 to 50 microseconds, and far more where cores are shared.
-WORTH_A_THREAD = 1e-4
+_lock = Lock()
+_n_callers = 0  # that share work out at this moment, in any thread of the process
 
-_n_cores = cache(cpu_count)
+
+@cache
+def _pool():
+    # An upper bound: threads start when they are first needed
+    return ThreadPoolExecutor(max_workers=256, thread_name_prefix="minimalml")
+
+
+def _forget_after_fork():
+    """Let a forked child, which has none of its parent's threads, start its own."""
+    global _lock, _n_callers
+    _pool.cache_clear()
+    _lock, _n_callers = Lock(), 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_after_fork)
 
 
 def effective_n_threads(work_items=None, seconds_per_item=0.0, n_threads=None):
-    """Decide the number of OpenMP threads for one call of a kernel.
+    """Decide the number of threads for one call of a kernel.
 
-    As in scikit-learn: what OpenMP reports (which follows ``OMP_NUM_THREADS`` and
-    threadpoolctl), but no more than the physical cores that joblib counts (which
-    reads container quotas), unless ``OMP_NUM_THREADS`` asks for more.
+    scikit-learn's rule: the physical cores that joblib counts (which reads container
+    quotas), ``OMP_NUM_THREADS``, and what threadpoolctl allows; joblib and Dask tell
+    the processes that they start their share by these. Callers in several threads of
+    one process share its cores.
 
     Parameters
     ----------
@@ -47,9 +72,56 @@ def effective_n_threads(work_items=None, seconds_per_item=0.0, n_threads=None):
     if n_threads is not None:
         if n_threads < 1:
             raise ValueError(f"n_threads must be at least 1, got {n_threads}.")
-        return int(n_threads) if has_openmp() else 1
+        return int(n_threads)
     if work_items is not None and work_items * seconds_per_item < WORTH_A_THREAD:
         return 1
-    if os.environ.get("OMP_NUM_THREADS"):
-        return max_threads()
-    return min(max_threads(), _n_cores(only_physical_cores=True))
+    return max(1, _openmp_effective_n_threads() - _n_callers)
+
+
+def for_each_chunk(work, n_items, *, chunk_size, n_threads=1):
+    """Call ``work(start, stop)`` for all chunks of ``range(n_items)``, in any order.
+
+    Chunks are dealt one by one to the caller and ``n_threads - 1`` helpers. Results
+    don't depend on ``n_threads`` as long as ``work`` writes to places of its own.
+
+    Parameters
+    ----------
+    work : callable
+        Releases the GIL for nearly all its time; an error ends the whole call.
+
+    n_items : int
+        Number of items.
+
+    chunk_size : int
+        Items a chunk; the last may be shorter. Worth 0.1 ms or more.
+
+    n_threads : int, default=1
+        From `effective_n_threads`.
+    """
+    global _n_callers
+    starts = deque(range(0, n_items, chunk_size))
+
+    def take_chunks():
+        while starts:
+            try:
+                start = starts.popleft()
+            except IndexError:  # another thread took the last
+                return
+            work(start, min(start + chunk_size, n_items))
+
+    n_helpers = min(n_threads, len(starts)) - 1
+    if n_helpers < 1:
+        return take_chunks()
+    with _lock:
+        _n_callers += 1
+    helpers = [_pool().submit(take_chunks) for _ in range(n_helpers)]
+    try:
+        take_chunks()
+    finally:
+        starts.clear()
+        begun = [helper for helper in helpers if not helper.cancel()]
+        errors = [helper.exception() for helper in begun]
+        with _lock:
+            _n_callers -= 1
+    for error in filter(None, errors):
+        raise error

@@ -7,7 +7,7 @@ from importlib import metadata
 import threadpoolctl
 
 import minimalml
-from minimalml._core.threads import effective_n_threads, has_openmp
+from minimalml._core.threads import effective_n_threads
 
 PACKAGES = (
     "numpy", "scipy", "scikit-learn", "joblib", "threadpoolctl", "Cython",
@@ -36,6 +36,6 @@ def show_versions():
     print(f"python: {sys.version.split()[0]} on {platform.platform()}")
     for package in PACKAGES:
         print(f"{package}: {installed_version(package) or 'not installed'}")
-    print(f"OpenMP kernels: {has_openmp()}, threads: {effective_n_threads()}")
+    print(f"threads of a kernel: {effective_n_threads()}")
     for pool in threadpoolctl.threadpool_info():
         print(f"thread pool: {pool['prefix']}, {pool['num_threads']} threads")

@@ -17,7 +17,7 @@ import minimalml
 from minimalml.linear_model import RegimeCurveDisplay
 
 repository = Path(minimalml.__file__).parents[1]
-results = repository / "benchmarks" / "claims" / "results" / "naive_bayes_probe.json"
+results = repository / "benchmarks" / "naive_bayes_probe" / "results.json"
 claims = json.loads(results.read_text("utf-8"))["claims"]
 
 titles = {

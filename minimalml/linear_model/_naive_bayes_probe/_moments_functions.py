@@ -47,7 +47,7 @@ def class_moments(
         Whether each class keeps a scatter of its own, instead of one for all.
 
     n_threads : int, default=None
-        OpenMP threads for NumPy arrays; None lets the size and the machine decide.
+        threads for NumPy arrays; None lets the size and the machine decide.
 
     Returns
     -------
