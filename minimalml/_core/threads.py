@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from threading import Lock
 
-from joblib import cpu_count
 from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
 
 __all__ = ["effective_n_threads", "for_each_chunk"]
