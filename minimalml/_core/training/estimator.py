@@ -48,7 +48,7 @@ from sklearn.utils import check_random_state
 
 from minimalml._core.arrays import import_torch, is_torch_module, resolve_device
 from minimalml._core.callbacks import CallbackSupportMixin
-from minimalml._core.training.schedules import SCHEDULES
+from minimalml._core.training.settings import Training, validate_training
 from minimalml._core.validation import Interval, StrOptions
 
 __all__ = [
@@ -63,28 +63,17 @@ TRAINING_CONSTRAINTS = {
     "max_epochs": [Interval(Integral, 1, None, closed="left")],
     "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
     "learning_rate": [Interval(Real, 0, None, closed="neither")],
-    "optimizer": [StrOptions({"adam", "adamw", "sgd", "lbfgs"}), callable],
     "weight_decay": [Interval(Real, 0, None, closed="left")],
-    "schedule": [StrOptions(set(SCHEDULES)), callable],
-    "warmup_epochs": [Interval(Real, 0, None, closed="left")],
-    "gradient_clip": [Interval(Real, 0, None, closed="neither"), None],
     "early_stopping": ["boolean"],
-    "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-    "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-    "tol": [Interval(Real, 0, None, closed="left")],
-    "weight_average": [StrOptions({"ema", "swa"}), None],
-    "average_decay": [Interval(Real, 0, 1, closed="left")],
     "device": [str, object],
-    "dtype": [StrOptions({"float32", "float64"})],
-    "amp": ["boolean", StrOptions({"float16", "bfloat16"})],
-    "compile": ["boolean"],
     "warm_start": ["boolean"],
     "random_state": ["random_state"],
     "verbose": ["verbose"],
+    "training": [Training, None],
 }
 
 # Those of them that are the estimator's business; the loop takes the rest.
-_NOT_OF_THE_LOOP = {"validation_fraction", "warm_start", "random_state"}
+_NOT_OF_THE_LOOP = {"warm_start", "random_state", "training"}
 
 
 def weighted_mean(losses, weight=None):
@@ -138,6 +127,15 @@ class TorchEstimatorMixin(CallbackSupportMixin):
     validation_scores_ : list of float or None
         Score on the validation rows after each epoch; None without early stopping.
     """
+
+    @property
+    def _training_settings(self):
+        """The parameter ``training``, or its defaults."""
+        return Training() if self.training is None else self.training
+
+    def _validate_params(self):
+        super()._validate_params()
+        validate_training(self._training_settings, type(self).__name__)
 
     def _continues(self, partial=False):
         """Whether fit goes on from the present network."""
@@ -208,6 +206,8 @@ class TorchEstimatorMixin(CallbackSupportMixin):
         """Return what the public parameters tell the loop."""
         names = TRAINING_CONSTRAINTS.keys() - _NOT_OF_THE_LOOP
         options = {name: getattr(self, name) for name in names}
+        options |= self._training_settings.get_params()
+        del options["validation_fraction"]
         if partial:  # a stream has no known end for a schedule to aim at
             options |= {"max_epochs": 1, "schedule": "constant", "warmup_epochs": 0}
         return options
@@ -220,19 +220,21 @@ class TorchEstimatorMixin(CallbackSupportMixin):
 
         from minimalml._core.training.data import to_device
 
+        settings = self._training_settings
+        validation_fraction = settings.validation_fraction
         rows, validation_rows = train_test_split(
             np.arange(len(X)),
-            test_size=self.validation_fraction,
+            test_size=validation_fraction,
             stratify=stratify,
             random_state=seed,
         )
         if len(validation_rows) < 2:
             raise ValueError(
-                f"validation_fraction={self.validation_fraction} leaves "
+                f"training.validation_fraction={validation_fraction} leaves "
                 f"{len(validation_rows)} of {len(X)} rows for validation: raise it or "
                 "give more rows."
             )
-        device, dtype = resolve_device(self.device), getattr(torch, self.dtype)
+        device, dtype = resolve_device(self.device), getattr(torch, settings.dtype)
         validation = {
             name: to_device(column[validation_rows], device, dtype)
             for name, column in columns.items()
