@@ -38,7 +38,7 @@ hooks after each step) are keywords of `_fit_network`: see
 `training_state.TrainingOptions`. What has no estimator calls `training_loop.train`.
 """
 
-from contextlib import contextmanager
+from contextlib import ExitStack
 from functools import partial as bind
 from numbers import Integral, Real
 
@@ -47,7 +47,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
 from minimalml._core.arrays import import_torch, is_torch_module, resolve_device
-from minimalml._core.callbacks import CallbackSupportMixin
+from minimalml._core.callbacks import CallbackSupportMixin, fit_task
 from minimalml._core.training.settings import Training, validate_training
 from minimalml._core.validation import Interval, StrOptions
 
@@ -188,13 +188,20 @@ class TorchEstimatorMixin(CallbackSupportMixin):
             "noise_seed": noise_seed,
             **options,
         }
-        with self._callback_hooks(X, y, options["max_epochs"]) as hooks:
+        with fit_task(self, X, y, options["max_epochs"]) as task, ExitStack() as epoch:
+
+            def end_epoch(state):
+                epoch.close()
+                return task.is_stopped
+
             state = train(
                 self._training_loss,
                 self.module_,
                 columns,
                 state=getattr(self, "_training_state", None),
-                **{**options, **hooks},
+                on_epoch_begin=lambda state: epoch.enter_context(task.step("epoch")),
+                on_epoch_end=end_epoch,
+                **options,
             )
             self._keep(state)
         return self
@@ -242,26 +249,6 @@ class TorchEstimatorMixin(CallbackSupportMixin):
         }
         validate = bind(self._validation_score, validation)
         return {"rows": rows, "validate": validate}
-
-    @contextmanager
-    def _callback_hooks(self, X, y, max_epochs):
-        """Show each epoch to scikit-learn's callbacks, and let them stop the run."""
-        context = self._init_callback_context(max_subtasks=max_epochs)
-        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        epochs = []
-
-        def begin(state):
-            epochs[:] = [context.subcontext(task_name="epoch")]
-            epochs[0].call_on_fit_task_begin(estimator=self, X=X, y=y)
-
-        def end(state):
-            return epochs[0].call_on_fit_task_end(
-                estimator=self, X=X, y=y, reconstruction_attributes=dict
-            )
-
-        is_watched = bool(getattr(self, "_skl_callbacks", None))
-        yield {"on_epoch_begin": begin, "on_epoch_end": end} if is_watched else {}
-        context.call_on_fit_task_end(estimator=self, X=X, y=y)
 
     def _keep(self, state):
         """Set the fitted attributes of a finished run."""
