@@ -70,6 +70,16 @@ def test_predictions_have_the_type_of_the_input(rows):
         assert model.predict(rows[0].astype(dtype)).dtype == dtype
 
 
+@pytest.mark.parametrize("flip", [np.s_[::-1], np.s_[:, ::-1]])
+def test_views_with_negative_strides_are_rows_as_others(rows, flip):
+    X, y, weight = rows[0][flip], rows[1][::-1], np.arange(1.0, 61.0)[::-1]
+    view, copy = (
+        NetworkRegressor(early_stopping=True).fit(*data).predict(data[0])
+        for data in ((X, y, weight), (X.copy(), y.copy(), weight.copy()))
+    )
+    np.testing.assert_array_equal(view, copy)
+
+
 def test_training_mode_is_put_back(rows):
     model = NetworkRegressor().fit(*rows)
     assert not model.module_.training
