@@ -74,6 +74,11 @@ TRAINING_CONSTRAINTS = {
 
 # Those of them that are the estimator's business; the loop takes the rest.
 _NOT_OF_THE_LOOP = {"warm_start", "random_state", "training"}
+# What may have changed where a run goes on from a checkpoint; the loop compares modules.
+_FREE_TO_CHANGE = {
+    "max_epochs", "device", "warm_start", "verbose", "module", "training",
+    "training.compile", "training.checkpoint",
+}  # fmt: skip
 
 
 def weighted_mean(losses, weight=None):
@@ -180,6 +185,7 @@ class TorchEstimatorMixin(CallbackSupportMixin):
         options = {
             **self._training_options(partial),
             **self._validation_options(columns, X, stratify, split_seed),
+            "description": self._description(),
             "order_seed": order_seed,
             "noise_seed": noise_seed,
             **options,
@@ -228,6 +234,19 @@ class TorchEstimatorMixin(CallbackSupportMixin):
         if partial:  # a stream has no known end for a schedule to aim at
             options |= {"max_epochs": 1, "schedule": "constant", "warmup_epochs": 0}
         return options
+
+    def _description(self):
+        """Return the parameters that a checkpoint must have been written with."""
+        own, settings = (
+            self.get_params(deep=False),
+            self._training_settings.get_params(),
+        )
+        own |= {f"training.{name}": value for name, value in settings.items()}
+        return {
+            name: getattr(value, "__qualname__", repr(value))
+            for name, value in own.items()
+            if name not in _FREE_TO_CHANGE
+        }
 
     def _validation_options(self, columns, X, stratify, seed):
         """Return the training rows, and how the others are scored."""
