@@ -99,23 +99,10 @@ class TrainingData:
         return joblib.hash([(name, to_numpy(c)) for name, c in columns.items()])
 
     def batches(self, order, batch_size, *, extend=None, rank=0, world_size=1):
-        """Yield batches of rows in a given order.
+        """Yield batches of rows in ``order``, row numbers on the CPU.
 
-        Parameters
-        ----------
-        order : tensor of int, shape (m,)
-            Row numbers on the CPU.
-
-        batch_size : int
-            Rows a batch; the last one has the rest.
-
-        extend : callable, default=None
-            ``extend(indices, columns) -> dict`` adds or replaces columns of a whole
-            chunk at once; the indices are on the CPU.
-
-        rank, world_size : int
-            Which share of each batch this process takes, of how many. A batch with
-            fewer rows than processes goes to all of them.
+        ``extend(indices, columns) -> dict`` adds or replaces columns of a whole chunk
+        at once. Of each batch this process takes the share ``rank`` of ``world_size``.
         """
         chunk_rows = max(1, CHUNK_BYTES // (self.row_bytes * batch_size)) * batch_size
         for indices in order.split(chunk_rows):
