@@ -20,17 +20,16 @@ def parser():
 
     demo = commands.add_parser(
         "demo",
-        help="fit, search and compare the methods on real data; write a report",
-        description="Fit minimalml's methods inside a Pipeline under GridSearchCV on "
-        "data that scikit-learn ships, against what one would use instead, and write "
-        "one self-contained HTML report.",
+        help="show each family beside what one would use instead; write a report",
+        description="Show one method of each family in the setting that it is for, "
+        "beside what one would use instead, and write one self-contained HTML report.",
     )
     demo.add_argument("families", nargs="*", metavar="FAMILY",
                       help="families to show; default: all that have a demo")  # fmt: skip
     demo.add_argument("--report", default="report.html", metavar="FILE",
                       help="where the report goes; default: %(default)s")  # fmt: skip
     demo.add_argument("--quick", action="store_true",
-                      help="two splits and short fits: to try the command")  # fmt: skip
+                      help="two seeds and short fits: to try the command")  # fmt: skip
     demo.set_defaults(run=run_demo)
 
     methods = commands.add_parser(
