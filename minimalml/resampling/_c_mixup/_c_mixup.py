@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_consistent_length, check_random_state
 
 from minimalml._core.validation import Interval, StrOptions, _fit_context
-from minimalml.resampling._c_mixup._kernel_inputs import check_weights
+from minimalml.resampling._c_mixup._candidates import check_weights
 from minimalml.resampling._c_mixup._mixed_table import (
     check_table,
     is_frame,

@@ -10,13 +10,13 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import check_random_state
 
-from minimalml._core.arrays import array_namespace, is_torch_tensor
+from minimalml._core.arrays import is_torch_tensor
 from minimalml._core.validation import (
     Interval,
     StrOptions,
     validate_parameter_constraints,
 )
-from minimalml.resampling._c_mixup._kernel_inputs import check_indices
+from minimalml.resampling._c_mixup._candidates import check_indices
 from minimalml.resampling._c_mixup._target_kernel import TargetKernelSampler
 
 MIXING_CONSTRAINTS = {
@@ -83,63 +83,63 @@ def mix(X, y, partners, mixing, *, indices=None):
     >>> X_mixed.ravel(), y_mixed
     (array([1., 3.]), array([2., 6.]))
     """
-    if not (is_torch_tensor(X) or sparse.issparse(X)):
-        X = np.asarray(X)
-    y = y if is_torch_tensor(y) else np.asarray(y)
-    if is_torch_tensor(X) != is_torch_tensor(y):
+    is_torch = is_torch_tensor(y)
+    if is_torch_tensor(X) != is_torch:
         raise TypeError(
             "X and y must both be tensors or both be arrays, got "
             f"{type(X).__name__} and {type(y).__name__}."
         )
+    if not is_torch:
+        X, y = X if sparse.issparse(X) else np.asarray(X), np.asarray(y)
     n_samples = X.shape[0]
     if len(y) != n_samples:
         raise ValueError(f"y has {len(y)} rows but X has {n_samples}.")
-    partners = check_indices(partners, n_samples, like=y, name="partners")
-    indices = check_indices(indices, n_samples, like=y)
+    indices = np.arange(n_samples) if indices is None else indices
+    if is_torch:
+        indices, partners, mixing = _on_device(y.device, indices, partners, mixing)
+    else:
+        indices = check_indices(indices, n_samples)
+        partners = check_indices(partners, n_samples, name="partners")
+        mixing = np.asarray(mixing, dtype=np.float64)
     if len(partners) != len(indices):
         raise ValueError(
             f"partners has {len(partners)} rows but {len(indices)} rows are mixed."
         )
-    mixing = _check_mixing(mixing, len(indices), like=y)
-    return _mix_rows(X, indices, partners, mixing), _mix_rows(
-        y, indices, partners, mixing
-    )
-
-
-def _check_mixing(mixing, n_pairs, like):
-    if is_torch_tensor(like):
-        import torch
-
-        mixing = torch.as_tensor(mixing, device=like.device)
-        outside = False  # asking would wait for the device
-    else:
-        mixing = np.asarray(mixing, dtype=np.float64)
-        outside = not ((mixing >= 0) & (mixing <= 1)).all()
-    if outside or mixing.ndim > 1 or (mixing.ndim == 1 and len(mixing) != n_pairs):
+    outside = not is_torch and not ((mixing >= 0) & (mixing <= 1)).all()
+    if outside or tuple(mixing.shape) not in {(), (len(indices),)}:
         raise ValueError(
-            f"mixing must be a number in [0, 1] or {n_pairs} of them, got {mixing!r}."
+            f"mixing must be a number in [0, 1] or {len(indices)} of them, got "
+            f"{mixing!r}."
         )
-    return mixing.reshape(-1)
+    mix_rows = _mix_tensors if is_torch else _mix_arrays
+    return tuple(mix_rows(values, indices, partners, mixing) for values in (X, y))
 
 
-def _mix_rows(values, indices, partners, mixing):
-    """Return lambda * values[indices] + (1 - lambda) * values[partners]."""
+def _on_device(device, *values):
+    """Return values as tensors on a device; arrays may be views or read-only."""
+    import torch
+
+    return [
+        v.to(device) if is_torch_tensor(v) else torch.tensor(np.array(v), device=device)
+        for v in values
+    ]
+
+
+def _mix_tensors(values, indices, partners, mixing):
+    import torch
+
+    dtype = values.dtype if values.is_floating_point() else torch.float64
+    values, mixing = values.to(dtype), mixing.to(dtype)
+    mixing = mixing.reshape(-1, *[1] * (values.ndim - 1))
+    return mixing * values[indices] + (1 - mixing) * values[partners]
+
+
+def _mix_arrays(values, indices, partners, mixing):
+    mixing = mixing.astype(_floating(values.dtype))
     if sparse.issparse(values):
-        values = values.tocsr()
-        dtype = _floating(values.dtype)
-        mixing = np.broadcast_to(mixing, len(indices)).astype(dtype)
+        values, mixing = values.tocsr(), np.broadcast_to(mixing, len(indices))
         left, right = sparse.diags_array(mixing), sparse.diags_array(1 - mixing)
-        mixed = left @ values[indices] + right @ values[partners]
-        return type(values)(mixed)
-    if is_torch_tensor(values):
-        dtype = (
-            values.dtype
-            if values.is_floating_point()
-            else array_namespace(values).float64
-        )
-        values, mixing = values.to(dtype), mixing.to(dtype)
-    else:
-        mixing = mixing.astype(_floating(values.dtype))
+        return type(values)(left @ values[indices] + right @ values[partners])
     mixing = mixing.reshape(-1, *[1] * (values.ndim - 1))
     return mixing * values[indices] + (1 - mixing) * values[partners]
 

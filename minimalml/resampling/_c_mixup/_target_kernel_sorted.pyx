@@ -5,7 +5,8 @@ no memory beyond the arguments. Labels come in units of the bandwidth and ascend
 each segment (group).
 """
 
-from cython.parallel cimport prange
+import numpy as np
+
 from libc.math cimport exp, fabs, floor, isinf, sqrt
 from libc.stdint cimport uint64_t
 
@@ -21,9 +22,10 @@ cdef enum:
     MAX_SHELLS = 32
 # What is left out weighs less than half a rounding of what is in.
 cdef double NEGLIGIBLE = 2.0 ** -54
-cdef Py_ssize_t BLOCK = 512
-cdef Py_ssize_t NO_CANDIDATE = -1
-cdef Py_ssize_t UNDECIDED = -2
+cdef enum:
+    NO_CANDIDATE = -1
+    NO_WEIGHT = -2
+UNDECIDED = NO_WEIGHT
 
 
 cdef inline bint is_past(double offset, double reach, bint strict) noexcept nogil:
@@ -154,7 +156,7 @@ cdef Py_ssize_t draw_from_shells(
     cdef Py_ssize_t shell, k
     cdef uint64_t counter = 0
     if not shells.total > 0.0:
-        return UNDECIDED
+        return NO_WEIGHT
     while True:
         counter += 3
         u = shells.total * uniform(seed, counter - 2)
@@ -224,7 +226,7 @@ cdef Py_ssize_t draw_in_window(
     left_mass = mass(prefix, low, left_stop)
     right_mass = mass(prefix, right_start, high)
     if not left_mass + right_mass > 0.0:
-        return UNDECIDED
+        return NO_WEIGHT
     if (
         right_mass == 0.0
         or uniform(seed, 1) * (left_mass + right_mass) < left_mass
@@ -244,52 +246,43 @@ def sample_partners_sorted(
     double reach,                        # IN 0 Gaussian, 1 tophat, inf uniform kernel
     const uint64_t[::1] seeds,           # IN one stream a query
     Py_ssize_t[::1] out,                 # OUT position; -1 no candidate, -2 no weight
-    int n_threads,
+    Py_ssize_t start,                    # IN first of the queries that are answered
+    Py_ssize_t stop,                     # IN end of them
 ):
     """Draw a position for each query with probability ~ weight * kernel(distance)."""
-    cdef Py_ssize_t n_blocks = (out.shape[0] + BLOCK - 1) // BLOCK
-    cdef Py_ssize_t b
-    for b in prange(n_blocks, nogil=True, schedule="dynamic", num_threads=n_threads):
-        _draw_block(
-            sorted_y, weight_prefix, query_y, offsets, segment, left_stop, right_start,
-            reach, seeds, out, b * BLOCK, min((b + 1) * BLOCK, out.shape[0]),
-        )
-
-
-cdef void _draw_block(
-    const double[::1] sorted_y,
-    const double[::1] weight_prefix,
-    const double[::1] query_y,
-    const Py_ssize_t[::1] offsets,
-    const Py_ssize_t[::1] segment,
-    const Py_ssize_t[::1] left_stop,
-    const Py_ssize_t[::1] right_start,
-    double reach,
-    const uint64_t[::1] seeds,
-    Py_ssize_t[::1] out,
-    Py_ssize_t begin,
-    Py_ssize_t end,
-) noexcept nogil:
     cdef const double* y = &sorted_y[0] if sorted_y.shape[0] > 0 else NULL
     cdef const double* prefix = NULL
     cdef Shells shells
     cdef Py_ssize_t q, first, last
     if weight_prefix is not None:
         prefix = &weight_prefix[0]
-    shells.slack = 0.0  # nothing to share yet
-    for q in range(MAX_SHELLS + 1):
-        shells.right[q], shells.left[q] = right_start[begin], left_stop[begin]
-    for q in range(begin, end):
-        first, last = offsets[segment[q]], offsets[segment[q] + 1]
-        if left_stop[q] == first and right_start[q] == last:
-            out[q] = NO_CANDIDATE
-        elif reach == 0.0:
-            out[q] = draw_gaussian(
-                y, prefix, query_y[q], first, left_stop[q], right_start[q], last,
-                seeds[q], &shells,
-            )
-        else:
-            out[q] = draw_in_window(
-                y, prefix, query_y[q], reach, first, left_stop[q], right_start[q], last,
-                seeds[q], &shells,
-            )
+    with nogil:
+        shells.slack = 0.0  # nothing to share yet
+        for q in range(MAX_SHELLS + 1):
+            shells.right[q], shells.left[q] = right_start[start], left_stop[start]
+        for q in range(start, stop):
+            first, last = offsets[segment[q]], offsets[segment[q] + 1]
+            if left_stop[q] == first and right_start[q] == last:
+                out[q] = NO_CANDIDATE
+            elif reach == 0.0:
+                out[q] = draw_gaussian(
+                    y, prefix, query_y[q], first, left_stop[q], right_start[q], last,
+                    seeds[q], &shells,
+                )
+            else:
+                out[q] = draw_in_window(
+                    y, prefix, query_y[q], reach, first, left_stop[q], right_start[q],
+                    last, seeds[q], &shells,
+                )
+
+
+def uniform_numbers(
+    const uint64_t[::1] seeds,  # IN one stream each
+    uint64_t counter,           # IN which number of the stream
+):
+    """Return a number of each stream, in [0, 1)."""
+    cdef Py_ssize_t k, n_streams = seeds.shape[0]
+    cdef double[::1] numbers = np.empty(n_streams)
+    for k in range(n_streams):
+        numbers[k] = uniform(seeds[k], counter)
+    return np.asarray(numbers)
