@@ -74,72 +74,73 @@ def category_mask(X, categorical_features):
     chosen = np.asarray(categorical_features)
     if chosen.dtype == bool and chosen.shape == (n_features,):
         return chosen
-    mask = np.zeros(n_features, dtype=bool)
-    if chosen.size == 0:
-        return mask
-    if chosen.dtype.kind in "UO" and is_frame(X):
+    if chosen.size and chosen.dtype.kind in "UO" and is_frame(X):
         unknown = [name for name in categorical_features if name not in X.columns]
         if unknown:
             raise ValueError(f"categorical_features has no columns in X: {unknown}.")
         return np.asarray(X.columns.isin(list(categorical_features)))
-    if chosen.dtype.kind not in "iu" or chosen.ndim != 1:
+    if chosen.size and (chosen.dtype.kind not in "iu" or chosen.ndim != 1):
         raise ValueError(
             f"categorical_features must be a mask of length {n_features}, indices or "
             f"column names of a data frame, got {categorical_features!r}."
         )
-    if chosen.min() < 0 or chosen.max() >= n_features:
+    if chosen.size and (chosen.min() < 0 or chosen.max() >= n_features):
         raise ValueError(
             f"categorical_features must be in 0 to {n_features - 1}, got {chosen}."
         )
-    mask[chosen] = True
-    return mask
+    return np.isin(np.arange(n_features), chosen)
 
 
 def _is_numeric(column):
-    return getattr(column.dtype, "kind", "O") in "biuf"
+    return getattr(column.dtype, "kind", "O") in "biufc"
+
+
+def _holds_numbers(column):
+    """Whether a column is numeric, or of objects that are numbers."""
+    is_plain = isinstance(column, np.ndarray) or column.dtype == object
+    if _is_numeric(column) or not is_plain:
+        return _is_numeric(column)
+    try:
+        np.asarray(column).astype(np.float64)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _numbers(X, is_category):
-    """Return the columns that are mixed; refuse those that hold no numbers.
+    """Return the columns that are mixed, dense; refuse those that hold no numbers.
 
     Raises
     ------
     TypeError
         Naming the columns.
     """
-    if is_frame(X):
+    columns = X.iloc if is_frame(X) else X
+    if X.ndim == 2 and (is_frame(X) or X.dtype.kind in "OUS"):
         texts = [
-            name
-            for name, (_, column), category in zip(
-                X.columns, X.items(), is_category, strict=True
-            )
-            if not category and not _holds_numbers(column)
+            j for j in np.flatnonzero(~is_category) if not _holds_numbers(columns[:, j])
         ]
-        numbers = X.loc[:, ~is_category]
-    elif X.dtype.kind in "OUS" and X.ndim == 2:
-        texts = [j for j in np.flatnonzero(~is_category) if not _holds_numbers(X[:, j])]
-        texts = [int(j) for j in texts]
-        numbers = X[:, ~is_category]
-    else:
-        return X[:, ~is_category] if is_category.any() else X
-    if texts:
-        raise TypeError(
-            f"Columns {texts} of X are not numeric: declare them in "
-            "categorical_features, or encode them."
-        )
-    return numbers
+        if texts:
+            names = X.columns[texts].tolist() if is_frame(X) else [int(j) for j in texts]
+            raise TypeError(
+                f"Columns {names} of X are not numeric: declare them in "
+                "categorical_features, or encode them."
+            )
+    numbers = columns[:, ~is_category] if X.ndim == 2 and is_category.any() else X
+    return _without_sparse_columns(numbers) if is_frame(X) else numbers
 
 
-def _holds_numbers(column):
-    if getattr(column.dtype, "kind", "O") in "biufc":
-        return True
-    if not (isinstance(column, np.ndarray) or column.dtype == object):
-        return False
-    try:
-        np.asarray(column).astype(np.float64)
-    except ValueError:
-        return False
-    return True
+def _without_sparse_columns(frame):
+    # left as they are, a frame of nothing else would become a sparse matrix
+    dense = frame.copy(deep=False)
+    for j, dtype in enumerate(frame.dtypes):
+        if _is_sparse(dtype):
+            dense.isetitem(j, frame.iloc[:, j].sparse.to_dense())
+    return dense
+
+
+def _is_sparse(dtype):
+    return hasattr(dtype, "fill_value")
 
 
 def mix_table(X, numbers, is_category, kept, sources, partners, mixing):
@@ -179,11 +180,12 @@ def mix_table(X, numbers, is_category, kept, sources, partners, mixing):
 
 
 def _mixed_dtype(dtype):
-    """Dtype of a mixed column: floats keep theirs, integers become floats."""
-    name = str(dtype)
-    if name in ("float16", "float32", "float64", "Float32", "Float64"):
+    """Dtype of a mixed column: floats keep theirs, others become floats of their kind."""
+    if dtype.kind == "f":
         return dtype
-    return "Float64" if name[0].isupper() else np.float64
+    if _is_sparse(dtype):
+        return type(dtype)(np.float64, float(dtype.fill_value))
+    return "Float64" if hasattr(dtype, "na_value") else np.float64
 
 
 def stack_mixed(values, kept, sources, partners, mixing):

@@ -190,6 +190,47 @@ def test_categories_come_whole_from_the_row_with_the_larger_share(categorical_fe
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("dtype", "fill_value"), [(float, 0.0), (float, np.nan), (bool, False), (int, 0)]
+)
+@pytest.mark.parametrize("others", [{}, {"size": np.arange(40.0)}])
+def test_sparse_columns_of_frames_are_mixed_and_stay_sparse(dtype, fill_value, others):
+    y = np.random.default_rng(0).normal(size=40)
+    one_hot = pd.get_dummies(pd.Series(list("abcd") * 10), dtype=dtype)
+    X = one_hot.astype(pd.SparseDtype(dtype, fill_value)).assign(**others)
+    X_new, _ = CMixup(random_state=0).fit_resample(X, y)
+    expected, _ = CMixup(random_state=0).fit_resample(one_hot.assign(**others), y)
+    sparse_dtype = pd.SparseDtype(float, float(fill_value))
+    assert (X_new.dtypes[list("abcd")] == sparse_dtype).all()
+    np.testing.assert_array_equal(X_new.to_numpy(float), expected.to_numpy())
+
+
+def test_a_regressor_that_takes_sparse_frames_takes_them_mixed():
+    y = np.random.default_rng(0).normal(size=40)
+    X = pd.get_dummies(pd.Series(list("abcd") * 10), dtype=float)
+    dense = CMixupRegressor(Ridge(), random_state=0).fit(X, y)
+    sparse_frame = X.astype(pd.SparseDtype(float, 0.0))
+    model = clone(dense).fit(sparse_frame, y)
+    np.testing.assert_allclose(model.predict(sparse_frame), dense.predict(X))
+
+
+def test_masked_columns_stay_masked():
+    missing = pd.array([1, None] * 10, dtype="Int64")
+    X = pd.DataFrame({"a": missing, "b": pd.array([True, False] * 10, "boolean")})
+    X_new, _ = CMixup(random_state=0).fit_resample(X, np.arange(20.0))
+    assert list(X_new.dtypes) == ["Float64", "Float64"]
+    assert X_new["a"][:20].isna().tolist() == [False, True] * 10
+
+
+def test_numbers_stored_as_objects_are_numbers_but_categories_are_not():
+    numbers = pd.DataFrame({"a": np.arange(20.0), "b": [1, 2] * 10}, dtype=object)
+    X_new, _ = CMixup(random_state=0).fit_resample(numbers, np.arange(20.0))
+    assert (X_new.dtypes == np.float64).all()
+    codes = numbers.assign(b=pd.Categorical([1, 2] * 10))
+    with pytest.raises(TypeError, match=r"Columns \['b'\] of X are not numeric"):
+        CMixup().fit_resample(codes, np.arange(20.0))
+
+
 def test_categories_of_arrays(rng):
     X, y = rng.integers(0, 3, (40, 2)).astype(float), rng.normal(size=40)
     X_new, _ = CMixup(categorical_features=[1], random_state=0).fit_resample(X, y)
