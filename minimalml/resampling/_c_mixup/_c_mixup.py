@@ -70,7 +70,8 @@ class CMixup(BaseEstimator):
         label; infinity: any partner, which is plain mixup.
 
     kernel : {"gaussian", "tophat", "uniform"}, default="gaussian"
-        How the probability of a partner falls with the distance.
+        How the probability of a partner falls with the distance, as in
+        `TargetKernelSampler`.
 
     standardize_target : bool, default=True
         Whether to divide the target by its (weighted) standard deviation, column by

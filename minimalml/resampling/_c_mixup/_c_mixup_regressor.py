@@ -15,7 +15,7 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _num_samples
 
-from minimalml._core.callbacks import CallbackSupportMixin, with_callbacks
+from minimalml._core.callbacks import CallbackSupportMixin, fit_task, with_callbacks
 from minimalml._core.validation import (
     HasMethods,
     _fit_context,
@@ -51,7 +51,7 @@ class CMixupRegressor(
         What is fitted; None stands for `HistGradientBoostingRegressor`.
 
     ratio : float, default=1.0
-        Mixed rows per original row.
+        Mixed rows per original row; 0 is no mixing.
 
     keep_original : bool, default=True
         Whether the regressor also sees the original rows.
@@ -60,7 +60,7 @@ class CMixupRegressor(
         lambda ~ Beta(alpha, alpha): large values mix halves, small ones hardly mix.
 
     lambda_per : {"pair", "batch"}, default="pair"
-        Whether each pair has its own lambda or all pairs share one.
+        As in `CMixup`.
 
     categorical_features : array-like of bool, int or str, or "from_dtype", default=None
         Columns that are never interpolated, as in `CMixup`.
@@ -70,22 +70,22 @@ class CMixupRegressor(
         ``standardize_target``, else in its units. Infinity is plain mixup.
 
     kernel : {"gaussian", "tophat", "uniform"}, default="gaussian"
-        How the probability of a partner falls with the distance.
+        As in `CMixup`.
 
     standardize_target : bool, default=True
-        Whether to divide the target by its standard deviation before distances.
+        As in `CMixup`.
 
     metric : {"target", "input", "target_and_input"}, default="target"
-        What the distance compares.
+        As in `CMixup`.
 
     input_bandwidth : float, default=None
-        Width of the kernel of inputs; None takes ``bandwidth``.
+        As in `CMixup`.
 
     exclude_self : bool, default=False
-        Whether a row can't be its own partner.
+        As in `CMixup`.
 
     max_neighbors : int, default=None
-        Draw among this many nearest rows only: approximate.
+        As in `CMixup`.
 
     random_state : int, RandomState instance or None, default=None
         Makes the mixing, and the default regressor, repeatable.
@@ -211,16 +211,11 @@ class CMixupRegressor(
         if passes_weight:
             fit_params["sample_weight"] = self.resampler_.sample_weight_
 
-        context = self._init_callback_context(max_subtasks=1)
-        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        step = context.subcontext(task_name="fit-estimator")
-        with step.propagate_callback_context(self.estimator_):
-            step.call_on_fit_task_begin(estimator=self, X=X_new, y=y_new)
+        with (
+            fit_task(self, X, y, n_steps=1) as task,
+            task.step("fit-estimator", inner=self.estimator_),
+        ):
             self.estimator_.fit(X_new, y_new, **fit_params)
-            step.call_on_fit_task_end(
-                estimator=self, X=X_new, y=y_new, reconstruction_attributes={}
-            )
-        context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
     def _template(self):

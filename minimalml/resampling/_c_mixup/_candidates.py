@@ -17,37 +17,23 @@ TOPHAT_REACH = 1.0 + 1e-9
 
 
 class View(NamedTuple):
-    """What one kernel sees of the rows.
+    """What one kernel sees of the rows."""
 
-    Attributes
-    ----------
-    features : ndarray or CSR of shape (n_rows, n_columns)
-        Labels or inputs in units of the bandwidth.
-    reach : float
-        0 for the Gaussian kernel, about 1 for the tophat, infinity for the uniform.
-    """
-
-    features: object
-    reach: float
+    features: np.ndarray | sparse.csr_array  # (n_rows, n_columns), in bandwidths
+    reach: float  # 0 for the Gaussian kernel, about 1 the tophat, infinity the uniform
 
 
 class Queries(NamedTuple):
     """Rows that ask for a partner, and the positions that may answer.
 
-    Attributes
-    ----------
-    rows : ndarray of shape (n_queries,)
-    segment : ndarray of shape (n_queries,)
-        Number of the row's group.
-    left_stop, right_start : ndarrays of shape (n_queries,)
-        Its candidates lie before the one or from the other on; they differ by one where
-        the row itself is excluded.
+    In the row's segment these are all before ``left_stop`` and all from ``right_start``
+    on: the two differ by one where the row itself is excluded.
     """
 
-    rows: np.ndarray
-    segment: np.ndarray
-    left_stop: np.ndarray
-    right_start: np.ndarray
+    rows: np.ndarray  # (n_queries,)
+    segment: np.ndarray  # (n_queries,) number of the row's group
+    left_stop: np.ndarray  # (n_queries,)
+    right_start: np.ndarray  # (n_queries,)
 
     def take(self, picked):
         """Return the queries at the places ``picked``."""
@@ -55,41 +41,18 @@ class Queries(NamedTuple):
 
 
 class Candidates(NamedTuple):
-    """The rows of positive weight, by group and then by label.
+    """The rows of positive weight, by group and then by label."""
 
-    Attributes
-    ----------
-    views : list of View
-        What the kernels see of all rows; the kernels are multiplied.
-    exclude_self : bool
-        Whether a row can't be its own partner.
-    rows : ndarray of shape (n_candidates,)
-        Row of each position.
-    features : list of ndarray or CSR of shape (n_candidates, n_columns)
-        Those of each view, in this order.
-    log_weights : ndarray of shape (n_candidates,) or None
-        None stands for equal weights.
-    weight_prefix : ndarray of shape (n_candidates + 1,) or None
-        Sums of weights.
-    offsets : ndarray of shape (n_groups + 1,)
-        Position at which each group begins, and the end.
-    position : ndarray of shape (n_samples,)
-        A row's own position; of a row without weight, the one it would have.
-    has_weight : ndarray of bool of shape (n_samples,)
-    codes : ndarray of shape (n_samples,)
-        Group of each row.
-    """
-
-    views: list
+    views: list  # of View, of all rows; the kernels are multiplied
     exclude_self: bool
-    rows: np.ndarray
-    features: list
-    log_weights: np.ndarray | None
-    weight_prefix: np.ndarray | None
-    offsets: np.ndarray
-    position: np.ndarray
-    has_weight: np.ndarray
-    codes: np.ndarray
+    rows: np.ndarray  # (n_candidates,) row of each position
+    features: list  # those of each view at each position
+    log_weights: np.ndarray | None  # (n_candidates,); None stands for equal weights
+    weight_prefix: np.ndarray | None  # (n_candidates + 1,) sums of weights
+    offsets: np.ndarray  # (n_groups + 1,) where each group begins, and the end
+    position: np.ndarray  # (n_samples,) a row's own; without weight, where it would be
+    has_weight: np.ndarray  # (n_samples,) bool
+    codes: np.ndarray  # (n_samples,) group of each row
 
     def queries(self, rows):
         """Return where the candidates of each of ``rows`` lie."""
@@ -186,14 +149,9 @@ def group_codes(groups):
 
 
 def standardize(labels, weights, to_unit_scale):
-    """Centre the labels and divide them by their weighted standard deviation.
+    """Return labels divided by their weighted standard deviation, and that scale.
 
-    Returns
-    -------
-    labels : ndarray of shape (n_samples, n_targets)
-
-    scale : ndarray of shape (n_targets,)
-        1 for a constant column, and for all if not ``to_unit_scale``.
+    The scale is 1 for a constant column, and for all if not ``to_unit_scale``.
     """
     present = slice(None) if weights is None else weights > 0
     with np.errstate(over="ignore"):  # infinity is refused with the bandwidth

@@ -17,20 +17,7 @@ def is_frame(X):
 
 
 def check_table(estimator, X, y, categorical_features):
-    """Validate inputs and labels, and say which columns are categories.
-
-    Returns
-    -------
-    X : DataFrame, ndarray or CSR matrix of shape (n_samples, n_features)
-        Before conversion to numbers if it is a frame or has categories.
-
-    numbers : ndarray or CSR matrix of shape (n_samples, n_numeric)
-        The columns that are mixed, as floats.
-
-    y : ndarray of shape (n_samples,) or (n_samples, n_targets)
-
-    is_category : ndarray of bool of shape (n_features,)
-    """
+    """Return X as it came, its numeric columns, y and a mask of the categories."""
     X, y = validate_data(estimator, X, y, skip_check_array=True)
     if sparse.issparse(X) and categorical_features is not None:
         raise ValueError(
@@ -56,12 +43,7 @@ def check_table(estimator, X, y, categorical_features):
 
 
 def category_mask(X, categorical_features):
-    """Turn a mask, indices, names or "from_dtype" into a mask of the columns.
-
-    Returns
-    -------
-    ndarray of bool of shape (n_features,)
-    """
+    """Turn a mask, indices, names or "from_dtype" into a mask of the columns."""
     n_features = X.shape[1]
     if isinstance(categorical_features, str):
         if categorical_features != "from_dtype" or not is_frame(X):
@@ -102,26 +84,22 @@ def _holds_numbers(column):
         return _is_numeric(column)
     try:
         np.asarray(column).astype(np.float64)
-    except (TypeError, ValueError):
+    except ValueError:
         return False
     return True
 
 
 def _numbers(X, is_category):
-    """Return the columns that are mixed, dense; refuse those that hold no numbers.
-
-    Raises
-    ------
-    TypeError
-        Naming the columns.
-    """
+    """Return the columns that are mixed, dense; refuse those that hold no numbers."""
     columns = X.iloc if is_frame(X) else X
     if X.ndim == 2 and (is_frame(X) or X.dtype.kind in "OUS"):
         texts = [
             j for j in np.flatnonzero(~is_category) if not _holds_numbers(columns[:, j])
         ]
         if texts:
-            names = X.columns[texts].tolist() if is_frame(X) else [int(j) for j in texts]
+            names = (
+                X.columns[texts].tolist() if is_frame(X) else [int(j) for j in texts]
+            )
             raise TypeError(
                 f"Columns {names} of X are not numeric: declare them in "
                 "categorical_features, or encode them."
@@ -144,26 +122,7 @@ def _is_sparse(dtype):
 
 
 def mix_table(X, numbers, is_category, kept, sources, partners, mixing):
-    """Return the rows ``kept``, and below them the mixed pairs.
-
-    Parameters
-    ----------
-    X, numbers, is_category
-        As `check_table` returns them.
-
-    kept : ndarray of int of shape (n_kept,)
-        Rows that stay as they are.
-
-    sources, partners : ndarrays of int of shape (n_pairs,)
-        Rows of the pairs.
-
-    mixing : ndarray of shape (n_pairs,)
-        Share of the source.
-
-    Returns
-    -------
-    DataFrame, ndarray or CSR matrix of shape (n_kept + n_pairs, n_features)
-    """
+    """Return the rows ``kept`` of a checked table, and below them the mixed pairs."""
     numbers = stack_mixed(numbers, kept, sources, partners, mixing)
     if not (is_frame(X) or is_category.any()):
         return numbers

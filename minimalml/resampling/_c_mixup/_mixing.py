@@ -26,12 +26,7 @@ MIXING_CONSTRAINTS = {
 
 
 def draw_mixing(n_pairs, alpha, lambda_per, random_state):
-    """Draw lambda ~ Beta(alpha, alpha): one a pair, or one for all of them.
-
-    Returns
-    -------
-    ndarray of shape (n_pairs,)
-    """
+    """Draw lambda ~ Beta(alpha, alpha): one a pair, or one for all of them."""
     rng = check_random_state(random_state)
     if lambda_per == "batch":
         return np.full(n_pairs, rng.beta(alpha, alpha))

@@ -32,25 +32,9 @@ SECONDS_PER_PAIR = 5e-9
 
 
 def draw_by_sorting(candidates, queries, seeds, n_threads=None):
-    """Draw partners by the one column that the kernel sees, in O(log n) each.
+    """Draw positions by the one column that the kernel sees, in O(log n) each.
 
-    Parameters
-    ----------
-    candidates : Candidates
-        Of one view, ordered by its one column.
-
-    queries : Queries
-        Fastest in the order of the candidates.
-
-    seeds : ndarray of uint64 of shape (n_queries,)
-        One random stream a query.
-
-    n_threads : int, default=None
-
-    Returns
-    -------
-    ndarray of shape (n_queries,)
-        Position of each partner; -1 for a query without candidates.
+    Fastest for queries in the order of the candidates; -1 for those that have none.
     """
     (view,) = candidates.views
     positions = np.empty_like(queries.rows)
@@ -74,19 +58,15 @@ def draw_by_sorting(candidates, queries, seeds, n_threads=None):
 
 
 def draw_by_blocks(candidates, queries, seeds, n_threads=None):
-    """Draw partners by one pass over all candidates, in O(n) each, memory O(n).
-
-    Parameters and result are those of `draw_by_sorting`, for any views in any order.
-    """
+    """Draw positions by a pass over all candidates, for any views: O(n) each."""
     # by group, so that a chunk of queries meets few groups of candidates
     order = np.argsort(queries.segment, kind="stable")
     positions = np.full_like(queries.rows, -1)
 
     def draw(start, stop):
         first, last = _span(candidates, queries.segment[order[start:stop]])
-        for part in gen_batches(
-            stop - start, max(1, BLOCK_SIZE // max(1, last - first))
-        ):
+        n_at_once = max(1, BLOCK_SIZE // max(1, last - first))
+        for part in gen_batches(stop - start, n_at_once):
             picked = order[start:stop][part]
             near, log_mass = all_masses(candidates, queries.take(picked))
             positions[picked] = _draw_among(near, log_mass, seeds[picked])
@@ -99,11 +79,7 @@ def draw_by_blocks(candidates, queries, seeds, n_threads=None):
 
 
 def draw_by_neighbors(candidates, tree, queries, seeds, n_neighbors):
-    """Draw partners among the nearest candidates only: approximate, O(k log n) each.
-
-    Parameters and result are those of `draw_by_blocks`, with ``n_neighbors`` candidates
-    kept a query, found in the tree that `build_tree` returns.
-    """
+    """Draw positions among the nearest candidates only, which is approximate."""
     positions = np.empty_like(queries.rows)
     for part in gen_batches(len(seeds), max(1, BLOCK_SIZE // n_neighbors)):
         near, log_mass = near_masses(candidates, tree, queries.take(part), n_neighbors)
@@ -117,14 +93,9 @@ def _span(candidates, segments):
 
 
 def all_masses(candidates, queries):
-    """Positions of all candidates of the queries' groups, and logs of their masses.
+    """Positions (1, k) of all candidates in the queries' groups, log masses (n, k).
 
-    Returns
-    -------
-    positions : ndarray of shape (1, n_candidates)
-
-    log_mass : ndarray of shape (n_queries, n_candidates)
-        Weight times kernel; -inf where a query doesn't see the candidate.
+    A mass is weight times kernel, 0 where a query doesn't see the candidate.
     """
     first, last = _span(candidates, queries.segment)
     log_mass = np.zeros((len(queries.rows), last - first))
@@ -133,9 +104,11 @@ def all_masses(candidates, queries):
     for (features, reach), theirs in zip(
         candidates.views, candidates.features, strict=True
     ):
+        if math.isinf(reach):
+            continue
         own = dense(features[queries.rows])
         size = CANDIDATE_BLOCK if sparse.issparse(theirs) else max(1, last - first)
-        for start in range(first, last, size) if reach < math.inf else ():
+        for start in range(first, last, size):
             block = dense(theirs[start : min(start + size, last)])
             # by differences: with products, near pairs would cancel
             squares = cdist(own, block, "sqeuclidean")
@@ -144,10 +117,10 @@ def all_masses(candidates, queries):
     excluded = np.flatnonzero(queries.right_start > queries.left_stop)
     log_mass[excluded, queries.left_stop[excluded] - first] = -math.inf
     if queries.segment[0] != queries.segment[-1]:
-        starts, stops = (
-            candidates.offsets[queries.segment + k][:, None] for k in (0, 1)
+        is_theirs = (
+            candidates.codes[candidates.rows[first:last]] == queries.segment[:, None]
         )
-        log_mass[(positions < starts) | (positions >= stops)] = -math.inf
+        log_mass[~is_theirs] = -math.inf
     return positions[None], log_mass
 
 
@@ -176,15 +149,7 @@ def build_tree(candidates):
 
 
 def near_masses(candidates, tree, queries, n_neighbors):
-    """Positions of the nearest candidates, and logs of their masses.
-
-    Returns
-    -------
-    positions : ndarray of shape (n_queries, n_near)
-
-    log_mass : ndarray of shape (n_queries, n_near)
-        Weight times kernel; -inf where a query doesn't see the candidate.
-    """
+    """Positions of the nearest candidates and their log masses, both (n, k)."""
     tree, group_gap = tree
     own = [dense(view.features[queries.rows]) for view in candidates.views]
     excluded = np.where(queries.right_start > queries.left_stop, queries.left_stop, -1)
@@ -198,7 +163,9 @@ def near_masses(candidates, tree, queries, n_neighbors):
     for (_, reach), points, theirs in zip(
         candidates.views, own, candidates.features, strict=True
     ):
-        for k in range(n_near if reach < math.inf else 0):
+        if math.isinf(reach):
+            continue
+        for k in range(n_near):
             offsets = points - dense(theirs[near[:, k]])
             squares = np.einsum("qj,qj->q", offsets, offsets)
             _apply_kernel(log_mass[:, k], squares, reach)
