@@ -115,7 +115,8 @@ class NetworkEstimator(TorchEstimatorMixin, BaseEstimator):
         """
         return self._fit_rows(X, y, sample_weight, is_new=not self._continues())
 
-    def _fit_rows(self, X, y, sample_weight, *, is_new, partial=False):
+    def _fit_rows(self, X, y, sample_weight, *, is_new, partial=False, **columns):
+        """Check rows and fit; ``columns`` are more values of rows, checked by callers."""
         X, y = validate_data(
             self,
             X,
@@ -129,7 +130,7 @@ class NetworkEstimator(TorchEstimatorMixin, BaseEstimator):
                 sample_weight, X, ensure_non_negative=True
             )
         targets = self._encode_targets(y, sample_weight, is_new)
-        columns = {"X": X, "y": targets, "weight": sample_weight}
+        columns |= {"X": X, "y": targets, "weight": sample_weight}
         stratify = targets if isinstance(self, ClassifierMixin) else None
         return self._fit_network(columns, X, y, stratify=stratify, partial=partial)
 
