@@ -248,16 +248,17 @@ class CMixup(BaseEstimator):
         return mix_table(table, numbers, is_category, *pairs), _like_target(y_new, y)
 
     def _fit_table(self, X, y, sample_weight, groups):
-        if self.ratio == 0 and not self.keep_original:
-            raise ValueError(
-                "ratio=0 with keep_original=False leaves no rows: raise ratio or keep "
-                "the original rows."
-            )
         X, numbers, labels, is_category = check_table(
             self, X, y, self.categorical_features
         )
         check_consistent_length(labels, sample_weight, groups)
         weights = check_weights(sample_weight, labels)
+        n_present = len(labels) if weights is None else np.count_nonzero(weights)
+        if round(self.ratio * n_present) == 0 and not self.keep_original:
+            raise ValueError(
+                f"ratio={self.ratio!r} with keep_original=False leaves no rows of "
+                f"{n_present}: raise ratio or keep the original rows."
+            )
         self.sampler_ = TargetKernelSampler(**kernel_parameters(self)).fit(
             labels,
             X=None if self.metric == "target" else numbers,

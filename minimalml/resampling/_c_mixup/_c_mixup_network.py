@@ -8,14 +8,14 @@ import math
 from numbers import Integral
 
 import numpy as np
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_consistent_length, column_or_1d
+from sklearn.utils import check_consistent_length, check_random_state
 
 from minimalml._core.callbacks import with_callbacks
 from minimalml._core.training.documentation import document_training
 from minimalml._core.training.estimator import weighted_mean
 from minimalml._core.training.network import NetworkRegressor
 from minimalml._core.validation import Interval, StrOptions, _fit_context
+from minimalml.resampling._c_mixup._candidates import group_codes
 from minimalml.resampling._c_mixup._mixing import MIXING_CONSTRAINTS, draw_mixing
 from minimalml.resampling._c_mixup._network_mixing import EpochMixer, HiddenMixer
 from minimalml.resampling._c_mixup._target_kernel import (
@@ -241,13 +241,11 @@ class CMixupMLPRegressor(NetworkRegressor):
         return self._fit_groups(X, y, sample_weight, groups, partial=True)
 
     def _fit_groups(self, X, y, sample_weight, groups, partial):
-        if groups is not None:
-            check_consistent_length(X, groups)
-            groups = column_or_1d(groups)
-        is_new = not self._continues(partial)
+        check_consistent_length(X, groups)
         return self._fit_rows(
-            X, y, sample_weight, is_new=is_new, partial=partial, groups=groups
-        )
+            X, y, sample_weight, is_new=not self._continues(partial), partial=partial,
+            groups=group_codes(groups),
+        )  # fmt: skip
 
     def _fit_network(self, columns, X, y, *, partial=False, **options):
         columns, X, y = _drop_weightless(columns, X, y)

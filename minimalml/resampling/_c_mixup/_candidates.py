@@ -154,12 +154,14 @@ def standardize(labels, weights, to_unit_scale):
     The scale is 1 for a constant column, and for all if not ``to_unit_scale``.
     """
     present = slice(None) if weights is None else weights > 0
-    with np.errstate(over="ignore"):  # infinity is refused with the bandwidth
+    with np.errstate(over="ignore"):
         # Distances don't see the shift; centred labels lose fewer digits to the scale.
         labels = labels - labels[present][0]
+    if np.isinf(labels).any():
+        raise ValueError("y has values further apart than a float can hold: scale it.")
     # largest value first: squares of huge labels would overflow, of tiny ones vanish
     largest = np.abs(labels[present]).max(axis=0)
-    if not to_unit_scale or np.isinf(largest).any():
+    if not to_unit_scale:
         return labels, np.ones_like(largest)
     largest[largest == 0] = 1.0
     unit = labels / largest

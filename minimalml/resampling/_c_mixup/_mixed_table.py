@@ -39,7 +39,8 @@ def check_table(estimator, X, y, categorical_features):
         y_numeric=True,
         estimator=estimator,
     )
-    return X, numbers, y, is_category
+    # numbers that came as text
+    return X, numbers, y.astype(float) if y.dtype.kind == "U" else y, is_category
 
 
 def category_mask(X, categorical_features):

@@ -213,6 +213,8 @@ def mix_tasks(
     validate_parameter_constraints(
         MIXING_CONSTRAINTS, {"alpha": alpha, "lambda_per": lambda_per}, "mix_tasks"
     )
+    if tasks is None:
+        raise ValueError("tasks must name the task of each row, got None.")
     sampler = TargetKernelSampler(**kernel_options)
     compared = None if sampler.metric == "target" else X
     sampler.fit(y, X=compared, sample_weight=sample_weight, groups=tasks)

@@ -17,7 +17,7 @@ class EpochMixer:
         Of all rows, in the units of the bandwidth.
 
     sample_weight, groups : ndarray of shape (n_samples,) or None
-        As `TargetKernelSampler.fit` takes them.
+        As `TargetKernelSampler.fit` takes them; groups are numbers from 0 on.
 
     sampler : TargetKernelSampler
         It is fitted here.
@@ -91,8 +91,7 @@ class EpochMixer:
         labels, sample_weight, groups = _take(self.rows, both)
         batch = np.tile(np.arange(len(indices)) // batch_size, 2)
         if groups is not None:
-            _, group = np.unique(groups, return_inverse=True)
-            batch = batch * (group.max() + 1) + group
+            batch = batch * (groups.max() + 1) + groups
         self._fit_sampler(labels, sample_weight, batch)
         drawn = self.sampler.sample(np.arange(len(indices)), random_state=self.rng)
         return both[drawn]

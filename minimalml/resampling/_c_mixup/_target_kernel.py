@@ -197,6 +197,8 @@ class TargetKernelSampler:
         labels = check_labels(y)
         check_consistent_length(labels, X, sample_weight, groups)
         weights = check_weights(sample_weight, labels)
+        if weights is not None:  # only ratios count: sums then can't overflow
+            weights = np.ldexp(weights, -np.frexp(weights.max())[1])
         self.n_samples_ = len(labels)
         labels, self.target_scale_ = standardize(
             labels, weights, self.standardize_target

@@ -103,10 +103,13 @@ class TargetKernelDisplay:
         TargetKernelDisplay
         """
         y = np.asarray(y, dtype=np.float64)
-        if y.ndim != 1:
+        if y.shape not in {(y.size,), (y.size, 1)}:
             raise ValueError(
                 f"y must have one column to be sorted, got shape {y.shape}."
             )
+        if max_rows < 1:
+            raise ValueError(f"max_rows must be at least 1, got {max_rows}.")
+        y = y.ravel()
         sampler = TargetKernelSampler(**kernel_parameters(estimator))
         sampler.fit(y, X=X, sample_weight=sample_weight, groups=groups)
         order = np.argsort(y, kind="stable")

@@ -26,6 +26,7 @@ from sklearn.preprocessing import StandardScaler
 
 from minimalml.resampling import (
     CMixup,
+    CMixupMLPRegressor,
     CMixupRegressor,
     TargetKernelDisplay,
     TargetKernelSampler,
@@ -269,6 +270,7 @@ def test_sparse_rows_stay_sparse_and_equal_dense_ones(affine):
         (dict(alpha=0.0), ValueError, "'alpha' parameter"),
         (dict(ratio=-1), ValueError, "'ratio' parameter"),
         (dict(ratio=0, keep_original=False), ValueError, "leaves no rows"),
+        (dict(ratio=1e-3, keep_original=False), ValueError, "leaves no rows of 60"),
         (dict(categorical_features=[4]), ValueError, "must be in 0 to 3"),
         (dict(categorical_features=["town"]), ValueError, "mask of length 4"),
         (dict(categorical_features="from_dtype"), ValueError, "with a data frame"),
@@ -329,6 +331,32 @@ def test_mix_refuses_what_does_not_fit(arguments, message):
 def test_mix_tasks_refuses_bad_parameters(options, error, message):
     with pytest.raises(error, match=message):
         mix_tasks(np.zeros((2, 1)), [0.0, 1.0], [0, 0], **options)
+
+
+def test_mix_tasks_needs_tasks():
+    with pytest.raises(ValueError, match="tasks must name the task of each row"):
+        mix_tasks(np.zeros((2, 1)), [0.0, 1.0], None)
+
+
+@pytest.mark.parametrize("to", [np.asarray, torch.as_tensor])
+def test_views_with_negative_strides_are_mixed(rng, to):
+    X, y, mixing = rng.normal(size=(9, 4)), rng.normal(size=9), rng.uniform(size=9)
+    partners = np.arange(9)[::-1]
+    mixed = mix(to(X), to(y), partners, mixing[::-1])
+    expected = mix(X, y, partners.copy(), mixing[::-1].copy())
+    for ours, theirs in zip(mixed, expected, strict=True):
+        np.testing.assert_array_equal(np.asarray(ours), theirs)
+
+
+def test_labels_may_be_a_column_or_text_that_is_numbers(affine):
+    X, y = affine
+    _, expected = CMixup(random_state=0).fit_resample(X, y)
+    _, column = CMixup(random_state=0).fit_resample(X, y[:, None])
+    _, frame = CMixup(random_state=0).fit_resample(X, pd.DataFrame({"a": y}))
+    _, text = CMixup(random_state=0).fit_resample(X, y.astype(str))
+    np.testing.assert_array_equal(column[:, 0], expected)
+    np.testing.assert_array_equal(frame["a"], expected)
+    np.testing.assert_array_equal(text, expected)
 
 
 def test_one_row_and_single_row_groups_mix_with_themselves():
@@ -459,3 +487,12 @@ def test_the_display_shows_the_probabilities():
     np.testing.assert_allclose(coarse.probabilities.sum(1), 1.0)
     with pytest.raises(ValueError, match="one column"):
         TargetKernelDisplay.from_estimator(CMixup(), y=np.zeros((5, 2)))
+    with pytest.raises(ValueError, match="max_rows must be at least 1, got 0"):
+        TargetKernelDisplay.from_estimator(CMixup(), y=y, max_rows=0)
+
+
+def test_the_display_takes_a_column_of_labels_and_a_network():
+    y = np.linspace(0, 1, 9)
+    for labels in (y[:, None], pd.DataFrame({"a": y})):
+        display = TargetKernelDisplay.from_estimator(CMixupMLPRegressor(), y=labels)
+        np.testing.assert_array_equal(display.labels, y)

@@ -249,6 +249,29 @@ def test_several_targets(rows):
     np.testing.assert_allclose(model.predict(X)[:, 2], 7, atol=0.3)
 
 
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_scales_of_targets_and_weights_do_not_matter(rows, scale):
+    X, y = rows
+    model = network(training=DOUBLE).fit(X, scale * y, sample_weight=np.full(60, scale))
+    expected = network(training=DOUBLE).fit(X, y, sample_weight=np.ones(60)).predict(X)
+    np.testing.assert_allclose(model.predict(X) / scale, expected, rtol=1e-6)
+
+
+def test_views_with_negative_strides_are_taken(rows):
+    X, y = rows
+    views = network().fit(X[::-1, ::-1], y[::-1]).predict(X[::-1, ::-1])
+    X, y = X[::-1, ::-1].copy(), y[::-1].copy()
+    np.testing.assert_array_equal(views, network().fit(X, y).predict(X))
+
+
+def test_a_fitted_network_does_not_ask_its_parameters(rows):
+    model = network().fit(*rows)
+    before, layers = model.predict(rows[0]), model.coefs_
+    model.set_params(module=Blocks, hidden_layer_sizes=(3,), mix_layer=9)
+    np.testing.assert_array_equal(model.predict(rows[0]), before)
+    assert [w.shape for w in model.coefs_] == [w.shape for w in layers]
+
+
 # --- networks ---
 
 
@@ -323,6 +346,10 @@ def test_bad_parameters_are_named(rows, options, message):
 
 def test_bad_rows_are_named(rows):
     X, y = rows
+    with pytest.raises(ValueError, match="groups must be one-dimensional"):
+        network().fit(X, y, groups=np.ones((60, 1)))
+    with pytest.raises(ValueError, match="Input groups contains NaN"):
+        network().fit(X, y, groups=np.full(60, np.nan))
     with pytest.raises(ValueError, match="NaN"):
         network().fit(X, np.where(y > 1, np.nan, y))
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):

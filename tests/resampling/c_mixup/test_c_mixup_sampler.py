@@ -255,6 +255,64 @@ def test_the_scale_is_the_weighted_standard_deviation_even_of_huge_labels(rng):
     np.testing.assert_allclose(scale, expected * [1e200, 1e-3])
 
 
+@pytest.mark.parametrize("scale", [1e-320, 1e-200, 1e200, 1e300])
+@pytest.mark.parametrize("options", [{}, {"metric": "input"}, {"max_neighbors": 9}])
+def test_scales_of_labels_inputs_and_weights_do_not_matter(rng, scale, options):
+    y, weights = np.round(rng.normal(size=20), 1), rng.integers(0, 4, 20)
+    options = {**options, "standardize_target": True, "bandwidth": 0.3}
+    before = TargetKernelSampler(**options).fit(y, X=y[:, None], sample_weight=weights)
+    after = TargetKernelSampler(**options, input_bandwidth=0.3 * scale)
+    after.fit(y * scale, X=y[:, None] * scale, sample_weight=weights * scale)
+    digits = 0.05 if scale < 1e-300 else 1e-9  # numbers below 1e-308 have few
+    np.testing.assert_allclose(
+        after.probabilities(1), before.probabilities(1), atol=digits
+    )
+    drawn = after.sample(np.full(N_DRAWS, 1), random_state=0)
+    assert_follows(drawn, after.probabilities(1))
+
+
+def test_labels_too_far_apart_for_a_float_are_refused():
+    with pytest.raises(ValueError, match="y has values further apart"):
+        sample_partners([1.7e308, -1.7e308])
+
+
+def test_rows_without_weight_have_no_say_in_the_scale(rng):
+    y = rng.normal(size=50)
+    with_outlier = TargetKernelSampler().fit(
+        np.r_[1e100, y], sample_weight=np.r_[0.0, np.ones(50)]
+    )
+    np.testing.assert_allclose(with_outlier.target_scale_, y.std())
+    np.testing.assert_allclose(
+        with_outlier.probabilities(1)[1:], TargetKernelSampler().fit(y).probabilities(0)
+    )
+
+
+@pytest.mark.parametrize("options", [{}, {"metric": "input"}, {"max_neighbors": 9}])
+def test_parameters_set_after_fit_wait_for_the_next(rng, options):
+    y = rng.normal(size=30)
+    sampler = TargetKernelSampler(0.3, **options).fit(y, X=y[:, None])
+    before = sampler.probabilities(4)
+    sampler.exclude_self, sampler.kernel, sampler.max_neighbors = True, "tophat", 2
+    np.testing.assert_array_equal(sampler.probabilities(4), before)
+    assert_follows(sampler.sample(np.full(N_DRAWS, 4), random_state=0), before)
+
+
+def test_views_with_negative_strides_are_taken(rng):
+    y, rows, weights = rng.normal(size=(3, 40))
+    rows, weights = np.argsort(rows), np.abs(weights)
+    for options in ({}, {"metric": "input"}, {"max_neighbors": 5}):
+        views = sample_partners(
+            y[::-1], rows[::-1], X=y[::-1, None], sample_weight=weights[::-1],
+            groups=(rows % 2)[::-1], random_state=0, **options,
+        )  # fmt: skip
+        y_copy, rows_copy, weights_copy = (a[::-1].copy() for a in (y, rows, weights))
+        copies = sample_partners(
+            y_copy, rows_copy, X=y_copy[:, None], sample_weight=weights_copy,
+            groups=rows_copy % 2, random_state=0, **options,
+        )  # fmt: skip
+        np.testing.assert_array_equal(views, copies)
+
+
 def test_many_neighbours_are_all_rows(rng):
     Y = rng.normal(size=(60, 2))
     exact = TargetKernelSampler(0.5, exclude_self=True).fit(Y)
