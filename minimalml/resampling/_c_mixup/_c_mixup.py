@@ -182,17 +182,8 @@ class CMixup(BaseEstimator):
 
         Parameters
         ----------
-        X : array-like, CSR matrix or DataFrame of shape (n_samples, n_features)
-            Inputs.
-
-        y : array-like of shape (n_samples,) or (n_samples, n_targets)
-            Labels.
-
-        sample_weight : array-like of shape (n_samples,), default=None
-            Partners are drawn in proportion to it; rows of weight 0 count as absent.
-
-        groups : array-like of shape (n_samples,), default=None
-            Partners come from the row's own group only.
+        X, y, sample_weight, groups
+            As in `fit_resample`.
 
         Returns
         -------

@@ -37,9 +37,8 @@ class CMixupMLPRegressor(NetworkRegressor):
     ----------
     module : torch.nn.Module, callable or None, default=None
         A network of your own: an instance, which is copied, or a class or function
-        called with ``n_features`` and ``n_outputs``. It needs ``blocks``, a
-        ``torch.nn.ModuleList``, to mix behind one of them. To be pickled with the
-        estimator it must be importable: no lambda.
+        called with ``n_features`` and ``n_outputs``, importable to be pickled. It needs
+        ``blocks``, a ``torch.nn.ModuleList``, to mix behind one of them.
 
     mixup : {"c-mixup", "mixup"} or None, default="c-mixup"
         "mixup" draws partners regardless of labels, None trains on the rows themselves.
@@ -222,17 +221,8 @@ class CMixupMLPRegressor(NetworkRegressor):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Inputs, scaled.
-
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Targets.
-
-        sample_weight : array-like of shape (n_samples,), default=None
-            Counts like repetition of rows.
-
-        groups : array-like of shape (n_samples,), default=None
-            Partners come from the row's own group only.
+        X, y, sample_weight, groups
+            As in `fit`.
 
         Returns
         -------

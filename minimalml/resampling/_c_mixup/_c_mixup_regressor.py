@@ -36,6 +36,17 @@ def _inner_has(name):
     return check
 
 
+def _fitted(name, text):
+    """Return a property that reads an attribute of the fitted regressor."""
+
+    def read(self):
+        if "estimator_" not in vars(self):
+            raise AttributeError(f"{name} is available after fit.")
+        return getattr(self.estimator_, name)
+
+    return property(read, doc=text)
+
+
 class CMixupRegressor(
     CallbackSupportMixin, MetaEstimatorMixin, RegressorMixin, BaseEstimator
 ):
@@ -175,17 +186,8 @@ class CMixupRegressor(
 
         Parameters
         ----------
-        X : array-like, CSR matrix or DataFrame of shape (n_samples, n_features)
-            Inputs.
-
-        y : array-like of shape (n_samples,) or (n_samples, n_targets)
-            Labels.
-
-        sample_weight : array-like of shape (n_samples,), default=None
-            Partners are drawn in proportion to it, and mixed rows weigh as their pair.
-
-        groups : array-like of shape (n_samples,), default=None
-            Partners come from the row's own group only.
+        X, y, sample_weight, groups
+            As in `CMixup.fit_resample`.
 
         **fit_params : dict
             Passed to the regressor's fit. One value a row can't be mixed, and is
@@ -200,7 +202,8 @@ class CMixupRegressor(
             y, sample_weight, groups, fit_params
         )
         rng = check_random_state(self.random_state)
-        self.resampler_ = self._make_resampler(rng)
+        self.resampler_ = CMixup(**{n: getattr(self, n) for n in RESAMPLER_CONSTRAINTS})
+        self.resampler_.set_params(random_state=rng.randint(2**31 - 1))
         self.estimator_ = clone(self._template())
         if self.estimator is None:
             self.estimator_.set_params(random_state=rng.randint(2**31 - 1))
@@ -225,11 +228,6 @@ class CMixupRegressor(
         if get_config()["enable_metadata_routing"]:
             default.set_fit_request(sample_weight=True)
         return default
-
-    def _make_resampler(self, rng):
-        names = set(RESAMPLER_CONSTRAINTS) - {"random_state"}
-        parameters = {name: getattr(self, name) for name in names}
-        return CMixup(**parameters, random_state=rng.randint(2**31 - 1))
 
     def _route_fit(self, y, sample_weight, groups, fit_params):
         """Parameters of the regressor's fit, and whether it takes weights."""
@@ -308,25 +306,11 @@ class CMixupRegressor(
         check_is_fitted(self)
         return self.estimator_.transform(X)
 
-    @property
-    def coef_(self):
-        """Coefficients of a fitted linear regressor."""
-        return self._inner_attribute("coef_")
-
-    @property
-    def intercept_(self):
-        """Intercept of a fitted linear regressor."""
-        return self._inner_attribute("intercept_")
-
-    @property
-    def feature_importances_(self):
-        """Importances of a fitted forest or boosted regressor."""
-        return self._inner_attribute("feature_importances_")
-
-    def _inner_attribute(self, name):
-        if "estimator_" not in vars(self):
-            raise AttributeError(f"{name} is available after fit.")
-        return getattr(self.estimator_, name)
+    coef_ = _fitted("coef_", "Coefficients of a fitted linear regressor.")
+    intercept_ = _fitted("intercept_", "Intercept of a fitted linear regressor.")
+    feature_importances_ = _fitted(
+        "feature_importances_", "Importances of a fitted forest or boosted regressor."
+    )
 
     def get_metadata_routing(self):
         """Return how `sample_weight`, `groups` and the regressor's metadata travel.
@@ -343,9 +327,8 @@ class CMixupRegressor(
     def __sklearn_tags__(self):
         tags, inner = super().__sklearn_tags__(), get_tags(self._template())
         tags.input_tags.sparse = inner.input_tags.sparse
-        tags.input_tags.allow_nan = (
-            inner.input_tags.allow_nan and self.metric == "target"
-        )
+        tags.input_tags.allow_nan = inner.input_tags.allow_nan
+        tags.input_tags.allow_nan &= self.metric == "target"
         tags.input_tags.positive_only = inner.input_tags.positive_only
         tags.target_tags.multi_output = inner.target_tags.multi_output
         tags.target_tags.positive_only = inner.target_tags.positive_only

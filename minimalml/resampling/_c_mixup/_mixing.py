@@ -174,17 +174,8 @@ def mix_tasks(
     indices : array or tensor of int of shape (n_pairs,), default=None
         Rows that are mixed; None stands for all rows.
 
-    alpha : float, default=2.0
-        lambda ~ Beta(alpha, alpha).
-
-    lambda_per : {"pair", "batch"}, default="pair"
-        Whether each pair has its own lambda or all share one.
-
-    sample_weight : array-like of shape (n_samples,), default=None
-        Partners are drawn in proportion to it.
-
-    random_state : int, RandomState instance or None, default=None
-        Makes the result repeatable.
+    alpha, lambda_per, sample_weight, random_state :
+        As in `CMixup` and its `fit`.
 
     **kernel_options
         Parameters of `TargetKernelSampler`: ``bandwidth``, ``kernel`` and others. Its

@@ -11,30 +11,9 @@ import numpy as np
 class EpochMixer:
     """Draw partners and lambdas of the rows of an epoch, and mix what can be at once.
 
-    Parameters
-    ----------
-    labels : ndarray of shape (n_samples, n_targets)
-        Of all rows, in the units of the bandwidth.
-
-    sample_weight, groups : ndarray of shape (n_samples,) or None
-        As `TargetKernelSampler.fit` takes them; groups are numbers from 0 on.
-
-    sampler : TargetKernelSampler
-        It is fitted here.
-
-    draw_mixing : callable
-        Returns a number of lambdas.
-
-    lambda_per : {"batch", "pair"}
-        Whether all pairs of a batch share a lambda.
-
-    batch_partners : bool
-        Whether partners are found among two batches only.
-
-    mixes_input : bool
-        Whether inputs are mixed here; if not, batches get the partners' inputs.
-
-    random_state : RandomState instance
+    ``labels`` of all rows are in the units of the bandwidth of ``sampler``, which is
+    fitted here; ``groups`` are numbers from 0 on. ``draw_mixing`` returns a number of
+    lambdas. With ``mixes_input`` False batches get the inputs of the partners.
     """
 
     def __init__(
@@ -106,11 +85,6 @@ class HiddenMixer:
 
     Rows, then their partners, pass the blocks before it as one batch of twice the size;
     the block's hook mixes its halves, and the rest of the network sees mixed rows only.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        With ``blocks``, a ``torch.nn.ModuleList``, each run once.
     """
 
     def __init__(self, module):

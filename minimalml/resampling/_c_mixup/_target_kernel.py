@@ -104,16 +104,13 @@ class TargetKernelSampler:
     Notes
     -----
     With one column the labels are sorted once. For a draw, the line around the label is
-    cut into shells that are h / 2 wide, m = 0, 1, ... on both sides. A shell is drawn by
-    a bound on its mass, its weight times the kernel at its inner edge, then a row in it by
-    weight, which is accepted with probability kernel / bound; else all is drawn again.
-    Labels of the same quarter of a bandwidth share their shells, whose bounds allow for
-    the half of it, h / 8, that a label may be off the centre. Where a row is excluded,
-    its shells are its own, at distances sqrt(d_0^2 + (m h / 2)^2), with d_0 that of the
-    nearest candidate. Shells end where all that lies beyond weighs less than 2^-54 of the
-    bounds so far, below one rounding of their sum: 20 or so shells a side at a million
-    rows. Weights enter by their running sums, so that weights below 1e-16 of the total
-    count as no weight.
+    cut into shells that are h / 2 wide, on both sides. A shell is drawn by a bound on its
+    mass, its weight times the kernel at its inner edge, then a row in it by weight, which
+    is accepted with probability kernel / bound; else all is drawn again. Labels of the
+    same quarter of a bandwidth share their shells, whose bounds allow for the h / 8 that
+    a label may be off the centre. Shells end where all that lies beyond weighs less than
+    2^-54 of the bounds so far, below one rounding of their sum: 20 or so shells a side at
+    a million rows. Weights below 1e-16 of their sum count as none.
 
     A row of weight 0 is never drawn. A row without any candidate (alone in its group and
     ``exclude_self``, or alone in its tophat) is its own partner.
@@ -345,7 +342,7 @@ def sample_partners(
 ):
     """Draw a partner for each row by the closeness of labels, in one call.
 
-    For many calls on the same labels fit a `TargetKernelSampler` once.
+    For many draws from the same labels fit a `TargetKernelSampler` once.
 
     Parameters
     ----------
@@ -355,14 +352,8 @@ def sample_partners(
     indices : array-like or tensor of int of shape (n_draws,), default=None
         Rows that get a partner; None stands for all rows.
 
-    X : array-like, CSR matrix or tensor of shape (n_samples, n_features), default=None
-        Inputs; needed if ``metric`` compares them.
-
-    sample_weight : array-like of shape (n_samples,), default=None
-        Partners are drawn in proportion to it.
-
-    groups : array-like of shape (n_samples,), default=None
-        Partners come from the row's own group only.
+    X, sample_weight, groups : default=None
+        As in `TargetKernelSampler.fit`.
 
     random_state : int, RandomState instance or None, default=None
         Makes the draws repeatable.

@@ -76,17 +76,11 @@ class TargetKernelDisplay:
         estimator : TargetKernelSampler, CMixup, or a regressor with their parameters
             Its parameters of the kernel are used; it need not be fitted.
 
-        X : array-like of shape (n_samples, n_features), default=None
-            Inputs; needed if ``metric`` compares them.
+        X, sample_weight, groups : default=None
+            As in `TargetKernelSampler.fit`.
 
         y : array-like of shape (n_samples,)
             Labels of one column.
-
-        sample_weight : array-like of shape (n_samples,), default=None
-            As in `TargetKernelSampler.fit`.
-
-        groups : array-like of shape (n_samples,), default=None
-            As in `TargetKernelSampler.fit`.
 
         max_rows : int, default=500
             Rows of the picture, evenly spaced among the sorted labels; a pixel then
@@ -128,11 +122,8 @@ class TargetKernelDisplay:
 
         Parameters
         ----------
-        axes : sequence of two matplotlib Axes, default=None
-            Where to draw; None makes a new figure.
-
-        **image_options : dict
-            Passed to ``imshow``.
+        axes, **image_options
+            As in `from_estimator`.
 
         Returns
         -------
