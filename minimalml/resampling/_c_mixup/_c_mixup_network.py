@@ -16,7 +16,7 @@ from minimalml._core.training.estimator import weighted_mean
 from minimalml._core.training.network import NetworkRegressor
 from minimalml._core.validation import Interval, StrOptions, _fit_context
 from minimalml.resampling._c_mixup._candidates import group_codes
-from minimalml.resampling._c_mixup._mixing import MIXING_CONSTRAINTS, draw_mixing
+from minimalml.resampling._c_mixup._mixing import MIXING_CONSTRAINTS
 from minimalml.resampling._c_mixup._network_mixing import EpochMixer, HiddenMixer
 from minimalml.resampling._c_mixup._target_kernel import (
     SAMPLER_CONSTRAINTS,
@@ -73,11 +73,8 @@ class CMixupMLPRegressor(NetworkRegressor):
     module_ : torch.nn.Module
         The network; it predicts the standardised targets.
 
-    loss_ : float
-        Training loss of the last epoch, on mixed rows.
-
-    best_loss_ : float
-        The lowest.
+    loss_, best_loss_ : float
+        Training loss of the last epoch, and the lowest of all, on mixed rows.
 
     best_validation_score_ : float or None
         The best R² on the validation rows; None without early stopping.
@@ -85,10 +82,8 @@ class CMixupMLPRegressor(NetworkRegressor):
     t_ : int
         Training rows seen since the network was made.
 
-    n_layers_ : int
-        Blocks of the network, plus input and output; None without ``blocks``.
-
-    out_activation_ : str
+    n_layers_, out_activation_ : int or None, str
+        Blocks of the network, plus input and output, None without ``blocks``; and
         "identity".
 
     See Also
@@ -100,12 +95,9 @@ class CMixupMLPRegressor(NetworkRegressor):
     Row i gets row j as partner with probability ~ ``w_j exp(-(y_i - y_j)^2 / (2 h^2))``
     and both are replaced by ``lambda x_i + (1 - lambda) x_j`` and the same of y. Weights
     count like repeated rows: w_i weighs the loss, w_j the draw. Rows of weight 0 are left
-    out. Partners come from all training rows, in O(log n) each for a single target, for
-    a whole epoch at once; an epoch costs little more than without mixing, twice the
-    blocks before ``mix_layer`` where that is above 0.
-
-    Scale the features, as for any network. Callbacks, such as scikit-learn's
-    `ProgressBar`, are shown each epoch.
+    out. Partners come from all training rows, in O(log n) each for a single target; an
+    epoch costs little more than without mixing, twice the blocks before ``mix_layer``
+    where that is above 0. Scale the features, as for any network.
 
     References
     ----------
@@ -262,14 +254,15 @@ class CMixupMLPRegressor(NetworkRegressor):
 
     def _make_mixer(self, labels, sample_weight, groups):
         kernel = self.kernel if self.mixup == "c-mixup" else "uniform"
+        sampler = TargetKernelSampler(
+            self.bandwidth, kernel=kernel, standardize_target=False
+        )
         return EpochMixer(
             labels,
             sample_weight,
             groups,
-            sampler=TargetKernelSampler(
-                self.bandwidth, kernel=kernel, standardize_target=False
-            ),
-            draw_mixing=lambda n: draw_mixing(n, self.alpha, "pair", self._mixing_rng),
+            sampler=sampler,
+            alpha=self.alpha,
             lambda_per=self.lambda_per,
             batch_partners=self.batch_partners,
             mixes_input=self.mix_layer == 0,

@@ -283,12 +283,12 @@ class CMixupRegressor(
         X : array-like of shape (n_samples, n_features)
             Inputs.
 
-        Yields
-        ------
-        ndarray of shape (n_samples,)
+        Returns
+        -------
+        iterator of ndarray of shape (n_samples,)
         """
         check_is_fitted(self)
-        yield from self.estimator_.staged_predict(X)
+        return self.estimator_.staged_predict(X)
 
     @available_if(_inner_has("transform"))
     def transform(self, X):

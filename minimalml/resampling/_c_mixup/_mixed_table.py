@@ -8,7 +8,7 @@ from scipy import sparse
 from sklearn.utils import check_X_y
 
 from minimalml._core.validation import validate_data
-from minimalml.resampling._c_mixup._mixing import mix
+from minimalml.resampling._c_mixup._mixing import mix_arrays
 
 
 def is_frame(X):
@@ -92,20 +92,19 @@ def _holds_numbers(column):
 
 def _numbers(X, is_category):
     """Return the columns that are mixed, dense; refuse those that hold no numbers."""
+    if X.ndim != 2:
+        return X
     columns = X.iloc if is_frame(X) else X
-    if X.ndim == 2 and (is_frame(X) or X.dtype.kind in "OUS"):
-        texts = [
-            j for j in np.flatnonzero(~is_category) if not _holds_numbers(columns[:, j])
-        ]
+    if is_frame(X) or X.dtype.kind in "OUS":
+        names = X.columns if is_frame(X) else range(X.shape[1])
+        mixed = np.flatnonzero(~is_category)
+        texts = [names[j] for j in mixed if not _holds_numbers(columns[:, j])]
         if texts:
-            names = (
-                X.columns[texts].tolist() if is_frame(X) else [int(j) for j in texts]
-            )
             raise TypeError(
-                f"Columns {names} of X are not numeric: declare them in "
+                f"Columns {texts} of X are not numeric: declare them in "
                 "categorical_features, or encode them."
             )
-    numbers = columns[:, ~is_category] if X.ndim == 2 and is_category.any() else X
+    numbers = columns[:, ~is_category]
     return _without_sparse_columns(numbers) if is_frame(X) else numbers
 
 
@@ -150,7 +149,7 @@ def _mixed_dtype(dtype):
 
 def stack_mixed(values, kept, sources, partners, mixing):
     """Rows ``kept`` of an array or CSR matrix, and below them the mixed pairs."""
-    mixed, _ = mix(values, np.zeros(values.shape[0]), partners, mixing, indices=sources)
+    mixed = mix_arrays(values, sources, partners, mixing)
     if sparse.issparse(values):
         return type(values)(sparse.vstack([values[kept], mixed]))
     return np.concatenate([values[kept].astype(mixed.dtype), mixed])

@@ -106,7 +106,7 @@ def mix(X, y, partners, mixing, *, indices=None):
             f"mixing must be a number in [0, 1] or {len(indices)} of them, got "
             f"{mixing!r}."
         )
-    mix_rows = _mix_tensors if is_torch else _mix_arrays
+    mix_rows = _mix_tensors if is_torch else mix_arrays
     return tuple(mix_rows(values, indices, partners, mixing) for values in (X, y))
 
 
@@ -129,18 +129,15 @@ def _mix_tensors(values, indices, partners, mixing):
     return mixing * values[indices] + (1 - mixing) * values[partners]
 
 
-def _mix_arrays(values, indices, partners, mixing):
-    mixing = mixing.astype(_floating(values.dtype))
+def mix_arrays(values, indices, partners, mixing):
+    """Mix rows of an array or CSR matrix, without checks; integers become float64."""
+    mixing = mixing.astype(values.dtype if values.dtype.kind == "f" else np.float64)
     if sparse.issparse(values):
         values, mixing = values.tocsr(), np.broadcast_to(mixing, len(indices))
         left, right = sparse.diags_array(mixing), sparse.diags_array(1 - mixing)
         return type(values)(left @ values[indices] + right @ values[partners])
     mixing = mixing.reshape(-1, *[1] * (values.ndim - 1))
     return mixing * values[indices] + (1 - mixing) * values[partners]
-
-
-def _floating(dtype):
-    return dtype if dtype.kind == "f" else np.dtype(np.float64)
 
 
 def mix_tasks(

@@ -7,22 +7,24 @@ the partners travel to the device, where the rows are.
 
 import numpy as np
 
+from minimalml.resampling._c_mixup._mixing import draw_mixing
+
 
 class EpochMixer:
     """Draw partners and lambdas of the rows of an epoch, and mix what can be at once.
 
     ``labels`` of all rows are in the units of the bandwidth of ``sampler``, which is
-    fitted here; ``groups`` are numbers from 0 on. ``draw_mixing`` returns a number of
-    lambdas. With ``mixes_input`` False batches get the inputs of the partners.
+    fitted here; ``groups`` are numbers from 0 on. With ``mixes_input`` False batches get
+    the inputs of the partners.
     """
 
     def __init__(
-        self, labels, sample_weight, groups, *, sampler, draw_mixing, lambda_per,
+        self, labels, sample_weight, groups, *, sampler, alpha, lambda_per,
         batch_partners, mixes_input, random_state,
     ):  # fmt: skip
         self.rows = (labels, sample_weight, groups)
-        self.sampler, self.draw_mixing = sampler, draw_mixing
-        self.lambda_per, self.batch_partners = lambda_per, batch_partners
+        self.sampler, self.batch_partners = sampler, batch_partners
+        self.alpha, self.lambda_per = alpha, lambda_per
         self.mixes_input, self.rng = mixes_input, random_state
         self.is_fitted = False
 
@@ -55,10 +57,9 @@ class EpochMixer:
 
     def draw_shares(self, n_rows, batch_size):
         """Draw a lambda for each row."""
-        if self.lambda_per == "pair":
-            return self.draw_mixing(n_rows)
-        mixing = self.draw_mixing(-(-n_rows // batch_size))
-        return np.repeat(mixing, batch_size)[:n_rows]
+        n_alike = 1 if self.lambda_per == "pair" else batch_size
+        mixing = draw_mixing(-(-n_rows // n_alike), self.alpha, "pair", self.rng)
+        return np.repeat(mixing, n_alike)[:n_rows]
 
     def draw_partners(self, indices, batch_size):
         """Draw a partner for each row, from all rows or from two batches."""

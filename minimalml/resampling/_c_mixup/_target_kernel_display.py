@@ -31,15 +31,10 @@ class TargetKernelDisplay:
 
     Attributes
     ----------
-    figure_ : matplotlib Figure
+    figure_, axes_ : matplotlib Figure, ndarray of two matplotlib Axes
 
-    axes_ : ndarray of two matplotlib Axes
-
-    image_ : matplotlib AxesImage
-        The heat map.
-
-    line_ : matplotlib Line2D
-        The effective numbers.
+    image_, line_ : matplotlib AxesImage, Line2D
+        The heat map, and the effective numbers.
 
     Examples
     --------
@@ -76,11 +71,8 @@ class TargetKernelDisplay:
         estimator : TargetKernelSampler, CMixup, or a regressor with their parameters
             Its parameters of the kernel are used; it need not be fitted.
 
-        X, sample_weight, groups : default=None
-            As in `TargetKernelSampler.fit`.
-
-        y : array-like of shape (n_samples,)
-            Labels of one column.
+        X, y, sample_weight, groups
+            As in `TargetKernelSampler.fit`; y has one column.
 
         max_rows : int, default=500
             Rows of the picture, evenly spaced among the sorted labels; a pixel then
@@ -140,8 +132,8 @@ class TargetKernelDisplay:
         names = [f"{self.labels[t]:.3g}" for t in ticks]
         heat.set_xticks(ticks, names)
         heat.set_yticks(ticks, names)
-        heat.set(xlabel="label of the partner (by rank)", ylabel="label of the row (by rank)")  # fmt: skip
-        heat.set_title("P(partner | row)")
+        heat.set(title="P(partner | row)", xlabel="label of the partner (by rank)")
+        heat.set_ylabel("label of the row (by rank)")
         heat.figure.colorbar(self.image_, ax=heat)
         (self.line_,) = curve.plot(self.labels, self.effective_partners, ".-")
         curve.set(xlabel="label of the row", ylabel="effective number of partners")

@@ -174,7 +174,7 @@ def test_partners_of_a_batch_lie_in_two_batches(rng):
     labels, n = rng.random((64, 1)), 64
     mixer = EpochMixer(
         labels, None, None, sampler=TargetKernelSampler(kernel="uniform"),
-        draw_mixing=np.ones, lambda_per="batch", mixes_input=True, batch_partners=True,
+        alpha=2.0, lambda_per="batch", mixes_input=True, batch_partners=True,
         random_state=np.random.RandomState(0),
     )  # fmt: skip
     order = rng.permutation(n)
