@@ -16,6 +16,7 @@ from minimalml._core.training.estimator import weighted_mean
 from minimalml._core.training.network import NetworkRegressor
 from minimalml._core.validation import Interval, StrOptions, _fit_context
 from minimalml.resampling._c_mixup._candidates import group_codes
+from minimalml.resampling._c_mixup._documentation import document_mixing
 from minimalml.resampling._c_mixup._mixing import MIXING_CONSTRAINTS
 from minimalml.resampling._c_mixup._network_mixing import EpochMixer, HiddenMixer
 from minimalml.resampling._c_mixup._target_kernel import (
@@ -24,6 +25,7 @@ from minimalml.resampling._c_mixup._target_kernel import (
 )
 
 
+@document_mixing
 @document_training
 class CMixupMLPRegressor(NetworkRegressor):
     """Train a network on mixed rows, partners drawn by the closeness of labels.
@@ -47,12 +49,6 @@ class CMixupMLPRegressor(NetworkRegressor):
         What is mixed: 0 the inputs, k what comes out of block k, "random" any of these,
         drawn for each batch.
 
-    alpha : float, default=2.0
-        lambda ~ Beta(alpha, alpha): large values mix halves, small ones hardly mix.
-
-    lambda_per : {"batch", "pair"}, default="batch"
-        Whether all pairs of a batch share one lambda or each has its own.
-
     batch_partners : bool, default=False
         Whether partners come from the batch itself and a second random one only: for
         rows so many that their labels can't be compared.
@@ -60,9 +56,6 @@ class CMixupMLPRegressor(NetworkRegressor):
     bandwidth : float, default=0.5
         Width of the kernel of labels, in standard deviations of the target. Search over
         0.05 to 2; infinity is plain mixup.
-
-    kernel : {"gaussian", "tophat", "uniform"}, default="gaussian"
-        How the probability of a partner falls with the distance of the labels.
 
     early_stopping : bool, default=False
         Whether to keep rows for validation (unmixed), stop when their score stops

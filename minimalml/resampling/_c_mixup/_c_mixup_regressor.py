@@ -24,6 +24,7 @@ from minimalml._core.validation import (
     validate_data,
 )
 from minimalml.resampling._c_mixup._c_mixup import RESAMPLER_CONSTRAINTS, CMixup
+from minimalml.resampling._c_mixup._documentation import document_mixing
 
 
 def _inner_has(name):
@@ -47,6 +48,7 @@ def _fitted(name, text):
     return property(read, doc=text)
 
 
+@document_mixing
 class CMixupRegressor(
     CallbackSupportMixin, MetaEstimatorMixin, RegressorMixin, BaseEstimator
 ):
@@ -61,46 +63,6 @@ class CMixupRegressor(
     estimator : regressor, default=None
         What is fitted; None stands for `HistGradientBoostingRegressor`.
 
-    ratio : float, default=1.0
-        Mixed rows per original row; 0 is no mixing.
-
-    keep_original : bool, default=True
-        Whether the regressor also sees the original rows.
-
-    alpha : float, default=2.0
-        lambda ~ Beta(alpha, alpha): large values mix halves, small ones hardly mix.
-
-    lambda_per : {"pair", "batch"}, default="pair"
-        As in `CMixup`.
-
-    categorical_features : array-like of bool, int or str, or "from_dtype", default=None
-        Columns that are never interpolated, as in `CMixup`.
-
-    bandwidth : float, default=0.5
-        Width of the kernel of labels, in standard deviations of the target if
-        ``standardize_target``, else in its units. Infinity is plain mixup.
-
-    kernel : {"gaussian", "tophat", "uniform"}, default="gaussian"
-        As in `CMixup`.
-
-    standardize_target : bool, default=True
-        As in `CMixup`.
-
-    metric : {"target", "input", "target_and_input"}, default="target"
-        As in `CMixup`.
-
-    input_bandwidth : float, default=None
-        As in `CMixup`.
-
-    exclude_self : bool, default=False
-        As in `CMixup`.
-
-    max_neighbors : int, default=None
-        As in `CMixup`.
-
-    random_state : int, RandomState instance or None, default=None
-        Makes the mixing, and the default regressor, repeatable.
-
     Attributes
     ----------
     estimator_ : regressor
@@ -108,12 +70,6 @@ class CMixupRegressor(
 
     resampler_ : CMixup
         What made them: ``sample_indices_`` and ``mixing_`` are there.
-
-    n_features_in_ : int
-        Number of features seen by `fit`.
-
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features seen by `fit`, if all are strings.
 
     See Also
     --------

@@ -29,6 +29,7 @@ from minimalml.resampling._c_mixup._candidates import (
     order_candidates,
     standardize,
 )
+from minimalml.resampling._c_mixup._documentation import document_mixing
 from minimalml.resampling._c_mixup._partner_draws import (
     all_masses,
     build_tree,
@@ -51,6 +52,7 @@ SAMPLER_CONSTRAINTS = {
 CHUNK = 2**16
 
 
+@document_mixing
 class TargetKernelSampler:
     """Draw partners for mixup by the closeness of their labels.
 
@@ -59,34 +61,6 @@ class TargetKernelSampler:
     matrix of n x n is built. For one column of labels it takes O(n log n) to fit,
     O(log n) a draw and some 40 bytes a row; for several columns, or distances of
     inputs, O(n) a draw and the memory of a column.
-
-    Parameters
-    ----------
-    bandwidth : float, default=0.5
-        Width h of the kernel of labels, in standard deviations of the target if
-        ``standardize_target``, else in its units. Small: partners with nearly the same
-        label; infinity: any partner, which is plain mixup.
-
-    kernel : {"gaussian", "tophat", "uniform"}, default="gaussian"
-        "gaussian" is exp(-d^2 / (2 h^2)), "tophat" is 1 where d <= h, "uniform" is 1.
-
-    standardize_target : bool, default=True
-        Whether to divide each column of the target by its (weighted) standard
-        deviation. A constant column is not scaled.
-
-    metric : {"target", "input", "target_and_input"}, default="target"
-        What the distance d compares: labels, rows of X, or both, by the product of the
-        two kernels. Rows of X are compared as they are given: scale them first.
-
-    input_bandwidth : float, default=None
-        Width of the kernel of inputs; None takes ``bandwidth``.
-
-    exclude_self : bool, default=False
-        Whether a row can't be its own partner.
-
-    max_neighbors : int, default=None
-        Draw among this many nearest rows only, found by a k-d tree: faster than
-        O(n) a draw, and approximate. None draws among all rows.
 
     Attributes
     ----------
