@@ -241,32 +241,26 @@ class CMixupMLPRegressor(NetworkRegressor):
             if self._hidden_mixer is not None:
                 self._hidden_mixer.remove()
             del self._hidden_mixer
-        self.t_ = t_before + (self.n_iter_ - n_before) * self._n_training_rows(len(X))
+        fraction = self._training_settings.validation_fraction
+        n_rows = len(X) - self.early_stopping * math.ceil(fraction * len(X))
+        self.t_ = t_before + (self.n_iter_ - n_before) * n_rows
         self._describe()
         return self
 
     def _make_mixer(self, labels, sample_weight, groups):
         kernel = self.kernel if self.mixup == "c-mixup" else "uniform"
-        sampler = TargetKernelSampler(
-            self.bandwidth, kernel=kernel, standardize_target=False
-        )
+        options = {"kernel": kernel, "standardize_target": False}
         return EpochMixer(
             labels,
             sample_weight,
             groups,
-            sampler=sampler,
+            sampler=TargetKernelSampler(self.bandwidth, **options),
             alpha=self.alpha,
             lambda_per=self.lambda_per,
             batch_partners=self.batch_partners,
             mixes_input=self.mix_layer == 0,
             random_state=self._mixing_rng,
         )
-
-    def _n_training_rows(self, n_rows):
-        if not self.early_stopping:
-            return n_rows
-        fraction = self._training_settings.validation_fraction
-        return n_rows - math.ceil(fraction * n_rows)
 
     def _describe(self):
         """Set what scikit-learn's networks have besides."""
@@ -320,7 +314,7 @@ class CMixupMLPRegressor(NetworkRegressor):
 
     @property
     def _linear_layers(self):
-        if not hasattr(getattr(self, "module_", None), "head"):
+        if type(getattr(self, "module_", None)).__name__ != "MLP":
             raise AttributeError("There are layers only of a fitted built-in network.")
         return [*(block[0] for block in self.module_.blocks), self.module_.head]
 

@@ -154,9 +154,7 @@ class CMixupRegressor(
         self : CMixupRegressor
         """
         validate_data(self, X, y, skip_check_array=True, ensure_2d=False)
-        fit_params, passes_weight = self._route_fit(
-            y, sample_weight, groups, fit_params
-        )
+        fit_params, passes_weight = self._route(y, sample_weight, groups, fit_params)
         rng = check_random_state(self.random_state)
         self.resampler_ = CMixup(**{n: getattr(self, n) for n in RESAMPLER_CONSTRAINTS})
         self.resampler_.set_params(random_state=rng.randint(2**31 - 1))
@@ -185,7 +183,7 @@ class CMixupRegressor(
             default.set_fit_request(sample_weight=True)
         return default
 
-    def _route_fit(self, y, sample_weight, groups, fit_params):
+    def _route(self, y, sample_weight, groups, fit_params):
         """Parameters of the regressor's fit, and whether it takes weights."""
         takes_weight = has_fit_parameter(self._template(), "sample_weight")
         is_routed = takes_weight

@@ -112,13 +112,9 @@ def _without_sparse_columns(frame):
     # left as they are, a frame of nothing else would become a sparse matrix
     dense = frame.copy(deep=False)
     for j, dtype in enumerate(frame.dtypes):
-        if _is_sparse(dtype):
+        if hasattr(dtype, "fill_value"):
             dense.isetitem(j, frame.iloc[:, j].sparse.to_dense())
     return dense
-
-
-def _is_sparse(dtype):
-    return hasattr(dtype, "fill_value")
 
 
 def mix_table(X, numbers, is_category, kept, sources, partners, mixing):
@@ -142,7 +138,7 @@ def _mixed_dtype(dtype):
     """Dtype of a mixed column: floats keep theirs, others become floats of their kind."""
     if dtype.kind == "f":
         return dtype
-    if _is_sparse(dtype):
+    if hasattr(dtype, "fill_value"):  # sparse
         return type(dtype)(np.float64, float(dtype.fill_value))
     return "Float64" if hasattr(dtype, "na_value") else np.float64
 

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import check_random_state
 
+from minimalml._core.array_checks import as_tensor
 from minimalml._core.arrays import is_torch_tensor
 from minimalml._core.validation import (
     Interval,
@@ -91,7 +92,8 @@ def mix(X, y, partners, mixing, *, indices=None):
         raise ValueError(f"y has {len(y)} rows but X has {n_samples}.")
     indices = np.arange(n_samples) if indices is None else indices
     if is_torch:
-        indices, partners, mixing = _on_device(y.device, indices, partners, mixing)
+        indices, partners = (_tensor(v).to(y.device) for v in (indices, partners))
+        mixing = _tensor(mixing)
     else:
         indices = check_indices(indices, n_samples)
         partners = check_indices(partners, n_samples, name="partners")
@@ -110,22 +112,15 @@ def mix(X, y, partners, mixing, *, indices=None):
     return tuple(mix_rows(values, indices, partners, mixing) for values in (X, y))
 
 
-def _on_device(device, *values):
-    """Return values as tensors on a device; arrays may be views or read-only."""
-    import torch
-
-    return [
-        v.to(device) if is_torch_tensor(v) else torch.tensor(np.array(v), device=device)
-        for v in values
-    ]
+def _tensor(values):
+    return as_tensor(values if is_torch_tensor(values) else np.asarray(values))
 
 
 def _mix_tensors(values, indices, partners, mixing):
     import torch
 
-    dtype = values.dtype if values.is_floating_point() else torch.float64
-    values, mixing = values.to(dtype), mixing.to(dtype)
-    mixing = mixing.reshape(-1, *[1] * (values.ndim - 1))
+    values = values if values.is_floating_point() else values.to(torch.float64)
+    mixing = mixing.to(values).reshape(-1, *[1] * (values.ndim - 1))
     return mixing * values[indices] + (1 - mixing) * values[partners]
 
 

@@ -6,6 +6,7 @@ threads nor on who else is in the batch.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -78,11 +79,11 @@ def draw_by_blocks(candidates, queries, seeds, n_threads=None):
     return positions
 
 
-def draw_by_neighbors(candidates, tree, queries, seeds, n_neighbors):
+def draw_by_neighbors(candidates, neighbors, queries, seeds):
     """Draw positions among the nearest candidates only, which is approximate."""
     positions = np.empty_like(queries.rows)
-    for part in gen_batches(len(seeds), max(1, BLOCK_SIZE // n_neighbors)):
-        near, log_mass = near_masses(candidates, tree, queries.take(part), n_neighbors)
+    for part in gen_batches(len(seeds), max(1, BLOCK_SIZE // neighbors.n_neighbors)):
+        near, log_mass = near_masses(candidates, neighbors, queries.take(part))
         positions[part] = _draw_among(near, log_mass, seeds[part])
     return positions
 
@@ -138,19 +139,28 @@ def dense(features):
     return features.toarray() if sparse.issparse(features) else features
 
 
-def build_tree(candidates):
-    """Return a tree of the candidates, and how far apart it puts their groups."""
+class Neighbors(NamedTuple):
+    """A tree of the candidates, and how far apart it puts their groups."""
+
+    tree: KDTree
+    group_gap: float
+    n_neighbors: int
+
+
+def build_neighbors(candidates, n_neighbors):
+    """Return what finds a query's nearest candidates."""
     points = np.hstack([dense(features) for features in candidates.features])
     group_gap = 1.0 + 2.0 * points.shape[1] * np.abs(points).max(initial=0.0)
     segment = np.repeat(
         np.arange(len(candidates.offsets) - 1), np.diff(candidates.offsets)
     )
-    return KDTree(np.column_stack([points, group_gap * segment])), group_gap
+    tree = KDTree(np.column_stack([points, group_gap * segment]))
+    return Neighbors(tree, group_gap, n_neighbors)
 
 
-def near_masses(candidates, tree, queries, n_neighbors):
+def near_masses(candidates, neighbors, queries):
     """Positions of the nearest candidates and their log masses, both (n, k)."""
-    tree, group_gap = tree
+    tree, group_gap, n_neighbors = neighbors
     own = [dense(view.features[queries.rows]) for view in candidates.views]
     excluded = np.where(queries.right_start > queries.left_stop, queries.left_stop, -1)
     n_near = min(n_neighbors + int((excluded >= 0).any()), len(candidates.rows))

@@ -32,7 +32,7 @@ from minimalml.resampling._c_mixup._candidates import (
 from minimalml.resampling._c_mixup._documentation import document_mixing
 from minimalml.resampling._c_mixup._partner_draws import (
     all_masses,
-    build_tree,
+    build_neighbors,
     draw_by_blocks,
     draw_by_neighbors,
     draw_by_sorting,
@@ -57,10 +57,9 @@ class TargetKernelSampler:
     """Draw partners for mixup by the closeness of their labels.
 
     The partner of row i is row j with probability ~ ``w_j k(i, j)``, where k falls with
-    the distance of the labels (or of the inputs). It is exact: no row is left out and no
-    matrix of n x n is built. For one column of labels it takes O(n log n) to fit,
-    O(log n) a draw and some 40 bytes a row; for several columns, or distances of
-    inputs, O(n) a draw and the memory of a column.
+    the distance of the labels (or of the inputs). It is exact, and builds no matrix of
+    n x n. For one column of labels it takes O(n log n) to fit, O(log n) a draw and some
+    40 bytes a row; for several, or distances of inputs, O(n) a draw.
 
     Attributes
     ----------
@@ -157,8 +156,7 @@ class TargetKernelSampler:
         Raises
         ------
         ValueError
-            If a parameter is out of range, if a label isn't finite, or if lengths
-            differ.
+            If a parameter is out of range, a label isn't finite, or lengths differ.
         """
         validate_parameter_constraints(
             SAMPLER_CONSTRAINTS, kernel_parameters(self), type(self).__name__
@@ -176,13 +174,14 @@ class TargetKernelSampler:
         )
         views = self._make_views(labels, X)
         # parameters may be set anew after fit: what draws look at is kept apart
-        self._n_neighbors = self.max_neighbors
-        self._is_sorted = self._n_neighbors is None and _is_single_column(views)
+        self._is_sorted = self.max_neighbors is None and _is_single_column(views)
         self._candidates = order_candidates(
             views, weights, group_codes(groups),
             exclude_self=self.exclude_self, by_label=self._is_sorted,
         )  # fmt: skip
-        self._tree = None if self._n_neighbors is None else build_tree(self._candidates)
+        self._neighbors = None
+        if self.max_neighbors is not None:
+            self._neighbors = build_neighbors(self._candidates, self.max_neighbors)
         return self
 
     def sample(self, indices=None, random_state=None, n_threads=None):
@@ -227,12 +226,10 @@ class TargetKernelSampler:
         queries = candidates.queries(rows)
         if self._is_sorted:
             positions = draw_by_sorting(candidates, queries, seeds, n_threads)
-        elif self._tree is None:
+        elif self._neighbors is None:
             positions = draw_by_blocks(candidates, queries, seeds, n_threads)
         else:
-            positions = draw_by_neighbors(
-                candidates, self._tree, queries, seeds, self._n_neighbors
-            )
+            positions = draw_by_neighbors(candidates, self._neighbors, queries, seeds)
         return np.where(positions >= 0, candidates.rows[positions], rows)
 
     def probabilities(self, i):
@@ -254,12 +251,10 @@ class TargetKernelSampler:
         rows = check_indices([i], self.n_samples_)
         candidates = self._candidates
         queries = candidates.queries(rows)
-        if self._tree is None:
+        if self._neighbors is None:
             positions, log_mass = all_masses(candidates, queries)
         else:
-            positions, log_mass = near_masses(
-                candidates, self._tree, queries, self._n_neighbors
-            )
+            positions, log_mass = near_masses(candidates, self._neighbors, queries)
         result = np.zeros(self.n_samples_)
         if log_mass.max(initial=-math.inf) == -math.inf:
             result[i] = 1.0

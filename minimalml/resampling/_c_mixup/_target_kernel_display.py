@@ -23,11 +23,8 @@ class TargetKernelDisplay:
     probabilities : ndarray of shape (n_rows, n_partners)
         P(partner | row), rows and partners sorted by label.
 
-    labels : ndarray of shape (n_rows,)
-        Sorted labels of the rows.
-
-    effective_partners : ndarray of shape (n_rows,)
-        Effective number of partners of each row.
+    labels, effective_partners : ndarrays of shape (n_rows,)
+        Sorted labels of the rows, and the effective number of partners of each.
 
     Attributes
     ----------
@@ -88,14 +85,11 @@ class TargetKernelDisplay:
         -------
         TargetKernelDisplay
         """
-        y = np.asarray(y, dtype=np.float64)
-        if y.shape not in {(y.size,), (y.size, 1)}:
-            raise ValueError(
-                f"y must have one column to be sorted, got shape {y.shape}."
-            )
+        if np.shape(y) not in {(np.size(y),), (np.size(y), 1)}:
+            raise ValueError(f"y must have one column, got shape {np.shape(y)}.")
         if max_rows < 1:
             raise ValueError(f"max_rows must be at least 1, got {max_rows}.")
-        y = y.ravel()
+        y = np.asarray(y, dtype=np.float64).ravel()
         sampler = TargetKernelSampler(**kernel_parameters(estimator))
         sampler.fit(y, X=X, sample_weight=sample_weight, groups=groups)
         order = np.argsort(y, kind="stable")

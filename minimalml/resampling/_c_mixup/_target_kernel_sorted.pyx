@@ -38,7 +38,7 @@ cdef struct Query:
     uint64_t seed
     Py_ssize_t first         # where its segment begins
     Py_ssize_t left_stop     # its candidates lie before it
-    Py_ssize_t right_start   #   or from it on
+    Py_ssize_t right_start   # or from it on
     Py_ssize_t last          # where its segment ends
 
 
@@ -89,9 +89,7 @@ cdef Py_ssize_t first_past(
     return low
 
 
-cdef inline double mass(
-    const Labels* labels, Py_ssize_t start, Py_ssize_t stop
-) noexcept nogil:
+cdef inline double mass(const Labels* labels, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """Weight of the rows [start, stop); without weights, their number."""
     if labels.prefix == NULL:
         return <double>(stop - start)
@@ -121,9 +119,7 @@ cdef inline double least_distance(const Shells* shells, Py_ssize_t m) noexcept n
     return max(SHELL_WIDTH * m - shells.slack, 0.0)
 
 
-cdef void build_shells(
-    const Labels* labels, const Query* query, Shells* shells
-) noexcept nogil:
+cdef void build_shells(const Labels* labels, const Query* query, Shells* shells) noexcept nogil:
     """Cut the candidates into shells around the centre, and bound each one's mass.
 
     Exponents are relative to the nearest candidate's, so nothing underflows and a row
@@ -193,9 +189,7 @@ cdef Py_ssize_t draw_from_shells(
             return k
 
 
-cdef Py_ssize_t draw_gaussian(
-    const Labels* labels, Query* query, Shells* shells
-) noexcept nogil:
+cdef Py_ssize_t draw_gaussian(const Labels* labels, Query* query, Shells* shells) noexcept nogil:
     """One draw; builds new shells unless the last query's serve."""
     cdef double nearest = INFINITY
     cdef double centre = (floor(query.origin / CELL_WIDTH) + 0.5) * CELL_WIDTH
@@ -213,9 +207,7 @@ cdef Py_ssize_t draw_gaussian(
     ):
         shells.centre, shells.slack = query.origin, 0.0
         build_shells(labels, query, shells)
-    elif (
-        shells.slack == 0.0 or shells.centre != centre or shells.first != query.first
-    ):
+    elif shells.slack == 0.0 or shells.centre != centre or shells.first != query.first:
         query.left_stop = first_past(
             labels.y, query.first, query.last, query.left_stop, centre, 0.0, False
         )
@@ -245,10 +237,7 @@ cdef Py_ssize_t draw_in_window(
     right_mass = mass(labels, query.right_start, high)
     if not left_mass + right_mass > 0.0:
         return NO_WEIGHT
-    if (
-        right_mass == 0.0
-        or uniform(query.seed, 1) * (left_mass + right_mass) < left_mass
-    ):
+    if right_mass == 0.0 or uniform(query.seed, 1) * (left_mass + right_mass) < left_mass:
         return row_at(labels, low, query.left_stop, u)
     return row_at(labels, query.right_start, high, u)
 
