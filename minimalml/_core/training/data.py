@@ -66,8 +66,10 @@ class TrainingData:
         self.is_in_memory = n_bytes <= in_memory_limit
         if "weight" in columns:
             weight = columns["weight"]
-            training_weight = weight if rows is None else weight[rows]
-            columns["weight"] = weight / training_weight.mean()
+            mean = (weight if rows is None else weight[rows]).mean()
+            if not mean > 0:
+                raise ValueError("sample_weight has no row above 0 to train on.")
+            columns["weight"] = weight / mean
         if self.is_in_memory:
             self.rows = None
             columns = {

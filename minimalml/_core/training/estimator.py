@@ -241,6 +241,10 @@ class TorchEstimatorMixin(CallbackSupportMixin):
             for name, column in columns.items()
             if column is not None
         }
+        if "weight" in validation and not validation["weight"].any():
+            raise ValueError(
+                "sample_weight has no row above 0 among those to validate."
+            )
         validate = bind(self._validation_score, validation)
         return {"rows": rows, "validate": validate}
 
