@@ -107,14 +107,13 @@ def all_masses(candidates, queries):
     ):
         if math.isinf(reach):
             continue
-        own = dense(features[queries.rows])
+        own = _dense(features[queries.rows])
         size = CANDIDATE_BLOCK if sparse.issparse(theirs) else max(1, last - first)
         for start in range(first, last, size):
-            block = dense(theirs[start : min(start + size, last)])
+            block = _dense(theirs[start : min(start + size, last)])
             # by differences: with products, near pairs would cancel
             squares = cdist(own, block, "sqeuclidean")
             _apply_kernel(log_mass[:, start - first :][:, : len(block)], squares, reach)
-    positions = np.arange(first, last)
     excluded = np.flatnonzero(queries.right_start > queries.left_stop)
     log_mass[excluded, queries.left_stop[excluded] - first] = -math.inf
     if queries.segment[0] != queries.segment[-1]:
@@ -122,7 +121,7 @@ def all_masses(candidates, queries):
             candidates.codes[candidates.rows[first:last]] == queries.segment[:, None]
         )
         log_mass[~is_theirs] = -math.inf
-    return positions[None], log_mass
+    return np.arange(first, last)[None], log_mass
 
 
 def _apply_kernel(log_mass, squares, reach):
@@ -134,7 +133,7 @@ def _apply_kernel(log_mass, squares, reach):
         log_mass[squares > reach**2] = -math.inf
 
 
-def dense(features):
+def _dense(features):
     """Return features as an array."""
     return features.toarray() if sparse.issparse(features) else features
 
@@ -149,7 +148,7 @@ class Neighbors(NamedTuple):
 
 def build_neighbors(candidates, n_neighbors):
     """Return what finds a query's nearest candidates."""
-    points = np.hstack([dense(features) for features in candidates.features])
+    points = np.hstack([_dense(features) for features in candidates.features])
     group_gap = 1.0 + 2.0 * points.shape[1] * np.abs(points).max(initial=0.0)
     segment = np.repeat(
         np.arange(len(candidates.offsets) - 1), np.diff(candidates.offsets)
@@ -161,7 +160,7 @@ def build_neighbors(candidates, n_neighbors):
 def near_masses(candidates, neighbors, queries):
     """Positions of the nearest candidates and their log masses, both (n, k)."""
     tree, group_gap, n_neighbors = neighbors
-    own = [dense(view.features[queries.rows]) for view in candidates.views]
+    own = [_dense(view.features[queries.rows]) for view in candidates.views]
     excluded = np.where(queries.right_start > queries.left_stop, queries.left_stop, -1)
     n_near = min(n_neighbors + int((excluded >= 0).any()), len(candidates.rows))
     near = tree.query(
@@ -176,7 +175,7 @@ def near_masses(candidates, neighbors, queries):
         if math.isinf(reach):
             continue
         for k in range(n_near):
-            offsets = points - dense(theirs[near[:, k]])
+            offsets = points - _dense(theirs[near[:, k]])
             squares = np.einsum("qj,qj->q", offsets, offsets)
             _apply_kernel(log_mass[:, k], squares, reach)
     is_hidden = near == excluded[:, None]

@@ -107,6 +107,7 @@ def fitted(options, rows, h, use, to=np.asarray):
     return sampler.fit(to(rows["y"]), X=to(rows["X"]), **extra)
 
 
+@pytest.mark.kernel
 @pytest.mark.parametrize("use", [(), ("weights",), ("groups",), ("weights", "groups")])
 @pytest.mark.parametrize("route", ROUTES)
 def test_probabilities_are_the_kernel_written_out(route, use):
@@ -117,6 +118,7 @@ def test_probabilities_are_the_kernel_written_out(route, use):
         np.testing.assert_allclose(sampler.probabilities(i), expected[i], atol=ROUNDING)
 
 
+@pytest.mark.kernel
 @pytest.mark.parametrize("use", [(), ("weights", "groups")])
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("to", [np.asarray, torch.as_tensor])
@@ -129,6 +131,7 @@ def test_frequencies_follow_the_kernel(route, use, to):
         assert_follows(np.asarray(draws), expected[i])
 
 
+@pytest.mark.kernel
 @pytest.mark.parametrize("h", [1e-9, 0.01, 0.1, 3.0, 1e6, np.inf])
 def test_frequencies_follow_the_kernel_for_any_bandwidth(h):
     rows = make_rows(1)
@@ -141,6 +144,7 @@ def test_frequencies_follow_the_kernel_for_any_bandwidth(h):
         assert_follows(draws, expected[i])
 
 
+@pytest.mark.kernel
 def test_neighbours_that_share_shells_each_follow_their_own_kernel():
     h, y = 1.0, np.r_[0.0, 0.1, 0.24, np.linspace(-4, 4, 60)]  # three of one cell
     sampler = TargetKernelSampler(h, standardize_target=False).fit(y)
@@ -150,6 +154,7 @@ def test_neighbours_that_share_shells_each_follow_their_own_kernel():
         assert_follows(draws[:, i], expected)
 
 
+@pytest.mark.kernel
 def test_far_outliers_are_drawn_exactly_when_a_row_excludes_itself():
     y = np.array([0.0, 50.0, 50.02, 50.05, -50.03])
     expected = brute_force(y, 1.0, exclude_self=True)
@@ -255,6 +260,7 @@ def test_the_scale_is_the_weighted_standard_deviation_even_of_huge_labels(rng):
     np.testing.assert_allclose(scale, expected * [1e200, 1e-3])
 
 
+@pytest.mark.kernel
 @pytest.mark.parametrize("scale", [1e-320, 1e-200, 1e200, 1e300])
 @pytest.mark.parametrize("options", [{}, {"metric": "input"}, {"max_neighbors": 9}])
 def test_scales_of_labels_inputs_and_weights_do_not_matter(rng, scale, options):
@@ -313,6 +319,7 @@ def test_views_with_negative_strides_are_taken(rng):
         np.testing.assert_array_equal(views, copies)
 
 
+@pytest.mark.kernel
 def test_many_neighbours_are_all_rows(rng):
     Y = rng.normal(size=(60, 2))
     exact = TargetKernelSampler(0.5, exclude_self=True).fit(Y)
@@ -343,6 +350,7 @@ def test_neighbours_are_near_by_the_kernels_that_fall_off(rng):
     )
 
 
+@pytest.mark.kernel
 @pytest.mark.parametrize("route", ROUTES)
 def test_results_do_not_depend_on_threads_nor_on_the_batch(route):
     rows = make_rows()
@@ -376,6 +384,7 @@ def test_memory_is_below_a_hundred_bytes_a_row(rng):
     assert peak < 100 * n
 
 
+@pytest.mark.kernel
 def test_small_blocks_draw_from_the_same_distribution(monkeypatch):
     for name in ("CANDIDATE_BLOCK", "QUERY_CHUNK", "BLOCK_SIZE"):
         monkeypatch.setattr(_partner_draws, name, 7)
@@ -387,6 +396,7 @@ def test_small_blocks_draw_from_the_same_distribution(monkeypatch):
     assert_follows(draws, expected[5])
 
 
+@pytest.mark.kernel
 def test_sparse_inputs_equal_dense_ones(rng):
     X = rng.normal(size=(50, 6)) * (rng.uniform(size=(50, 6)) < 0.3)
     options = dict(metric="input", random_state=0)
