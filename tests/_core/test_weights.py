@@ -8,6 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from sklearn.ensemble import (
+    AdaBoostRegressor,
+    BaggingRegressor,
+    RandomForestRegressor,
+    VotingRegressor,
+)
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import (
@@ -120,6 +126,21 @@ def test_wrapped_models_give_the_innermost_weights(wrap):
     assert list(model_weights(model)) == ["coef_", "intercept_"]
     set_model_weights(model, {"coef_": np.zeros(4)})
     assert np.ptp(model.predict(X)) == 0
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        RandomForestRegressor(2),
+        AdaBoostRegressor(Ridge(), n_estimators=2),
+        BaggingRegressor(Ridge().fit(X, LABELS), n_estimators=2),
+        make_pipeline(StandardScaler(), VotingRegressor([("a", Ridge())])),
+    ],
+    ids=name_of,
+)
+def test_the_template_of_an_ensemble_is_not_its_model(model):
+    with pytest.raises(TypeError, match=r"is an ensemble, .* one by one; supported"):
+        model_weights(fitted(model))
 
 
 def test_torch_names_kinds_and_memory():

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
-from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
 from minimalml._core.arrays import is_torch_module, is_torch_tensor, to_numpy
+from minimalml._core.models.delegation import inner_model
 from minimalml._core.validation import check_is_fitted
 
 SUPPORTED = (
@@ -164,20 +164,18 @@ def find_weight_holder(model):
     """Return the innermost object that holds the weights of ``model``."""
     if is_torch_module(model) or isinstance(model, Mapping):
         return model
-    if isinstance(model, Sequence) and not isinstance(model, (str, bytes)):
-        if not isinstance(model, Pipeline):
-            return model
-    if isinstance(model, Pipeline):
-        return find_weight_holder(model.steps[-1][1])
-    if isinstance(model, FrozenEstimator):
-        return find_weight_holder(model.estimator)
+    is_sequence = isinstance(model, Sequence) and not isinstance(model, (str, bytes))
+    if is_sequence and not isinstance(model, Pipeline):
+        return model
     if not isinstance(model, BaseEstimator):
         raise _unsupported(model)
-    check_is_fitted(model)
-    for attribute in ("best_estimator_", "estimator_", "module_"):
-        inner = vars(model).get(attribute)
-        if isinstance(inner, BaseEstimator) or is_torch_module(inner):
-            return find_weight_holder(inner)
+    if not isinstance(model, Pipeline):  # its steps are asked one by one
+        check_is_fitted(model)
+    inner = inner_model(model)
+    if inner is None and is_torch_module(vars(model).get("module_")):
+        inner = model.module_
+    if inner is not None:
+        return find_weight_holder(inner)
     if not _weight_attributes(model):
         raise _unsupported(model)
     return model
@@ -200,10 +198,10 @@ def _weight_attributes(estimator):
 
 
 def _unsupported(model):
-    return TypeError(
-        f"{type(model).__name__} has no weights that minimalml can reach; "
-        f"supported are {SUPPORTED}."
-    )
+    why = "has no weights that minimalml can reach"
+    if "estimators_" in getattr(model, "__dict__", {}):
+        why = "is an ensemble, whose members have to be taken one by one"
+    return TypeError(f"{type(model).__name__} {why}; supported are {SUPPORTED}.")
 
 
 def _check_array(name, array):

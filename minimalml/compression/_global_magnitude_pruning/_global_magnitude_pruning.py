@@ -4,33 +4,29 @@ Gupta et al., "Is complexity required for neural network pruning? A case study o
 global magnitude pruning", 2022.
 """
 
-import copy
 import warnings
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
-from sklearn.frozen import FrozenEstimator
+from sklearn.base import BaseEstimator, MetaEstimatorMixin
 from sklearn.linear_model import LogisticRegression
 
 from minimalml._core.callbacks import CallbackSupportMixin, with_callbacks
+from minimalml._core.models.delegation import (
+    DelegatingMixin,
+    rows_of_last_step,
+    sample_weight_of_last_step,
+)
+from minimalml._core.models.prefit import PREFIT_CONSTRAINT, estimator_to_use
 from minimalml._core.models.weights import (
     find_weight_holder,
     model_weights,
     set_model_weights,
 )
 from minimalml._core.validation import Interval, StrOptions, _fit_context
-from minimalml.compression._global_magnitude_pruning._delegation import (
-    DelegatesToPruned,
-)
 from minimalml.compression._global_magnitude_pruning._events import Masks
 from minimalml.compression._global_magnitude_pruning._fine_tuning import make_trainer
 from minimalml.compression._global_magnitude_pruning._floors import check_floor
-from minimalml.compression._global_magnitude_pruning._inner_estimator import (
-    is_prefit,
-    rows_of_last_step,
-    sample_weight_of_last_step,
-)
 from minimalml.compression._global_magnitude_pruning._masks import make_generator
 from minimalml.compression._global_magnitude_pruning._named_tensors import size_of
 from minimalml.compression._global_magnitude_pruning._prunable import prunable_weights
@@ -44,7 +40,7 @@ from minimalml.compression._global_magnitude_pruning._schedule import (
 
 
 class GlobalMagnitudePruner(
-    CallbackSupportMixin, DelegatesToPruned, MetaEstimatorMixin, BaseEstimator
+    CallbackSupportMixin, DelegatingMixin, MetaEstimatorMixin, BaseEstimator
 ):
     """Remove most weights of an estimator, the smallest of all layers together.
 
@@ -210,7 +206,7 @@ class GlobalMagnitudePruner(
             StrOptions({"auto"}),
         ],
         "mask_every_batch": ["boolean"],
-        "prefit": ["boolean", StrOptions({"auto"})],
+        "prefit": PREFIT_CONSTRAINT,
         "exclude": [str, "array-like", callable, None],
         "regrow": ["boolean"],
         "random_state": ["random_state"],
@@ -321,19 +317,13 @@ class GlobalMagnitudePruner(
         """Set ``estimator_`` to a fitted copy of the estimator."""
         step = context.subcontext(task_name="dense fit")
         step.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        estimator = self._estimator()
-        if is_prefit(estimator, self.prefit):
-            if isinstance(estimator, FrozenEstimator):
-                estimator = estimator.estimator
-            self.estimator_ = copy.deepcopy(estimator)
-        else:
-            # a frozen last step is not cloned, and must not be pruned itself
-            self.estimator_ = copy.deepcopy(clone(estimator))
+        self.estimator_, needs_fit = estimator_to_use(
+            self._estimator(), self.prefit, is_changed=True
+        )
+        if needs_fit:
             with step.propagate_callback_context(self.estimator_):
                 self.estimator_.fit(X, y, **params)
-        for name in ("n_features_in_", "feature_names_in_"):
-            if hasattr(self.estimator_, name):
-                setattr(self, name, getattr(self.estimator_, name))
+        self._take_feature_names()
         step.call_on_fit_task_end(estimator=self, X=X, y=y)
 
     def _prune(self, steps, X, y, params, context):

@@ -8,6 +8,7 @@ import pytest
 from sklearn import config_context
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.datasets import make_classification, make_regression
+from sklearn.ensemble import BaggingRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import (
@@ -247,6 +248,23 @@ def test_bad_parameters(options, message):
 def test_models_without_weights_are_refused(model):
     with pytest.raises(TypeError, match=rf"{type(model).__name__}.*supported are"):
         GlobalMagnitudePruner(model).fit(X, y)
+
+
+def test_a_pipeline_with_an_unfitted_step_is_fitted_as_a_whole():
+    half = make_pipeline(StandardScaler(), Ridge().fit(X, y))
+    whole = GlobalMagnitudePruner(half, sparsity=0.0).fit(X, y)
+    expected = clone(half).fit(X, y).predict(X)
+    np.testing.assert_array_equal(whole.predict(X), expected)
+    with pytest.raises(NotFittedError, match="step 'standardscaler'"):
+        GlobalMagnitudePruner(half, prefit=True).fit(X, y)
+
+
+@pytest.mark.parametrize("members", [None, Ridge()])
+def test_ensembles_are_refused(members):
+    ensemble = BaggingRegressor(members, n_estimators=2).fit(X, y)
+    for model in (ensemble, clone(ensemble)):
+        with pytest.raises(TypeError, match=r"BaggingRegressor is an ensemble"):
+            GlobalMagnitudePruner(model).fit(X, y)
 
 
 def test_excluding_everything_is_refused():

@@ -192,6 +192,14 @@ def test_fine_tuning_a_module_on_numbers():
     assert np.mean((output - y - 0.5) ** 2) < np.mean((y - y.mean()) ** 2)
 
 
+def test_a_module_that_can_not_be_copied_says_what_helps():
+    module = nn.Sequential(nn.Linear(4, 2))
+    torch.nn.utils.prune.l1_unstructured(module[0], "weight", 0.3)
+    module(torch.ones(2, 4)).sum().backward()
+    with pytest.raises(TypeError, match=r"estimator \(Seq.* torch\.no_grad\(\), or"):
+        GlobalMagnitudePruner(module, sparsity=0.5).fit(None)
+
+
 def test_a_module_is_pruned_without_data():
     pruner = GlobalMagnitudePruner(network(), sparsity=0.5).fit(None)
     assert pruner.n_nonzero_ == 198
