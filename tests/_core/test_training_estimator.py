@@ -14,7 +14,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from minimalml.neural_network import Training
 from tests._core.networks import NetworkRegressor
+
+DOUBLE = Training(dtype="float64")
 
 
 @pytest.fixture
@@ -24,7 +27,7 @@ def rows(rng):
 
 
 @parametrize_with_checks(
-    [NetworkRegressor(width=32, max_epochs=30, learning_rate=0.05, dtype="float64")],
+    [NetworkRegressor(width=32, max_epochs=30, learning_rate=0.05, training=DOUBLE)],
     expected_failed_checks=lambda estimator: {
         "check_sample_weight_equivalence_on_dense_data": "batches fall differently"
     },
@@ -67,6 +70,16 @@ def test_predictions_have_the_type_of_the_input(rows):
         assert model.predict(rows[0].astype(dtype)).dtype == dtype
 
 
+@pytest.mark.parametrize("flip", [np.s_[::-1], np.s_[:, ::-1]])
+def test_views_with_negative_strides_are_rows_as_others(rows, flip):
+    X, y, weight = rows[0][flip], rows[1][::-1], np.arange(1.0, 61.0)[::-1]
+    view, copy = (
+        NetworkRegressor(early_stopping=True).fit(*data).predict(data[0])
+        for data in ((X, y, weight), (X.copy(), y.copy(), weight.copy()))
+    )
+    np.testing.assert_array_equal(view, copy)
+
+
 def test_training_mode_is_put_back(rows):
     model = NetworkRegressor().fit(*rows)
     assert not model.module_.training
@@ -83,7 +96,7 @@ def test_amp_trains_in_bfloat16(rows, monkeypatch):
         return loss(self, batch, state)
 
     monkeypatch.setattr(NetworkRegressor, "_training_loss", watch)
-    NetworkRegressor(amp=True, max_epochs=1).fit(*rows)
+    NetworkRegressor(training=Training(amp=True), max_epochs=1).fit(*rows)
     assert seen == {torch.bfloat16}
 
 
@@ -98,7 +111,7 @@ def test_two_warm_fits_equal_one_of_both_lengths(rows):
 
 
 def test_warm_starts_of_averaged_weights_go_on_from_the_plain_ones(rows):
-    options = {"weight_average": "ema", "average_decay": 0.9}
+    options = {"training": Training(weight_average=0.9)}
     model = NetworkRegressor(warm_start=True, max_epochs=3, **options)
     model.fit(*rows).fit(*rows)
     whole = NetworkRegressor(max_epochs=6, **options).fit(*rows)
@@ -128,7 +141,7 @@ def test_a_new_rate_holds_in_a_warm_start(rows):
 
 def test_a_new_optimiser_holds_in_a_warm_start(rows):
     model = NetworkRegressor(warm_start=True).fit(*rows)
-    model.set_params(optimizer="sgd").fit(*rows)
+    model.set_params(training=Training(optimizer="sgd")).fit(*rows)
     assert isinstance(model._training_state.optimizers[0], torch.optim.SGD)
 
 
@@ -147,11 +160,9 @@ def test_partial_fit_has_no_validation_rows(rows):
 # --- pickling ---
 
 
-@pytest.mark.parametrize(
-    "options", [{}, {"weight_average": "swa"}, {"dtype": "float64"}]
-)
-def test_a_pickled_model_predicts_the_same(rows, options):
-    model = NetworkRegressor(**options).fit(*rows)
+@pytest.mark.parametrize("training", [None, Training(weight_average="swa"), DOUBLE])
+def test_a_pickled_model_predicts_the_same(rows, training):
+    model = NetworkRegressor(training=training).fit(*rows)
     loaded = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(loaded.predict(rows[0]), model.predict(rows[0]))
     assert not hasattr(loaded, "_training_state")
@@ -161,8 +172,8 @@ def test_a_pickled_model_predicts_the_same(rows, options):
 def test_a_pickled_model_goes_on_as_the_original(rows, optimizer):
     batch_size = "auto" if optimizer == "lbfgs" else 16
     model = NetworkRegressor(
-        optimizer=optimizer, batch_size=batch_size, warm_start=True,
-        weight_average="ema", average_decay=0.5,
+        batch_size=batch_size, warm_start=True,
+        training=Training(optimizer=optimizer, weight_average=0.5),
     ).fit(*rows)  # fmt: skip
     loaded = pickle.loads(pickle.dumps(model)).fit(*rows)
     model.fit(*rows)
@@ -220,7 +231,9 @@ def test_a_callback_stops_the_run(rows):
 @pytest.mark.parametrize("weight_average", [None, "ema"])
 def test_a_monitor_sees_the_model_of_each_epoch(rows, weight_average):
     monitor = ScoringMonitor(scoring="r2")
-    model = NetworkRegressor(max_epochs=4, weight_average=weight_average)
+    model = NetworkRegressor(
+        max_epochs=4, training=Training(weight_average=weight_average)
+    )
     model.set_callbacks(monitor).fit(*rows)
     scores = [
         row["r2"] for row in monitor.get_logs().data if row["task_name"] == "epoch"

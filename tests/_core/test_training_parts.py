@@ -181,9 +181,7 @@ def weights_after_each(kind, **options):
 
 def test_the_exponential_average_is_that_of_torch():
     initial = flat(make_module())
-    history, ours = weights_after_each(
-        "step", weight_average="ema", average_decay=0.3, max_epochs=2
-    )
+    history, ours = weights_after_each("step", weight_average=0.3, max_epochs=2)
     average = initial
     for t, weights in enumerate(history):
         decay = min(0.3, (1 + t) / (10 + t))

@@ -38,7 +38,7 @@ hooks after each step) are keywords of `_fit_network`: see
 `training_state.TrainingOptions`. What has no estimator calls `training_loop.train`.
 """
 
-from contextlib import contextmanager
+from contextlib import ExitStack
 from functools import partial as bind
 from numbers import Integral, Real
 
@@ -47,8 +47,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
 from minimalml._core.arrays import import_torch, is_torch_module, resolve_device
-from minimalml._core.callbacks import CallbackSupportMixin
-from minimalml._core.training.schedules import SCHEDULES
+from minimalml._core.callbacks import CallbackSupportMixin, fit_task
+from minimalml._core.training.settings import Training, validate_training
 from minimalml._core.validation import Interval, StrOptions
 
 __all__ = [
@@ -63,28 +63,17 @@ TRAINING_CONSTRAINTS = {
     "max_epochs": [Interval(Integral, 1, None, closed="left")],
     "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
     "learning_rate": [Interval(Real, 0, None, closed="neither")],
-    "optimizer": [StrOptions({"adam", "adamw", "sgd", "lbfgs"}), callable],
     "weight_decay": [Interval(Real, 0, None, closed="left")],
-    "schedule": [StrOptions(set(SCHEDULES)), callable],
-    "warmup_epochs": [Interval(Real, 0, None, closed="left")],
-    "gradient_clip": [Interval(Real, 0, None, closed="neither"), None],
     "early_stopping": ["boolean"],
-    "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-    "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-    "tol": [Interval(Real, 0, None, closed="left")],
-    "weight_average": [StrOptions({"ema", "swa"}), None],
-    "average_decay": [Interval(Real, 0, 1, closed="left")],
     "device": [str, object],
-    "dtype": [StrOptions({"float32", "float64"})],
-    "amp": ["boolean", StrOptions({"float16", "bfloat16"})],
-    "compile": ["boolean"],
     "warm_start": ["boolean"],
     "random_state": ["random_state"],
     "verbose": ["verbose"],
+    "training": [Training, None],
 }
 
 # Those of them that are the estimator's business; the loop takes the rest.
-_NOT_OF_THE_LOOP = {"validation_fraction", "warm_start", "random_state"}
+_NOT_OF_THE_LOOP = {"warm_start", "random_state", "training"}
 
 
 def weighted_mean(losses, weight=None):
@@ -139,6 +128,15 @@ class TorchEstimatorMixin(CallbackSupportMixin):
         Score on the validation rows after each epoch; None without early stopping.
     """
 
+    @property
+    def _training_settings(self):
+        """The parameter ``training``, or its defaults."""
+        return Training() if self.training is None else self.training
+
+    def _validate_params(self):
+        super()._validate_params()
+        validate_training(self._training_settings, type(self).__name__)
+
     def _continues(self, partial=False):
         """Whether fit goes on from the present network."""
         return (partial or self.warm_start) and hasattr(self, "module_")
@@ -190,13 +188,20 @@ class TorchEstimatorMixin(CallbackSupportMixin):
             "noise_seed": noise_seed,
             **options,
         }
-        with self._callback_hooks(X, y, options["max_epochs"]) as hooks:
+        with fit_task(self, X, y, options["max_epochs"]) as task, ExitStack() as epoch:
+
+            def end_epoch(state):
+                epoch.close()
+                return task.is_stopped
+
             state = train(
                 self._training_loss,
                 self.module_,
                 columns,
                 state=getattr(self, "_training_state", None),
-                **{**options, **hooks},
+                on_epoch_begin=lambda state: epoch.enter_context(task.step("epoch")),
+                on_epoch_end=end_epoch,
+                **options,
             )
             self._keep(state)
         return self
@@ -208,6 +213,8 @@ class TorchEstimatorMixin(CallbackSupportMixin):
         """Return what the public parameters tell the loop."""
         names = TRAINING_CONSTRAINTS.keys() - _NOT_OF_THE_LOOP
         options = {name: getattr(self, name) for name in names}
+        options |= self._training_settings.get_params()
+        del options["validation_fraction"]
         if partial:  # a stream has no known end for a schedule to aim at
             options |= {"max_epochs": 1, "schedule": "constant", "warmup_epochs": 0}
         return options
@@ -220,19 +227,21 @@ class TorchEstimatorMixin(CallbackSupportMixin):
 
         from minimalml._core.training.data import to_device
 
+        settings = self._training_settings
+        validation_fraction = settings.validation_fraction
         rows, validation_rows = train_test_split(
             np.arange(len(X)),
-            test_size=self.validation_fraction,
+            test_size=validation_fraction,
             stratify=stratify,
             random_state=seed,
         )
         if len(validation_rows) < 2:
             raise ValueError(
-                f"validation_fraction={self.validation_fraction} leaves "
+                f"training.validation_fraction={validation_fraction} leaves "
                 f"{len(validation_rows)} of {len(X)} rows for validation: raise it or "
                 "give more rows."
             )
-        device, dtype = resolve_device(self.device), getattr(torch, self.dtype)
+        device, dtype = resolve_device(self.device), getattr(torch, settings.dtype)
         validation = {
             name: to_device(column[validation_rows], device, dtype)
             for name, column in columns.items()
@@ -240,26 +249,6 @@ class TorchEstimatorMixin(CallbackSupportMixin):
         }
         validate = bind(self._validation_score, validation)
         return {"rows": rows, "validate": validate}
-
-    @contextmanager
-    def _callback_hooks(self, X, y, max_epochs):
-        """Show each epoch to scikit-learn's callbacks, and let them stop the run."""
-        context = self._init_callback_context(max_subtasks=max_epochs)
-        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        epochs = []
-
-        def begin(state):
-            epochs[:] = [context.subcontext(task_name="epoch")]
-            epochs[0].call_on_fit_task_begin(estimator=self, X=X, y=y)
-
-        def end(state):
-            return epochs[0].call_on_fit_task_end(
-                estimator=self, X=X, y=y, reconstruction_attributes=dict
-            )
-
-        is_watched = bool(getattr(self, "_skl_callbacks", None))
-        yield {"on_epoch_begin": begin, "on_epoch_end": end} if is_watched else {}
-        context.call_on_fit_task_end(estimator=self, X=X, y=y)
 
     def _keep(self, state):
         """Set the fitted attributes of a finished run."""

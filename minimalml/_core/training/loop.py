@@ -94,15 +94,15 @@ class _Run:
         state.module, state.data, state.sampler = module, self.data, self.sampler
         state.batch_size = self.batch_size
         state.renew_optimizers(make_optimizers(module, options))
-        if options.weight_average is None:
-            state.average = None
-        elif state.average is None or state.average.kind != options.weight_average:
-            state.average = WeightAverage(module, options.weight_average)
+        if state.average is not None:
+            state.average.detach_inplace()
+        kind = options.weight_average
+        if state.average is None or state.average.kind != kind:
+            state.average = None if kind is None else WeightAverage(module, kind)
         if state.order_generator is None:
             state.order_generator = torch.Generator().manual_seed(options.order_seed)
         state.load_pending()
         if state.average is not None:
-            state.average.decay = options.average_decay
             state.average.detach_inplace()
         if state.epoch > 0:
             self.best.keep(state.epoch)

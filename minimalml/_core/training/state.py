@@ -16,10 +16,10 @@ class TrainingOptions:
 
     Attributes
     ----------
-    max_epochs, batch_size, optimizer, learning_rate, weight_decay, schedule,
-    warmup_epochs, gradient_clip, early_stopping, n_iter_no_change, tol, weight_average,
-    average_decay, device, dtype, amp, compile, verbose :
-        As estimators take them, see ``TRAINING_CONSTRAINTS`` in `training`.
+    max_epochs, batch_size, learning_rate, weight_decay, early_stopping, device, \
+    verbose, optimizer, schedule, warmup_epochs, gradient_clip, n_iter_no_change, tol, \
+    weight_average, dtype, amp, compile :
+        As estimators and their ``training`` take them.
 
     momentum : float
         Of "sgd", of Nesterov's kind.
@@ -90,8 +90,7 @@ class TrainingOptions:
     early_stopping: bool = False
     n_iter_no_change: int = 10
     tol: float = 1e-4
-    weight_average: str | None = None
-    average_decay: float = 0.999
+    weight_average: str | float | None = None
     device: Any = "auto"
     dtype: str = "float32"
     amp: bool | str = False

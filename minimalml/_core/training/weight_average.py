@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch.nn.modules.batchnorm import _NormBase
 
+EMA_DECAY = 0.999
+
 
 @torch.no_grad()
 def move_towards_inplace(targets, sources, rate):
@@ -32,18 +34,16 @@ class WeightAverage:
     module : torch.nn.Module
         The network that trains.
 
-    kind : {"ema", "swa"}
-        "ema" averages after each step, "swa" after each epoch of the last quarter.
-
-    decay : float, default=0.999
-        What "ema" keeps of the average at a step, once ``(1 + t) / (10 + t)``, the
-        rule for its first steps t, has grown to it: an average of a short run would
+    kind : {"ema", "swa"} or float
+        "swa" averages after each epoch of the last quarter, "ema" after each step. A
+        float is what "ema" keeps of the average at a step, once ``(1 + t) / (10 + t)``,
+        the rule for its first steps t, has grown to it: an average of a short run would
         otherwise be mostly the initial weights.
     """
 
-    def __init__(self, module, kind, decay=0.999):
+    def __init__(self, module, kind):
         self.kind = kind
-        self.decay = decay
+        self.decay = EMA_DECAY if kind == "ema" else kind
         self.parameters = list(module.parameters())
         self.averages = [p.detach().clone() for p in self.parameters]
         self.n_updates = 0
@@ -51,7 +51,7 @@ class WeightAverage:
 
     def after_step(self):
         """Take in the weights after a step."""
-        if self.kind == "ema":
+        if self.kind != "swa":
             warm_decay = (1 + self.n_updates) / (10 + self.n_updates)
             self._take_in(1.0 - min(self.decay, warm_decay))
 
