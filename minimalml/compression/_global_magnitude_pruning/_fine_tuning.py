@@ -10,66 +10,72 @@ from numbers import Real
 
 import numpy as np
 from sklearn.utils import _safe_indexing, check_array, gen_batches
-from sklearn.utils.multiclass import type_of_target
+from sklearn.utils.validation import _num_samples, check_consistent_length
 
-from minimalml._core.arrays import is_torch_module
-from minimalml._core.models.weights import model_weights
-from minimalml._core.validation import has_fit_parameter
+from minimalml._core.arrays import is_torch_module, is_torch_tensor, to_numpy
+from minimalml._core.models.delegation import last_step
+from minimalml._core.models.weights import find_weight_holder, model_weights
+from minimalml._core.validation import check_sample_weight, has_fit_parameter
 from minimalml.compression._global_magnitude_pruning._selection import zero_masked
 
 DEFAULT_BATCH_SIZE = 200  # that of scikit-learn's MLPs
 
 
-def zero_weights(model, masks):
-    """Zero what masks do not keep, in the model's live weights."""
-    weights = model_weights(model)
-    for name, mask in masks.items():
-        zero_masked(weights[name], mask)
+def check_training_data(X, y, sample_weight):
+    """Return rows, targets as an array (one column flat) and weights, of one length."""
+    if X is None or y is None:
+        raise ValueError(
+            "X and y must be given, as the pruned estimator is trained further."
+        )
+    # data frames keep their feature names
+    if not (hasattr(X, "iloc") or is_torch_tensor(X)):
+        X = check_array(X, accept_sparse="csr", dtype=None, allow_nd=True)
+    y = check_array(to_numpy(y), ensure_2d=False, dtype=None, allow_nd=True)
+    y = y.ravel() if y.ndim == 2 and y.shape[1] == 1 else y
+    check_consistent_length(X, y)
+    if sample_weight is not None:
+        rows = np.empty((_num_samples(X), 1))
+        sample_weight = check_sample_weight(
+            to_numpy(sample_weight), rows, ensure_non_negative=True
+        )
+    return X, y, sample_weight
 
 
-def as_targets(y):
-    """Return targets as an array, a single column of them flat."""
-    y = np.asarray(y)
-    return y.ravel() if y.ndim == 2 and y.shape[1] == 1 else y
+def make_trainer(estimator, X, y, sample_weight, **options):
+    """Return the trainer for a fitted estimator, whose last step sees ``X``."""
+    owner, holder = last_step(estimator), find_weight_holder(estimator)
+    if is_torch_module(holder) and not hasattr(owner, "partial_fit"):
+        classes = getattr(owner, "classes_", None) if owner is not holder else None
+        return ModuleTrainer(holder, classes, X, y, sample_weight, **options)
+    return PartialFitTrainer(owner, X, y, sample_weight, **options)
 
 
 class PartialFitTrainer:
     """Train a scikit-learn estimator by ``partial_fit``, masking after each call."""
 
     def __init__(
-        self,
-        estimator,
-        X,
-        y,
-        *,
-        sample_weight,
-        batch_size,
-        mask_every_batch,
-        learning_rate,
-        generator,
-    ):
+        self, estimator, X, y, sample_weight, *, batch_size, mask_every_batch,
+        learning_rate, generator,
+    ):  # fmt: skip
+        name = type(estimator).__name__
         if not hasattr(estimator, "partial_fit"):
             raise ValueError(
-                f"{type(estimator).__name__} has no partial_fit, so it can't be trained "
-                "further: set fine_tune_epochs=0 and schedule='one-shot', or "
+                f"{name} has no partial_fit, so it can't be trained further: set "
+                "fine_tune_epochs=0 and schedule='one-shot', or "
                 "fine_tune='refit_support' for a linear model."
             )
-        if sample_weight is not None and not has_fit_parameter(
+        takes_weights = has_fit_parameter(
             estimator.partial_fit.__self__, "sample_weight"
-        ):
-            raise ValueError(
-                f"{type(estimator).__name__}.partial_fit takes no sample_weight."
-            )
-        if not hasattr(X, "iloc"):  # data frames keep their feature names
-            X = check_array(X, accept_sparse="csr", dtype=None)
-        self.estimator, self.X, self.y = estimator, X, as_targets(y)
+        )
+        if sample_weight is not None and not takes_weights:
+            raise ValueError(f"{name}.partial_fit takes no sample_weight.")
+        self.estimator, self.X, self.y = estimator, X, y
         self.sample_weight, self.generator = sample_weight, generator
         if batch_size == "auto":
             batch_size = getattr(estimator, "batch_size", "auto")
         if not isinstance(batch_size, int):
             batch_size = DEFAULT_BATCH_SIZE
-        n_rows = len(self.y)
-        self.batch_size = min(batch_size, n_rows) if mask_every_batch else n_rows
+        self.batch_size = min(batch_size, len(y)) if mask_every_batch else len(y)
         if learning_rate is not None:
             self._set_learning_rate(learning_rate)
 
@@ -89,7 +95,7 @@ class PartialFitTrainer:
     def _step(self, rows, masks):
         options = {}
         if self.sample_weight is not None:
-            options["sample_weight"] = np.asarray(self.sample_weight)[rows]
+            options["sample_weight"] = self.sample_weight[rows]
         with _ready_for_a_batch(self.estimator, len(rows)):
             self.estimator.partial_fit(
                 _safe_indexing(self.X, rows), self.y[rows], **options
@@ -99,17 +105,20 @@ class PartialFitTrainer:
         return float(loss) * len(rows) if isinstance(loss, Real) else None
 
     def _mask(self, masks):
-        zero_weights(self.estimator, masks)
+        weights = model_weights(self.estimator)
         for name, mask in masks.items():
-            for state in _training_state_of(self.estimator, name):
-                zero_masked(state, mask.reshape(state.shape))
+            for values in (weights[name], *_training_state_of(self.estimator, name)):
+                zero_masked(values, mask.reshape(values.shape))
 
     def _set_learning_rate(self, learning_rate):
+        params = self.estimator.get_params()
         if hasattr(self.estimator, "_optimizer"):
             self.estimator._optimizer.learning_rate_init = learning_rate
             self.estimator._optimizer.learning_rate = learning_rate
-        elif {"eta0", "learning_rate"} <= set(self.estimator.get_params()):
+        elif {"eta0", "learning_rate"} <= set(params):
             self.estimator.set_params(learning_rate="constant", eta0=learning_rate)
+        elif isinstance(params.get("learning_rate"), Real):
+            self.estimator.set_params(learning_rate=learning_rate)
         else:
             raise ValueError(
                 f"learning_rate can't be set for {type(self.estimator).__name__}: "
@@ -120,34 +129,30 @@ class PartialFitTrainer:
 class ModuleTrainer:
     """Train a torch module by Adam, masking after each step.
 
-    Integer, boolean and string targets are classes (cross-entropy), others numbers
-    (squared error).
+    What is minimised depends on the targets, see `make_loss`. Layers that are frozen,
+    in evaluation mode inside a module in training mode, stay so.
     """
 
     def __init__(
-        self,
-        module,
-        X,
-        y,
-        *,
-        sample_weight,
-        batch_size,
-        mask_every_batch,
-        learning_rate,
-        generator,
-    ):
+        self, module, classes, X, y, sample_weight, *, batch_size, mask_every_batch,
+        learning_rate, generator,
+    ):  # fmt: skip
+        from minimalml._core.training.inference import map_batches
+        from minimalml.compression._global_magnitude_pruning._loss_torch import (
+            make_loss,
+        )
+
         parameter = next(module.parameters())
+        X = X if is_torch_tensor(X) else np.asarray(X)
+        device, dtype = parameter.device, parameter.dtype
+        output = map_batches(module, module, [X[:1]], device=device, dtype=dtype)
         self.module, self.mask_every_batch = module, mask_every_batch
+        self.loss, y = make_loss(y, output, classes)
         self.columns = {"X": X, "y": y, "weight": sample_weight}
-        self.is_classification = type_of_target(np.asarray(y)) in (
-            "binary", "multiclass",
-        )  # fmt: skip
-        if self.is_classification:
-            self.columns["y"] = np.unique(np.asarray(y), return_inverse=True)[1]
         self.options = {
             "batch_size": batch_size,
-            "device": parameter.device,
-            "dtype": str(parameter.dtype).removeprefix("torch."),
+            "device": device,
+            "dtype": str(dtype).removeprefix("torch."),
             "order_seed": int(generator.integers(2**31)),
             "noise_seed": int(generator.integers(2**31)),
         }
@@ -159,52 +164,43 @@ class ModuleTrainer:
         """Train for some epochs over all rows."""
         from minimalml._core.training.loop import train
 
-        if not n_epochs:
-            return None
         hook = "after_step" if self.mask_every_batch else "on_epoch_end"
-        is_training = self.module.training
+        modes = {layer: layer.training for layer in self.module.modules()}
+        frozen = [layer for layer in modes if self.module.training and not modes[layer]]
+        pruned = {self.module.get_parameter(name): ~m for name, m in masks.items()}
         self.state = train(
             self._step,
             self.module,
             self.columns,
             state=self.state,
             max_epochs=n_epochs,
-            **{hook: lambda state: self._mask(state, masks)},
+            on_epoch_begin=lambda state: _set_modes(dict.fromkeys(frozen, False)),
+            **{hook: lambda state: _zero(state, pruned)},
             **self.options,
         )
-        self._mask(self.state, masks)  # a diverged run went back to an unmasked state
-        self.module.train(is_training)
+        _zero(self.state, pruned)  # a diverged run went back to an unmasked state
+        _set_modes(modes)
         return self.state.loss_curve[-1]
 
     def _step(self, batch, state):
-        from torch.nn import functional
-
-        output = state.network(batch.X)
-        if self.is_classification and output.ndim > 1 and output.shape[1] > 1:
-            losses = functional.cross_entropy(output, batch.y.long(), reduction="none")
-        elif self.is_classification:
-            losses = functional.binary_cross_entropy_with_logits(
-                output.reshape(-1), batch.y.to(output.dtype), reduction="none"
-            )
-        else:
-            target = batch.y.reshape(output.shape).to(output.dtype)
-            losses = ((output - target) ** 2).flatten(1).mean(1)
+        losses = self.loss(state.network(batch.X), batch.y)
+        losses = losses.reshape(len(losses), -1).mean(1)
         return losses.mean() if batch.weight is None else (losses * batch.weight).mean()
 
-    def _mask(self, state, masks):
-        zero_weights(self.module, masks)
-        parameters = dict(self.module.named_parameters())
+
+def _set_modes(modes):
+    for layer, is_training in modes.items():
+        layer.training = is_training
+
+
+def _zero(state, pruned):
+    """Zero pruned parameters, and what optimisers keep for them."""
+    for parameter, gone in pruned.items():
+        parameter.detach().masked_fill_(gone, 0)
         for optimizer in state.optimizers:
-            for name, mask in masks.items():
-                for moment in optimizer.state.get(parameters[name], {}).values():
-                    if getattr(moment, "shape", ()) == mask.shape:
-                        zero_masked(moment, mask)
-
-
-def make_trainer(holder, X, y, **options):
-    """Return the trainer for what holds the weights."""
-    kind = ModuleTrainer if is_torch_module(holder) else PartialFitTrainer
-    return kind(holder, X, y, **options)
+            for moment in optimizer.state.get(parameter, {}).values():
+                if getattr(moment, "shape", ()) == gone.shape:
+                    moment.masked_fill_(gone, 0)
 
 
 @contextmanager
@@ -237,11 +233,15 @@ def _training_state_of(estimator, name):
     An MLP optimiser's running means; the two copies of averaged gradient descent,
     which goes on from ``_standard_coef`` whatever ``coef_`` is.
     """
-    if name == "coef_":
-        copies = ("_standard_coef", "_average_coef")
-        copies = [getattr(estimator, copy, None) for copy in copies]
-        return [copy for copy in copies if copy is not None]
-    optimizer = getattr(estimator, "_optimizer", None)
-    kinds = [getattr(optimizer, kind, None) for kind in ("ms", "vs", "velocities")]
-    index = int(name.partition(".")[2])
-    return [moments[index] for moments in kinds if moments is not None]
+    kind, _, index = name.partition(".")
+    states = []
+    if kind == "coef_":
+        states = [
+            getattr(estimator, copy, None)
+            for copy in ("_standard_coef", "_average_coef")
+        ]
+    elif kind == "coefs_":
+        optimizer = getattr(estimator, "_optimizer", None)
+        kept = [getattr(optimizer, kind, None) for kind in ("ms", "vs", "velocities")]
+        states = [moments and moments[int(index)] for moments in kept]
+    return [state for state in states if state is not None]

@@ -1,7 +1,8 @@
 """How many weights each tensor must keep, and how many it loses.
 
-A floor a tensor (the paper's minimum threshold) prevents layer collapse: a layer
-left without weights, whose network gives a constant.
+A floor a tensor (the paper's minimum threshold) prevents layer collapse: a layer left
+without weights, whose network gives a constant. Sizes, floors and counts are arrays of
+shape (n_tensors,).
 """
 
 import math
@@ -31,34 +32,16 @@ def check_floor(min_weights, min_fraction):
         raise ValueError(f"min_fraction must be in [0, 1], got {min_fraction!r}.")
 
 
-def absolute_floors(sizes, n_prune, min_weights, min_fraction):
+def floors_of(sizes, n_prune, min_weights, min_fraction):
     """Return the weights that each tensor must keep.
 
-    Parameters
-    ----------
-    sizes : dict of int
-        Number of weights of each tensor.
-
-    n_prune : int
-        Number of weights to prune in all.
-
-    min_weights : int
-        Floor, if ``min_fraction`` is None.
-
-    min_fraction : float or None
-        Floor as a fraction of the weights of all tensors.
-
-    Raises
-    ------
-    ValueError
-        If less can be pruned than ``n_prune``.
+    Raises a ValueError if that leaves fewer than ``n_prune`` to go.
     """
-    n = sum(sizes.values())
-    floor = min_weights
+    n, floor = int(sizes.sum()), min_weights
     if min_fraction is not None:
         floor = math.floor(min_fraction * n + 1e-9)  # 0.29 * 100 is below 29
-    floors = {name: min(size, floor) for name, size in sizes.items()}
-    n_protected = sum(floors.values())
+    floors = np.minimum(sizes, floor)
+    n_protected = int(floors.sum())
     if n - n_prune < n_protected:
         parameter = "min_weights" if min_fraction is None else "min_fraction"
         raise ValueError(
@@ -74,14 +57,12 @@ def proportional_counts(sizes, n_prune, floors):
 
     What a floor saves is taken from the other tensors. The counts sum to ``n_prune``.
     """
-    size = np.array(list(sizes.values()))
-    capacity = size - np.array([floors[name] for name in sizes])
+    capacity = sizes - floors
     is_capped = capacity == 0
     while True:
-        share = np.where(is_capped, 0, size) / max(size[~is_capped].sum(), 1)
-        quota = np.where(
-            is_capped, capacity, share * (n_prune - capacity[is_capped].sum())
-        )
+        share = np.where(is_capped, 0, sizes) / max(sizes[~is_capped].sum(), 1)
+        left = n_prune - capacity[is_capped].sum()
+        quota = np.where(is_capped, capacity, share * left)
         exceeds = ~is_capped & (quota > capacity)
         if not exceeds.any():
             break
@@ -91,49 +72,28 @@ def proportional_counts(sizes, n_prune, floors):
     order = np.argsort(-(quota - counts), kind="stable")
     order = order[counts[order] < capacity[order]]
     counts[order[: n_prune - counts.sum()]] += 1
-    return dict(zip(sizes, counts.tolist(), strict=True))
+    return counts
 
 
 def rescaled_counts(sizes, n_prune, floors, counts):
     """Rescale the weights each tensor loses until the floors hold: the paper's rule.
 
-    Parameters
-    ----------
-    sizes : dict of int
-
-    n_prune : int
-
-    floors : dict of int
-        As `absolute_floors` gives.
-
-    counts : dict of int
-        Weights that each tensor loses without floors.
-
-    Returns
-    -------
-    dict of int
-        Weights that each tensor loses: their sum is close to ``n_prune``.
-
-    Warns
-    -----
-    sklearn.exceptions.ConvergenceWarning
-        If the total is short of ``n_prune`` after 100 rounds.
+    ``counts`` are those without floors. The sum is close to ``n_prune``; a
+    ConvergenceWarning is issued if it is short of it after 100 rounds.
     """
-    size = np.array(list(sizes.values()), dtype=float)
-    ceiling = 1 - np.array([floors[name] for name in sizes]) / np.maximum(size, 1)
-    sparsity = np.array([counts[name] for name in sizes]) / np.maximum(size, 1)
-    sparsity = np.minimum(sparsity, ceiling)
+    size = np.maximum(sizes, 1)
+    ceiling = 1 - floors / size
+    sparsity = np.minimum(counts / size, ceiling)
     for _ in range(MAX_RESCALING_ROUNDS):
-        total = float(sparsity @ size)
+        total = float(sparsity @ sizes)
         if total >= n_prune - 0.5 or total == 0:
             break
         sparsity = np.minimum(sparsity * (n_prune / total), ceiling)
-    if sparsity @ size < n_prune - 0.5:
+    if sparsity @ sizes < n_prune - 0.5:
         warnings.warn(
-            f"rescaling under the floors stopped at {sparsity @ size:.0f} of the "
+            f"rescaling under the floors stopped at {sparsity @ sizes:.0f} of the "
             f'{n_prune} weights to prune: lower the floor or use floor_rule="exact".',
             ConvergenceWarning,
             stacklevel=2,
         )
-    pruned = np.floor(sparsity * size + 1e-9).astype(np.int64)
-    return dict(zip(sizes, pruned.tolist(), strict=True))
+    return np.floor(sparsity * sizes + 1e-9).astype(np.int64)

@@ -7,26 +7,24 @@ Ranking all weights together lets the sparsity of each layer come out by itself
 from numbers import Integral
 
 import numpy as np
-from sklearn.utils import check_random_state
 
-from minimalml.compression._global_magnitude_pruning._floors import (
-    absolute_floors,
-    check_floor,
-)
-from minimalml.compression._global_magnitude_pruning._named_tensors import (
+from minimalml._core.models.named_arrays import (
     copy_of,
     like_container,
-    name_tensors,
-    name_weights,
+    name_arrays,
     size_of,
 )
 from minimalml.compression._global_magnitude_pruning._ranking import (
-    masks_in_scope,
-    n_to_prune,
+    Rule,
+    make_generator,
+    sizes_of,
 )
+from minimalml.compression._global_magnitude_pruning._schedule import n_to_prune
 from minimalml.compression._global_magnitude_pruning._selection import (
+    FORMATS,
     common_format,
     find_threshold,
+    format_of,
     zero_masked,
 )
 
@@ -121,8 +119,8 @@ def global_magnitude_mask(
     >>> global_magnitude_mask(weights, sparsity=0.6, min_weights=1)
     [array([False,  True, False]), array([[ True, False]])]
     """
-    floors = (min_weights, min_fraction)
-    return _scoped_masks("global", weights, sparsity, n_keep, floors, ties, floor_rule)
+    rule = Rule("global", min_weights, min_fraction, ties, floor_rule)
+    return _masks_by(rule, weights, sparsity, n_keep)
 
 
 def layerwise_magnitude_mask(
@@ -163,8 +161,8 @@ def layerwise_magnitude_mask(
     >>> layerwise_magnitude_mask([np.array([3.0, 4.0]), np.array([1.0, 2.0])], 0.5)
     [array([False,  True]), array([False,  True])]
     """
-    floors = (min_weights, min_fraction)
-    return _scoped_masks("layer", weights, sparsity, n_keep, floors, ties, floor_rule)
+    rule = Rule("layer", min_weights, min_fraction, ties, floor_rule)
+    return _masks_by(rule, weights, sparsity, n_keep)
 
 
 def random_mask(
@@ -211,10 +209,9 @@ def random_mask(
     >>> int(masks[0].sum() + masks[1].sum())
     10
     """
-    generator, floors = make_generator(random_state), (min_weights, min_fraction)
-    return _scoped_masks(
-        "random", weights, sparsity, n_keep, floors, ties, floor_rule, generator
-    )
+    generator = make_generator(random_state)
+    rule = Rule("random", min_weights, min_fraction, ties, floor_rule, generator)
+    return _masks_by(rule, weights, sparsity, n_keep)
 
 
 def global_threshold(weights, sparsity):
@@ -243,14 +240,11 @@ def global_threshold(weights, sparsity):
     >>> global_threshold([np.array([1.0, -2.0]), np.array([2.0, 3.0])], 0.5)
     (2.0, 1)
     """
-    named, n_prune, _ = check_masking(
-        weights, sparsity, None, 0, None, "exact", "exact"
-    )
-    number_format = common_format(named)
-    threshold = find_threshold(named, max(n_prune, 1), number_format)
-    if n_prune == 0:
-        return -np.inf, 0
-    return number_format.value_of(threshold.key), threshold.n_tied_to_prune
+    named = name_weights(weights)
+    n_prune, number_format = count_to_prune(named, sparsity), common_format(named)
+    threshold = find_threshold(named, n_prune, number_format)
+    tau = number_format.value_of(threshold.key) if n_prune else -np.inf
+    return tau, threshold.n_ties_to_prune
 
 
 def apply_masks(weights, masks, inplace=False):
@@ -284,68 +278,57 @@ def apply_masks(weights, masks, inplace=False):
     >>> apply_masks([np.array([1.0, -2.0])], [np.array([True, False])])
     [array([1., 0.])]
     """
-    named, named_masks = name_tensors(weights), name_tensors(masks, "masks")
-    if list(named) != list(named_masks):
+    named, masks = name_arrays(weights), name_arrays(masks, "masks", "mask")
+    if list(named) != list(masks):
         raise ValueError(
-            f"masks must be for {list(named)}, got masks for {list(named_masks)}."
+            f"masks must be for {list(named)}, got masks for {list(masks)}."
         )
     for name, tensor in named.items():
-        if tuple(tensor.shape) != tuple(named_masks[name].shape):
+        if tuple(tensor.shape) != tuple(masks[name].shape):
             raise ValueError(
-                f"the mask of weight {name!r} has shape "
-                f"{tuple(named_masks[name].shape)}, expected {tuple(tensor.shape)}."
+                f"the mask of weight {name!r} has shape {tuple(masks[name].shape)}, "
+                f"expected {tuple(tensor.shape)}."
             )
     if not inplace:
         named = {name: copy_of(tensor) for name, tensor in named.items()}
     for name, tensor in named.items():
-        zero_masked(tensor, named_masks[name])
+        zero_masked(tensor, masks[name])
     return weights if inplace else like_container(weights, named)
 
 
-def _scoped_masks(
-    scope, weights, sparsity, n_keep, floors, ties, floor_rule, generator=None
-):
-    named, n_prune, floors = check_masking(
-        weights, sparsity, n_keep, *floors, ties, floor_rule
-    )
-    masks = masks_in_scope(scope, named, n_prune, floors, ties, floor_rule, generator)
-    return like_container(weights, masks)
+def name_weights(weights):
+    """Return a dictionary of weights that can be ranked, at least one of them."""
+    named = name_arrays(weights)
+    for name, tensor in named.items():
+        if format_of(tensor) is None:
+            raise TypeError(
+                f"weight {name!r} has dtype {tensor.dtype}; supported are "
+                f"{', '.join(FORMATS)}."
+            )
+    if not sum(map(size_of, named.values())):
+        raise ValueError(f"weights must hold at least one weight, got {weights!r}.")
+    return named
 
 
-def check_masking(
-    weights, sparsity, n_keep, min_weights, min_fraction, ties, floor_rule
-):
-    """Check a mask function's arguments; return named weights, count and floors."""
-    named = name_weights(weights)
-    sizes = {name: size_of(tensor) for name, tensor in named.items()}
-    n_prune = _n_pruned(sparsity, n_keep, sum(sizes.values()))
-    check_floor(min_weights, min_fraction)
-    for parameter, value, allowed in (
-        ("ties", ties, ("exact", "threshold")),
-        ("floor_rule", floor_rule, ("exact", "rescale")),
-    ):
-        if value not in allowed:
-            raise ValueError(f"{parameter} must be one of {allowed}, got {value!r}.")
-    return named, n_prune, absolute_floors(sizes, n_prune, min_weights, min_fraction)
-
-
-def _n_pruned(sparsity, n_keep, n):
+def count_to_prune(named, sparsity, n_keep=None):
+    """Return how many weights go, from either way to say it."""
+    n = int(sizes_of(named).sum())
     if (sparsity is None) == (n_keep is None):
         raise ValueError(
             f"exactly one of sparsity and n_keep must be given, got "
             f"sparsity={sparsity!r} and n_keep={n_keep!r}."
         )
-    if n_keep is not None:
-        if not isinstance(n_keep, Integral) or not 1 <= n_keep <= n:
-            raise ValueError(
-                f"n_keep must be an int from 1 to the number of weights, {n}, got "
-                f"{n_keep!r}."
-            )
-        return n - int(n_keep)
-    return n_to_prune(sparsity, n)
+    if n_keep is None:
+        return n_to_prune(sparsity, n)
+    if not isinstance(n_keep, Integral) or not 1 <= n_keep <= n:
+        raise ValueError(
+            f"n_keep must be an int from 1 to the number of weights, {n}, got "
+            f"{n_keep!r}."
+        )
+    return n - int(n_keep)
 
 
-def make_generator(random_state):
-    """Return a NumPy generator seeded by what scikit-learn calls a random state."""
-    seed = check_random_state(random_state).randint(2**31, size=4)
-    return np.random.default_rng(seed)
+def _masks_by(rule, weights, sparsity, n_keep):
+    named = name_weights(weights)
+    masks = rule.masks(named, count_to_prune(named, sparsity, n_keep))
+    return like_container(weights, masks)

@@ -4,9 +4,13 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from minimalml._core.arrays import import_torch, is_torch_module, is_torch_tensor
-from minimalml.compression._global_magnitude_pruning._masks import check_masking
+from minimalml.compression._global_magnitude_pruning._masks import (
+    count_to_prune,
+    name_weights,
+)
 from minimalml.compression._global_magnitude_pruning._prunable import prunable_weights
-from minimalml.compression._global_magnitude_pruning._ranking import masks_of_all
+from minimalml.compression._global_magnitude_pruning._ranking import Rule
+from minimalml.compression._global_magnitude_pruning._selection import zero_masked
 
 
 def prune_module(
@@ -67,8 +71,8 @@ def prune_module(
     TypeError
         If ``module`` is no torch module, or has no weights to prune.
     ValueError
-        If the module is parametrized by masks already, a weight is NaN, or the floors
-        leave too little to prune.
+        If a weight is computed from others, as in a module that has masks already, or
+        is NaN, or if the floors leave too little to prune.
 
     Examples
     --------
@@ -85,21 +89,16 @@ def prune_module(
             f"module must be a torch.nn.Module, got {type(module).__name__}: use "
             "GlobalMagnitudePruner for estimators."
         )
-    from minimalml.compression._global_magnitude_pruning._mask_parametrization import (
-        has_mask_parametrization,
-        parametrize_by_mask,
-    )
-
-    if has_mask_parametrization(module):
-        raise ValueError("module has masks already: call finalize(module) first.")
-    named, n_prune, floors = check_masking(
-        prunable_weights(module, exclude),
-        *(sparsity, n_keep, min_weights, min_fraction, ties, floor_rule),
-    )
-    masks = masks_of_all(named, n_prune, floors, ties, floor_rule, zero=True)
+    rule = Rule("global", min_weights, min_fraction, ties, floor_rule)
+    weights = name_weights(prunable_weights(module, exclude, is_changed=True))
+    masks = rule.masks(weights, count_to_prune(weights, sparsity, n_keep))
+    for name, mask in masks.items():
+        zero_masked(weights[name], mask)
     if parametrize:
+        from minimalml.compression._global_magnitude_pruning import _keep_mask_torch
+
         for name, mask in masks.items():
-            parametrize_by_mask(module, name, mask)
+            _keep_mask_torch.register(module, name, mask)
     return masks
 
 
@@ -134,17 +133,13 @@ def finalize(module):
     8
     """
     import_torch("finalize")
-    from minimalml.compression._global_magnitude_pruning._mask_parametrization import (
-        has_mask_parametrization,
-        remove_masks,
-    )
+    from minimalml.compression._global_magnitude_pruning import _keep_mask_torch
 
-    if not has_mask_parametrization(module):
+    if not _keep_mask_torch.remove(module):
         raise ValueError(
             "module has no masks to finalize: prune_module(..., parametrize=True) "
             "registers them."
         )
-    remove_masks(module)
     return module
 
 

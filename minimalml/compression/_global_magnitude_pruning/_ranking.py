@@ -1,174 +1,223 @@
-"""Masks of checked tensors: one threshold for all, or a count for each."""
+"""The rule by which weights go, and the masks that it gives."""
+
+from dataclasses import dataclass
 
 import numpy as np
+from sklearn.utils import check_random_state
 
+from minimalml._core.arrays import is_torch_tensor
+from minimalml._core.models.named_arrays import copy_of, empty_mask, size_of
 from minimalml.compression._global_magnitude_pruning._floors import (
+    check_floor,
+    floors_of,
     proportional_counts,
     rescaled_counts,
 )
-from minimalml.compression._global_magnitude_pruning._named_tensors import (
-    empty_mask,
-    mask_like,
-    size_of,
-)
-from minimalml.compression._global_magnitude_pruning._schedule import check_sparsity
 from minimalml.compression._global_magnitude_pruning._selection import (
-    can_be_zeroed,
+    Cut,
     common_format,
     find_threshold,
-    name_of_nan,
+    refuse_nan,
     write_mask,
     zero_masked,
 )
 
-ALL_TIES = -1
 
+@dataclass(frozen=True)
+class Rule:
+    """How weights are ranked, what each tensor keeps, and which of equal ones go.
 
-def masks_in_scope(scope, named, n_prune, floors, ties, floor_rule, generator=None):
-    """Prune ``n_prune`` weights; return the masks.
-
-    ``scope`` is "global", "layer" or "random", which draws from ``generator``.
+    Attributes
+    ----------
+    scope : {"global", "layer", "random"}
+        Rank all tensors together, each by itself, or draw from ``generator``.
+    min_weights, min_fraction : int, float or None
+        The floor of each tensor, of which one is given.
+    ties : {"exact", "threshold"}
+        As in `global_magnitude_mask`.
+    floor_rule : {"exact", "rescale"}
+        As in `global_magnitude_mask`.
+    generator : numpy.random.Generator or None
+        For the scope "random".
     """
-    if scope == "global":
-        return masks_of_all(named, n_prune, floors, ties, floor_rule)
-    if scope == "layer":
-        counts = _even_counts(named, n_prune, floors, floor_rule)
-        return masks_of_counts(named, counts, ties)
-    return _random_masks(named, n_prune, floors, floor_rule, generator)
 
+    scope: str = "global"
+    min_weights: int = 0
+    min_fraction: float | None = None
+    ties: str = "exact"
+    floor_rule: str = "exact"
+    generator: np.random.Generator | None = None
 
-def masks_of_all(named, n_prune, floors, ties, floor_rule, zero=False, n_threads=None):
-    """Prune the ``n_prune`` smallest weights of all tensors together.
+    def __post_init__(self):
+        check_floor(self.min_weights, self.min_fraction)
+        for parameter, allowed in (
+            ("ties", ("exact", "threshold")),
+            ("floor_rule", ("exact", "rescale")),
+        ):
+            value = getattr(self, parameter)
+            if value not in allowed:
+                raise ValueError(
+                    f"{parameter} must be one of {allowed}, got {value!r}."
+                )
 
-    ``zero`` also zeroes what is pruned, in place.
-    """
-    if floor_rule == "rescale" and any(floors.values()):
-        no_floors = dict.fromkeys(named, 0)
-        masks = masks_of_all(named, n_prune, no_floors, ties, "exact")
-        counts = {name: size_of(m) - int(m.sum()) for name, m in masks.items()}
-        sizes = {name: size_of(mask) for name, mask in masks.items()}
-        counts = rescaled_counts(sizes, n_prune, floors, counts)
-        return masks_of_counts(named, counts, ties, zero, n_threads)
-    if n_prune == 0:
-        return masks_of_counts(named, dict.fromkeys(named, 0), ties, zero, n_threads)
+    def floors(self, weights, n_prune):
+        """Return what each tensor keeps; a ValueError says that it is too much."""
+        sizes = sizes_of(weights)
+        return floors_of(sizes, n_prune, self.min_weights, self.min_fraction)
 
-    number_format = common_format(named)
-    own = _thresholds_at_floors(named, floors, number_format, n_threads)
-    dense = {n: 0 for n, w in named.items() if floors[n] and floors[n] == size_of(w)}
-    overall = find_threshold(
-        named,
-        n_prune,
-        number_format,
-        uppers={name: threshold.key for name, threshold in own.items()} | dense,
-        extra=[(t.key, t.n_tied_to_prune) for t in own.values()],
-        n_threads=n_threads,
-    )
-    left = _ties_to_prune(overall, ties)
-    counts_ties = left >= 0  # asked once: on a device the rest of them is a tensor
-    masks = {}
-    for name, tensor in named.items():
-        mask = masks[name] = empty_mask(tensor)
-        if name in dense:
-            mask[...] = True
-            continue
-        key, quota = overall.key, left
-        if name in own and overall.key >= own[name].key:
-            key, quota = own[name].key, _ties_to_prune(own[name], ties)
-            if overall.key == key and counts_ties:
-                own_ties = 0 if ties == "threshold" else own[name].n_tied_to_prune
-                quota = min(left, own_ties)
-        n_ties_pruned = _write(tensor, mask, key, quota, number_format, zero, n_threads)
-        if key == overall.key and counts_ties:
-            left = left - n_ties_pruned
-    return masks
+    def masks(self, weights, n_prune, floors=None):
+        """Return masks, True where a weight is kept, that prune ``n_prune`` weights.
 
+        ``floors`` of shape (n_tensors,) are those of the rule if None.
+        """
+        if floors is None:
+            floors = self.floors(weights, n_prune)
+        if not n_prune:
+            return self._by_count(weights, np.zeros_like(floors))
+        if self.scope == "random":
+            return self._random(weights, self._counts(weights, n_prune, floors))
+        if self.scope == "global" and (self.floor_rule == "exact" or not floors.any()):
+            return self._global(weights, n_prune, floors)
+        return self._by_count(weights, self._counts(weights, n_prune, floors))
 
-def masks_of_counts(named, counts, ties, zero=False, n_threads=None):
-    """Prune the ``counts[name]`` smallest weights of each tensor."""
-    masks = {}
-    for name, tensor in named.items():
-        mask = masks[name] = empty_mask(tensor)
-        if not size_of(tensor):
-            continue
-        number_format = common_format({name: tensor})
-        # rank 1 where nothing goes: NaN must be refused all the same
-        threshold = find_threshold(
-            {name: tensor}, max(counts[name], 1), number_format, n_threads=n_threads
-        )
-        if counts[name]:
-            quota = _ties_to_prune(threshold, ties)
-            _write(tensor, mask, threshold.key, quota, number_format, zero, n_threads)
+    def _counts(self, weights, n_prune, floors):
+        """Return how many weights each tensor loses."""
+        sizes = sizes_of(weights)
+        if self.floor_rule == "exact":
+            if self.scope == "layer":
+                return proportional_counts(sizes, n_prune, floors)
+            return self.generator.multivariate_hypergeometric(
+                sizes - floors, n_prune, method="marginals"
+            )
+        nowhere = np.zeros_like(floors)
+        if self.scope == "global":
+            masks = self._global(weights, n_prune, nowhere)
+            counts = sizes - np.array([int(mask.sum()) for mask in masks.values()])
         else:
-            mask[...] = True
-    return masks
+            counts = proportional_counts(sizes, n_prune, nowhere)
+        return rescaled_counts(sizes, n_prune, floors, counts)
 
-
-def n_to_prune(sparsity, n):
-    """Return floor(sparsity * n), for sparsity below 1 fewer than all."""
-    check_sparsity(sparsity)
-    # 0.29 * 100 is 28.999999999999996
-    return min(int(np.floor(sparsity * n + 1e-9)), n - 1)
-
-
-def _even_counts(named, n_prune, floors, floor_rule):
-    sizes = {name: size_of(tensor) for name, tensor in named.items()}
-    if floor_rule == "exact":
-        return proportional_counts(sizes, n_prune, floors)
-    even = proportional_counts(sizes, n_prune, dict.fromkeys(sizes, 0))
-    return rescaled_counts(sizes, n_prune, floors, even)
-
-
-def _random_masks(named, n_prune, floors, floor_rule, generator):
-    if floor_rule == "rescale":
-        counts = _even_counts(named, n_prune, floors, floor_rule)
-    else:
-        prunable = [size_of(w) - floors[name] for name, w in named.items()]
-        drawn = generator.multivariate_hypergeometric(
-            prunable, n_prune, method="marginals"
-        )
-        counts = dict(zip(named, drawn.tolist(), strict=True))
-    bad_name = name_of_nan(named)
-    if bad_name is not None:
-        raise ValueError(f"{bad_name} contains NaN.")
-    masks = {}
-    for name, tensor in named.items():
-        flat = np.arange(size_of(tensor)) >= counts[name]
-        generator.shuffle(flat)
-        masks[name] = mask_like(tensor, flat.reshape(tuple(tensor.shape)))
-    return masks
-
-
-def _thresholds_at_floors(named, floors, number_format, n_threads):
-    return {
-        name: find_threshold(
-            {name: tensor},
-            size_of(tensor) - floors[name],
+    def _global(self, weights, n_prune, floors):
+        """Set each tensor's largest aside, and rank the rest together."""
+        number_format = common_format(weights)
+        own = {
+            name: find_threshold({name: w}, size_of(w) - floor, number_format)
+            for (name, w), floor in zip(weights.items(), floors.tolist(), strict=True)
+            if floor
+        }
+        cuts = {name: threshold.cut() for name, threshold in own.items()}
+        overall = find_threshold(
+            weights,
+            n_prune,
             number_format,
-            n_threads=n_threads,
+            uppers={name: cut.key for name, cut in cuts.items()},
+            extra=list(cuts.values()),
+        ).cut(self.ties)
+        masks, left = {}, overall.n_ties
+        for name, tensor in weights.items():
+            key, n_ties = overall.key, left
+            if name in own:
+                limit = own[name].cut(self.ties)
+                if limit.key < key:
+                    key, n_ties = limit
+                elif limit.key == key:
+                    n_ties = _at_most(left, limit.n_ties)
+            masks[name] = mask = empty_mask(tensor)
+            n_gone = write_mask(tensor, mask, Cut(key, n_ties), number_format)
+            left = left - n_gone if key == overall.key else left
+        return masks
+
+    def _by_count(self, weights, counts):
+        """Prune the ``counts`` smallest of each tensor."""
+        number_format, masks = common_format(weights), {}
+        for (name, tensor), n_prune in zip(
+            weights.items(), counts.tolist(), strict=True
+        ):
+            masks[name] = mask = empty_mask(tensor)
+            if size_of(tensor):
+                threshold = find_threshold({name: tensor}, n_prune, number_format)
+                write_mask(tensor, mask, threshold.cut(self.ties), number_format)
+        return masks
+
+    def _random(self, weights, counts):
+        refuse_nan(weights)
+        masks = {}
+        for (name, tensor), n_prune in zip(weights.items(), counts, strict=True):
+            flat = np.arange(size_of(tensor)) >= n_prune
+            self.generator.shuffle(flat)
+            mask = flat.reshape(tuple(tensor.shape))
+            if is_torch_tensor(tensor):
+                import torch
+
+                mask = torch.from_numpy(mask).to(tensor.device)
+            masks[name] = mask
+        return masks
+
+
+class PrunedWeights:
+    """The masks over the events of a schedule: nested, or with regrowth.
+
+    Attributes
+    ----------
+    masks : dict of boolean arrays or tensors, None before the first event
+        True marks a weight that is kept.
+
+    threshold : float
+        Largest magnitude removed so far.
+    """
+
+    def __init__(self, rule, regrow=False):
+        self.rule, self.regrow = rule, regrow
+        self.masks, self.threshold, self._shadow = None, -np.inf, {}
+
+    def prune(self, weights, n_prune):
+        """Choose the masks of one event, and zero the other ``weights`` in place."""
+        floors, kept = self.rule.floors(weights, n_prune), weights
+        if self.regrow:
+            self._restore(weights)
+        elif self.masks is not None:
+            # a weight that training brought to 0 must not change places with a pruned
+            kept = {name: w[self.masks[name]] for name, w in weights.items()}
+        n_left, n_kept = sizes_of(kept), sizes_of(weights).sum() - n_prune
+        masks = self.rule.masks(
+            kept, max(int(n_left.sum() - n_kept), 0), np.minimum(floors, n_left)
         )
-        for name, tensor in named.items()
-        if 0 < floors[name] < size_of(tensor)
-    }
+        for name, tensor in kept.items():
+            gone = tensor[~masks[name]]
+            if size_of(gone):
+                self.threshold = max(self.threshold, float(abs(gone).max()))
+            if kept is not weights:
+                masks[name] = _masked_again(self.masks[name], masks[name])
+            zero_masked(weights[name], masks[name])
+        self.masks = masks
+
+    def _restore(self, weights):
+        """Write back the values that pruned weights had before."""
+        for name, tensor in weights.items():
+            shadow = self._shadow.setdefault(name, copy_of(tensor))
+            if self.masks is not None:
+                shadow[self.masks[name]] = tensor[self.masks[name]]
+            tensor[...] = shadow
 
 
-def _ties_to_prune(threshold, ties):
-    if ties == "threshold":
-        return 0
-    is_clean_cut = threshold.n_tied_to_prune == threshold.n_tied
-    return ALL_TIES if is_clean_cut else threshold.n_tied_to_prune
+def sizes_of(weights):
+    """Return the number of elements of each tensor."""
+    return np.array([size_of(tensor) for tensor in weights.values()], dtype=np.int64)
 
 
-def _write(tensor, mask, key, n_tied_to_prune, number_format, zero, n_threads):
-    fused = zero and can_be_zeroed(tensor, number_format)
-    n_pruned = write_mask(
-        tensor,
-        mask,
-        key,
-        n_tied_to_prune,
-        number_format,
-        zero=fused,
-        n_threads=n_threads,
-    )
-    if zero and not fused:
-        zero_masked(tensor, mask, n_threads)
-    return n_pruned
+def make_generator(random_state):
+    """Return a NumPy generator seeded by what scikit-learn calls a random state."""
+    seed = check_random_state(random_state).randint(2**31, size=4)
+    return np.random.default_rng(seed)
+
+
+def _masked_again(mask, kept):
+    """Return ``mask`` with its true entries as ``kept`` says."""
+    both = copy_of(mask)
+    both[mask] = kept
+    return both
+
+
+def _at_most(count, limit):
+    """Return the smaller of two counts; the first may be a tensor on a device."""
+    return count.clip(max=limit) if is_torch_tensor(count) else min(count, limit)

@@ -17,30 +17,14 @@ from sklearn.utils import check_array
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.extmath import safe_sparse_dot
 
-from minimalml.compression._global_magnitude_pruning._fine_tuning import as_targets
+from minimalml._core.models.weights import set_model_weights
 
 
-def refit_on_support(estimator, mask, X, y, **fit_params):
+def refit_on_support(estimator, mask, X, y, sample_weight=None):
     """Refit a pruned linear model on the features that each output kept, in place.
 
-    Parameters
-    ----------
-    estimator : LinearRegression, Ridge or LogisticRegression
-        Fitted; its coefficients and intercepts are replaced.
-
-    mask : ndarray of the shape of ``coef_``
-        True marks a coefficient to fit.
-
-    X, y : array-like
-        Training data.
-
-    **fit_params : dict
-        ``sample_weight`` for the fit.
-
-    Raises
-    ------
-    ValueError
-        If the estimator is another one, or a multinomial model with an L1 penalty.
+    Raises a ValueError if ``estimator`` is another model than LinearRegression, Ridge or
+    LogisticRegression, or a multinomial one with an L1 penalty.
     """
     is_search = isinstance(estimator, LogisticRegressionCV)
     if is_search or not isinstance(
@@ -51,42 +35,33 @@ def refit_on_support(estimator, mask, X, y, **fit_params):
             f"LogisticRegression, got {type(estimator).__name__}."
         )
     X = check_array(X, accept_sparse="csr", dtype=[np.float64, np.float32])
-    y = as_targets(y)
-    if isinstance(estimator, LogisticRegression) and len(estimator.classes_) > 2:
-        coefficients, intercepts = _multinomial(estimator, mask, X, y, **fit_params)
-    else:
-        coefficients, intercepts = _separate(estimator, mask, X, y, **fit_params)
-    estimator.coef_ = coefficients.astype(estimator.coef_.dtype).reshape(mask.shape)
-    if np.ndim(estimator.intercept_):
-        intercepts = intercepts.astype(estimator.intercept_.dtype)
-        estimator.intercept_ = intercepts.reshape(estimator.intercept_.shape)
-    else:
-        estimator.intercept_ = type(estimator.intercept_)(intercepts[0])
+    is_multinomial = len(getattr(estimator, "classes_", ())) > 2
+    refit = _multinomial if is_multinomial else _separate
+    coefficients, intercepts = refit(estimator, mask, X, y, sample_weight)
+    weights = {"coef_": coefficients.reshape(mask.shape)}
+    weights["intercept_"] = intercepts.reshape(np.shape(estimator.intercept_))
+    set_model_weights(estimator, weights)
 
 
-def _separate(estimator, mask, X, y, **fit_params):
+def _separate(estimator, mask, X, y, sample_weight):
     """Fit each output on its own features."""
-    rows = np.atleast_2d(mask)
-    targets = y.reshape(len(y), -1)
-    coefficients = np.zeros(rows.shape)
-    intercepts = np.zeros(len(rows))
+    rows, targets = np.atleast_2d(mask), y.reshape(len(y), -1)
+    coefficients, intercepts = np.zeros(rows.shape), np.zeros(len(rows))
     for index, kept in enumerate(rows):
         model = clone(estimator)
         alpha = np.ravel(getattr(estimator, "alpha", 0))
         if alpha.size > 1:
             model.set_params(alpha=alpha[index])
         # an output without features still has an intercept
-        columns = (
-            X[:, np.flatnonzero(kept)] if kept.any() else np.zeros((X.shape[0], 1))
-        )
-        model.fit(columns, targets[:, index], **fit_params)
+        columns = X[:, kept] if kept.any() else np.zeros((X.shape[0], 1))
+        model.fit(columns, targets[:, index], sample_weight)
         if kept.any():
             coefficients[index, kept] = np.ravel(model.coef_)
         intercepts[index] = np.ravel(model.intercept_)[0]
     return coefficients, intercepts
 
 
-def _multinomial(estimator, mask, X, y, sample_weight=None):
+def _multinomial(estimator, mask, X, y, sample_weight):
     """Minimise C sum_i w_i loss_i + |W|^2 / 2 over the kept coefficients."""
     if estimator.l1_ratio not in (None, 0, 0.0) or estimator.penalty in (
         "l1", "elasticnet",
@@ -96,7 +71,7 @@ def _multinomial(estimator, mask, X, y, sample_weight=None):
             f"an L1 penalty, got l1_ratio={estimator.l1_ratio}."
         )
     decay = 0.0 if estimator.penalty is None else 1 / estimator.C
-    weight = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight)
+    weight = 1.0 if sample_weight is None else sample_weight
     weight = weight * compute_sample_weight(estimator.class_weight, y)
     is_class = y[:, None] == estimator.classes_[None, :]
     n_coefficients = int(mask.sum())

@@ -83,6 +83,13 @@ def check_sparsity(sparsity):
         )
 
 
+def n_to_prune(sparsity, n):
+    """Return floor(sparsity * n), for sparsity below 1 fewer than all."""
+    check_sparsity(sparsity)
+    # 0.29 * 100 is 28.999999999999996
+    return min(int(np.floor(sparsity * n + 1e-9)), n - 1)
+
+
 def _check_sequence(steps, sparsity):
     steps = np.asarray(steps, dtype=float)
     is_valid = steps.ndim == 1 and steps.size and np.all(np.diff(steps) >= 0)

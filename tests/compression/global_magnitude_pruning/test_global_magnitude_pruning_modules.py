@@ -8,12 +8,10 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
 
 from minimalml.compression import (
     GlobalMagnitudePruner,
-    SparsityCurveDisplay,
     finalize,
     flops_report,
     global_magnitude_mask,
@@ -117,7 +115,7 @@ def test_masks_can_not_be_registered_twice_or_removed_without():
     with pytest.raises(ValueError, match="has no masks to finalize"):
         finalize(module)
     prune_module(module, 0.5, parametrize=True)
-    with pytest.raises(ValueError, match="has masks already: call finalize"):
+    with pytest.raises(ValueError, match=r"prune_module, finalize"):
         prune_module(module, 0.6)
     with pytest.raises(TypeError, match=r"must be a torch\.nn\.Module, got Ridge"):
         prune_module(Ridge(), 0.6)
@@ -158,17 +156,17 @@ def test_moments_of_a_module_are_zero_where_weights_are():
             assert not moment[~mask].any() and moment[mask].any()
 
 
-class NanAtThirdCall(nn.Linear):
+class NanAtFourthCall(nn.Linear):
     n_calls = 0
 
     def forward(self, X):
         self.n_calls += 1
-        return super().forward(X) * (float("nan") if self.n_calls == 3 else 1.0)
+        return super().forward(X) * (float("nan") if self.n_calls == 4 else 1.0)
 
 
 def test_a_diverged_run_goes_back_to_a_masked_state():
     X, y = images()
-    module = NanAtThirdCall(64, 10)
+    module = NanAtFourthCall(64, 10)
     masks = prune_module(module, 0.7)
     trainer = trainer_of(module, X.reshape(-1, 64), y, mask_every_batch=False)
     with pytest.warns(ConvergenceWarning, match="weights of epoch 2 are used"):
@@ -178,7 +176,7 @@ def test_a_diverged_run_goes_back_to_a_masked_state():
 
 def trainer_of(module, X, y, mask_every_batch=True):
     return make_trainer(
-        module, X, y, sample_weight=None, batch_size=len(X), learning_rate=0.01,
+        module, X, y, None, batch_size=len(X), learning_rate=0.01,
         mask_every_batch=mask_every_batch, generator=np.random.default_rng(0),
     )  # fmt: skip
 
@@ -258,40 +256,6 @@ def test_sparse_matrices_compute_the_same():
         assert matrix.layout == torch.sparse_csr
         dense = module.get_parameter(name)
         assert torch.equal(matrix.to_dense(), dense.reshape(len(dense), -1))
-
-
-# Display
-
-
-def test_the_curve_of_a_search_shows_its_scores():
-    X, y = load_digits(return_X_y=True)
-    search = GridSearchCV(
-        GlobalMagnitudePruner(LogisticRegression(tol=0.01)),
-        {"sparsity": [0.9, 0.2], "estimator__C": [1.0, 1e-4]},
-        cv=2,
-    ).fit(X / 16, y)
-    display = SparsityCurveDisplay.from_search(search, color="k")
-    mean = search.cv_results_["mean_test_score"].reshape(2, 2).max(axis=0)
-    np.testing.assert_allclose(display.line_.get_xdata(), [0.8, 0.1])
-    np.testing.assert_array_equal(display.line_.get_ydata(), mean[::-1])
-    assert display.ax_.get_ylabel() == "Score"
-    with pytest.raises(ValueError, match=r"one parameter named sparsity.*param_alpha"):
-        SparsityCurveDisplay.from_search(
-            GridSearchCV(Ridge(), {"alpha": [1.0]}, cv=2).fit(X, y)
-        )
-
-
-def test_the_curve_of_an_estimator():
-    X, y = load_digits(return_X_y=True)
-    pruner = GlobalMagnitudePruner(Ridge())
-    figure_axes = SparsityCurveDisplay.from_estimator(
-        pruner, X, y, sparsities=[0.0, 0.5], cv=2
-    ).ax_
-    display = SparsityCurveDisplay.from_estimator(
-        pruner, X, y, sparsities=[0.0, 0.5], cv=2, ax=figure_axes
-    )
-    assert display.ax_ is figure_axes and len(figure_axes.lines) == 2
-    assert display.mean_scores[0] > display.mean_scores[1]
 
 
 def test_pruned_modules_pickle_and_copy():

@@ -11,7 +11,10 @@ from sklearn.preprocessing import StandardScaler
 
 from minimalml._core.models.weights import model_weights
 from minimalml.compression import GlobalMagnitudePruner
-from minimalml.compression._global_magnitude_pruning._events import Masks
+from minimalml.compression._global_magnitude_pruning._ranking import (
+    PrunedWeights,
+    Rule,
+)
 from tests.compression.global_magnitude_pruning.test_global_magnitude_pruning_estimator import (
     MLP,
     TRAINABLE,
@@ -105,10 +108,12 @@ def test_regrowth_ranks_what_pruned_weights_were_with_what_training_made(kind, r
     as_kind = np.array if kind == "array" else request.getfixturevalue("torch").tensor
     first, trained = [1.0, 2.0, 3.0, 4.0], [0.0, 0.0, 0.5, 4.0]
     for regrow, expected in ((True, [0.0, 2.0, 0.0, 4.0]), (False, trained)):
-        masks = Masks(GlobalMagnitudePruner(regrow=regrow), None)
-        pruned = masks.prune({"w": as_kind(first)}, 0.5)["w"]
-        assert pruned.tolist() == [0.0, 0.0, 3.0, 4.0]
-        assert masks.prune({"w": as_kind(trained)}, 0.5)["w"].tolist() == expected
+        pruned, weights = PrunedWeights(Rule(), regrow), {"w": as_kind(first)}
+        pruned.prune(weights, 2)
+        assert weights["w"].tolist() == [0.0, 0.0, 3.0, 4.0]
+        weights["w"][:] = as_kind(trained)
+        pruned.prune(weights, 2)
+        assert weights["w"].tolist() == expected
 
 
 def test_fine_tuning_regains_accuracy():
