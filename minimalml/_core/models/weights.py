@@ -184,6 +184,50 @@ def refuse_computed(model, names):
             )
 
 
+def weight_matrices(model, exclude=None, *, is_changed=False):
+    """Return the weights of kind "weight", matrices and kernels, by name.
+
+    Parameters
+    ----------
+    model : estimator, torch.nn.Module, mapping or sequence of arrays
+        As in `model_weights`.
+
+    exclude : str, list of str or callable, default=None
+        Names to leave out, or ``exclude(name) -> bool``.
+
+    is_changed : bool, default=False
+        Whether they will be written to, which computed ones can't be.
+
+    Raises
+    ------
+    TypeError
+        If the model has none, naming what is supported.
+    ValueError
+        If ``exclude`` leaves none or names others, or they can't be changed.
+    """
+    weights, kinds = model_weights(model), weight_kinds(model)
+    names = [name for name in weights if kinds[name] == "weight"]
+    if not names:
+        raise TypeError(
+            f"{type(model).__name__} has no weight matrices; supported are {SUPPORTED}."
+        )
+    if not callable(exclude):
+        excluded = [exclude] if isinstance(exclude, str) else list(exclude or ())
+        unknown = [name for name in excluded if name not in names]
+        if unknown:
+            raise ValueError(
+                f"exclude names {unknown}, which are no weight matrices or do not "
+                f"exist; these are {names}."
+            )
+        exclude = excluded.__contains__
+    left = [name for name in names if not exclude(name)]
+    if not left:
+        raise ValueError(f"exclude leaves nothing of {names}.")
+    if is_changed:
+        refuse_computed(find_weight_holder(model), left)
+    return {name: weights[name] for name in left}
+
+
 def find_weight_holder(model):
     """Return the innermost object that holds the weights of ``model``."""
     if is_torch_module(model) or isinstance(model, Mapping):

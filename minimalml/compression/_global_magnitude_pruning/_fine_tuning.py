@@ -10,7 +10,7 @@ from numbers import Real
 
 import numpy as np
 from sklearn.utils import _safe_indexing, check_array, gen_batches
-from sklearn.utils.validation import _num_samples, check_consistent_length
+from sklearn.utils.validation import _num_samples
 
 from minimalml._core.arrays import is_torch_module, is_torch_tensor, to_numpy
 from minimalml._core.models.delegation import last_step
@@ -29,12 +29,18 @@ def check_training_data(X, y, sample_weight):
         )
     # data frames keep their feature names
     if not (hasattr(X, "iloc") or is_torch_tensor(X)):
-        X = check_array(X, accept_sparse="csr", dtype=None, allow_nd=True)
-    y = check_array(to_numpy(y), ensure_2d=False, dtype=None, allow_nd=True)
+        X = check_array(
+            X, accept_sparse="csr", dtype=None, allow_nd=True, input_name="X"
+        )
+    y = check_array(
+        to_numpy(y), ensure_2d=False, dtype=None, allow_nd=True, input_name="y"
+    )
     y = y.ravel() if y.ndim == 2 and y.shape[1] == 1 else y
-    check_consistent_length(X, y)
+    n_rows = _num_samples(X)
+    if len(y) != n_rows:
+        raise ValueError(f"y has {len(y)} rows but X has {n_rows}.")
     if sample_weight is not None:
-        rows = np.empty((_num_samples(X), 1))
+        rows = np.empty((n_rows, 1))
         sample_weight = check_sample_weight(
             to_numpy(sample_weight), rows, ensure_non_negative=True
         )
@@ -228,19 +234,13 @@ def _ready_for_a_batch(estimator, n_rows):
 
 
 def _training_state_of(estimator, name):
-    """Return what training keeps beside the weight ``name``, of the same size.
-
-    An MLP optimiser's running means; the two copies of averaged gradient descent,
-    which goes on from ``_standard_coef`` whatever ``coef_`` is.
-    """
+    """Return what training keeps beside the weight ``name``, of the same size."""
     kind, _, index = name.partition(".")
     states = []
-    if kind == "coef_":
-        states = [
-            getattr(estimator, copy, None)
-            for copy in ("_standard_coef", "_average_coef")
-        ]
-    elif kind == "coefs_":
+    if kind == "coef_":  # averaged gradient descent goes on from _standard_coef
+        names = ("_standard_coef", "_average_coef")
+        states = [getattr(estimator, name, None) for name in names]
+    elif kind == "coefs_":  # an MLP's running means
         optimizer = getattr(estimator, "_optimizer", None)
         kept = [getattr(optimizer, kind, None) for kind in ("ms", "vs", "velocities")]
         states = [moments and moments[int(index)] for moments in kept]

@@ -33,10 +33,7 @@ def check_floor(min_weights, min_fraction):
 
 
 def floors_of(sizes, n_prune, min_weights, min_fraction):
-    """Return the weights that each tensor must keep.
-
-    Raises a ValueError if that leaves fewer than ``n_prune`` to go.
-    """
+    """Return what each tensor must keep, or refuse if too little is left to prune."""
     n, floor = int(sizes.sum()), min_weights
     if min_fraction is not None:
         floor = math.floor(min_fraction * n + 1e-9)  # 0.29 * 100 is below 29
@@ -53,10 +50,7 @@ def floors_of(sizes, n_prune, min_weights, min_fraction):
 
 
 def proportional_counts(sizes, n_prune, floors):
-    """Return the weights each tensor loses, in proportion to its size.
-
-    What a floor saves is taken from the other tensors. The counts sum to ``n_prune``.
-    """
+    """Return what each tensor loses, in proportion to its size, ``n_prune`` in all."""
     capacity = sizes - floors
     is_capped = capacity == 0
     while True:
@@ -76,11 +70,7 @@ def proportional_counts(sizes, n_prune, floors):
 
 
 def rescaled_counts(sizes, n_prune, floors, counts):
-    """Rescale the weights each tensor loses until the floors hold: the paper's rule.
-
-    ``counts`` are those without floors. The sum is close to ``n_prune``; a
-    ConvergenceWarning is issued if it is short of it after 100 rounds.
-    """
+    """Rescale counts without floors until the floors hold: the paper's rule."""
     size = np.maximum(sizes, 1)
     ceiling = 1 - floors / size
     sparsity = np.minimum(counts / size, ceiling)

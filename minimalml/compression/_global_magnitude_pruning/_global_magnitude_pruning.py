@@ -19,14 +19,17 @@ from minimalml._core.models.delegation import (
 )
 from minimalml._core.models.named_arrays import count_nonzero, size_of
 from minimalml._core.models.prefit import PREFIT_CONSTRAINT, estimator_to_use
-from minimalml._core.models.weights import find_weight_holder, model_weights
+from minimalml._core.models.weights import (
+    find_weight_holder,
+    model_weights,
+    weight_matrices,
+)
 from minimalml._core.validation import Interval, StrOptions, _fit_context
 from minimalml.compression._global_magnitude_pruning._fine_tuning import (
     check_training_data,
     make_trainer,
 )
 from minimalml.compression._global_magnitude_pruning._masks import name_weights
-from minimalml.compression._global_magnitude_pruning._prunable import prunable_weights
 from minimalml.compression._global_magnitude_pruning._ranking import (
     PrunedWeights,
     Rule,
@@ -319,7 +322,7 @@ class GlobalMagnitudePruner(
     def _prune(self, steps, rule, X, y, params, task):
         """Take the schedule's steps, training after each."""
         holder = find_weight_holder(self.estimator_)
-        weights = name_weights(prunable_weights(holder, self.exclude, is_changed=True))
+        weights = name_weights(weight_matrices(holder, self.exclude, is_changed=True))
         counts = [n_to_prune(s, int(sizes_of(weights).sum())) for s in steps]
         rule.floors(weights, counts[-1])  # before any training
         epochs = [0 if len(steps) == 1 else self.epochs_per_step] * len(steps)

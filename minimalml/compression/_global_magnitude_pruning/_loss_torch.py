@@ -9,32 +9,11 @@ from minimalml._core.array_checks import encode_labels
 
 
 def make_loss(y, output, classes=None):
-    """Return the loss of each row as a function, and the targets as it takes them.
+    """Return the loss of each row as ``loss(output, targets)``, and the targets for it.
 
-    Parameters
-    ----------
-    y : ndarray of shape (n_rows, ...)
-        Integers and booleans are places in the output: cross-entropy, with a single
-        output the logistic loss of 0 and 1. Others, and integers of the shape of the
-        output, are numbers: squared error.
-
-    output : tensor of shape (1, ...)
-        What the module makes of a row.
-
-    classes : ndarray of shape (n_classes,), default=None
-        The labels of the output's columns, where an estimator knows them.
-
-    Returns
-    -------
-    loss : callable
-        ``loss(output, targets)``.
-
-    y : ndarray
-
-    Raises
-    ------
-    ValueError
-        If the targets do not fit the output.
+    ``output`` is what the module makes of a row, ``classes`` are the labels of its
+    columns where an estimator knows them. Without, integers are places in the output;
+    floats, and integers of the shape of the output, are numbers.
     """
     n_outputs = output.shape[1] if output.ndim > 1 else 1
     n_classes = max(n_outputs, 2)
@@ -59,9 +38,9 @@ def make_loss(y, output, classes=None):
 
 
 def _check_numbers(y, output):
-    if y.dtype.kind != "f" and y.dtype.kind not in "iub":
+    if y.dtype.kind not in "fiub":
         raise ValueError(
-            f"y must hold integers, the places of the classes in the module's output, "
+            "y must hold integers, the places of the classes in the module's output, "
             f"or floats, got dtype {y.dtype}."
         )
     if math.prod(y.shape[1:]) != math.prod(output.shape[1:]):

@@ -10,8 +10,9 @@ import torch
 CHUNK = 2**23
 
 
-def add_histogram(weights, prefix, shift, width, upper, infinity, counts):
-    """Add the histogram of one digit of the keys to ``counts``."""
+def histogram(weights, prefix, shift, width, upper, infinity):
+    """Return the histogram of one digit of the keys, and last the number of NaNs."""
+    counts = weights.new_zeros(2**width + 1, dtype=torch.int64)
     # scatter_add_ rather than bincount, which asks a GPU for the largest key first
     for chunk in weights.split(CHUNK):
         keys = _magnitude_keys(chunk)
@@ -21,6 +22,7 @@ def add_histogram(weights, prefix, shift, width, upper, infinity, counts):
         digits = ((keys >> shift) & (2**width - 1)).long()
         counts.scatter_add_(0, digits, counted.long())
         counts[-1] += (keys > infinity).sum()
+    return counts
 
 
 def write_mask(weights, threshold, n_ties, mask):

@@ -43,8 +43,8 @@ def global_magnitude_mask(
 
     The default way to prune: no scores, no settings. Use `layerwise_magnitude_mask`
     where each tensor must lose the same share. O(n) time for n weights; besides the
-    masks, memory for a histogram a thread (0.5 MB), at most 8. Tensors are read in
-    place: arrays mapped from files larger than the memory work.
+    masks 5 MB of memory. Large tensors are read in place: arrays mapped from files
+    larger than the memory work.
 
     Parameters
     ----------
@@ -140,14 +140,9 @@ def layerwise_magnitude_mask(
 
     Parameters
     ----------
-    weights : list, tuple or dict of arrays or tensors
-        As in `global_magnitude_mask`.
-
-    sparsity, n_keep, ties, floor_rule
-        As in `global_magnitude_mask`; ties are those within a tensor.
-
-    min_weights, min_fraction
-        Floor of each tensor; what it saves is taken from the others in proportion.
+    weights, sparsity, n_keep, min_weights, min_fraction, ties, floor_rule
+        As in `global_magnitude_mask`. Ties are those within a tensor; what a floor
+        saves is taken from the other tensors in proportion.
 
     Returns
     -------
@@ -180,18 +175,9 @@ def random_mask(
 
     Parameters
     ----------
-    weights : list, tuple or dict of arrays or tensors
-        As in `global_magnitude_mask`; only their shapes matter.
-
-    sparsity, n_keep, min_weights, min_fraction
-        As in `global_magnitude_mask`.
-
-    ties : {"exact", "threshold"}, default="exact"
-        No effect, as nothing is ranked; for the same signature.
-
-    floor_rule : {"exact", "rescale"}, default="exact"
-        "exact" keeps weights of each tensor's floor at random, then draws the rest
-        from all tensors; "rescale" gives each tensor its rescaled even share.
+    weights, sparsity, n_keep, min_weights, min_fraction, ties, floor_rule
+        As in `global_magnitude_mask`. Only shapes matter, hence ``ties`` has no effect;
+        each tensor's floor is kept at random, then the rest is drawn from all.
 
     random_state : int, RandomState instance or None, default=None
         Makes the draw repeatable.
@@ -270,6 +256,8 @@ def apply_masks(weights, masks, inplace=False):
     ------
     ValueError
         If names or shapes differ.
+    TypeError
+        If a mask is not boolean.
 
     Examples
     --------
@@ -283,11 +271,15 @@ def apply_masks(weights, masks, inplace=False):
         raise ValueError(
             f"masks must be for {list(named)}, got masks for {list(masks)}."
         )
-    for name, tensor in named.items():
-        if tuple(tensor.shape) != tuple(masks[name].shape):
+    for name, mask in masks.items():
+        if str(mask.dtype).removeprefix("torch.") != "bool":
+            raise TypeError(
+                f"the mask of weight {name!r} must be boolean, got {mask.dtype}."
+            )
+        if tuple(mask.shape) != tuple(named[name].shape):
             raise ValueError(
-                f"the mask of weight {name!r} has shape {tuple(masks[name].shape)}, "
-                f"expected {tuple(tensor.shape)}."
+                f"the mask of weight {name!r} has shape {tuple(mask.shape)}, expected "
+                f"{tuple(named[name].shape)}."
             )
     if not inplace:
         named = {name: copy_of(tensor) for name, tensor in named.items()}

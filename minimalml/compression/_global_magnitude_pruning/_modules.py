@@ -4,11 +4,11 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from minimalml._core.arrays import import_torch, is_torch_module, is_torch_tensor
+from minimalml._core.models.weights import weight_matrices
 from minimalml.compression._global_magnitude_pruning._masks import (
     count_to_prune,
     name_weights,
 )
-from minimalml.compression._global_magnitude_pruning._prunable import prunable_weights
 from minimalml.compression._global_magnitude_pruning._ranking import Rule
 from minimalml.compression._global_magnitude_pruning._selection import zero_masked
 
@@ -36,23 +36,9 @@ def prune_module(
         Weights of its dense, convolutional, recurrent and attention layers are pruned;
         tied ones are counted once.
 
-    sparsity : float, default=None
-        Share of these weights to prune, in [0, 1): of all, also of a pruned module.
-
-    n_keep : int, default=None
-        Number of weights to keep, instead of ``sparsity``.
-
-    min_weights : int, default=0
-        Floor of each layer.
-
-    min_fraction : float, default=None
-        The same floor as a fraction of all prunable weights.
-
-    ties : {"exact", "threshold"}, default="exact"
-        As in `global_magnitude_mask`.
-
-    floor_rule : {"exact", "rescale"}, default="exact"
-        As in `global_magnitude_mask`.
+    sparsity, n_keep, min_weights, min_fraction, ties, floor_rule
+        As in `global_magnitude_mask`; ``sparsity`` is of all these weights, also in a
+        module that was pruned before.
 
     exclude : str, list of str or callable, default=None
         Names of weights to leave alone, or ``exclude(name) -> bool``.
@@ -90,7 +76,7 @@ def prune_module(
             "GlobalMagnitudePruner for estimators."
         )
     rule = Rule("global", min_weights, min_fraction, ties, floor_rule)
-    weights = name_weights(prunable_weights(module, exclude, is_changed=True))
+    weights = name_weights(weight_matrices(module, exclude, is_changed=True))
     masks = rule.masks(weights, count_to_prune(weights, sparsity, n_keep))
     for name, mask in masks.items():
         zero_masked(weights[name], mask)
@@ -168,7 +154,7 @@ def to_sparse(model):
     >>> to_sparse(pruner)["coef_"].nnz
     2
     """
-    return {name: _to_rows(w) for name, w in prunable_weights(model).items()}
+    return {name: _to_rows(w) for name, w in weight_matrices(model).items()}
 
 
 def _to_rows(weights):

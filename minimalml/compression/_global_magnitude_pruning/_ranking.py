@@ -27,18 +27,8 @@ from minimalml.compression._global_magnitude_pruning._selection import (
 class Rule:
     """How weights are ranked, what each tensor keeps, and which of equal ones go.
 
-    Attributes
-    ----------
-    scope : {"global", "layer", "random"}
-        Rank all tensors together, each by itself, or draw from ``generator``.
-    min_weights, min_fraction : int, float or None
-        The floor of each tensor, of which one is given.
-    ties : {"exact", "threshold"}
-        As in `global_magnitude_mask`.
-    floor_rule : {"exact", "rescale"}
-        As in `global_magnitude_mask`.
-    generator : numpy.random.Generator or None
-        For the scope "random".
+    The parameters are those of `global_magnitude_mask`; the ``scope`` is "global",
+    "layer", or "random", which draws from ``generator``.
     """
 
     scope: str = "global"
@@ -155,15 +145,9 @@ class Rule:
 
 
 class PrunedWeights:
-    """The masks over the events of a schedule: nested, or with regrowth.
+    """The ``masks`` over the events of a schedule: nested, or with regrowth.
 
-    Attributes
-    ----------
-    masks : dict of boolean arrays or tensors, None before the first event
-        True marks a weight that is kept.
-
-    threshold : float
-        Largest magnitude removed so far.
+    ``threshold`` is the largest magnitude removed so far.
     """
 
     def __init__(self, rule, regrow=False):

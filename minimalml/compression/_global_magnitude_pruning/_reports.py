@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 from minimalml._core.models.flops import layer_bytes, multiply_adds, weight_positions
 from minimalml._core.models.named_arrays import count_nonzero, size_of
-from minimalml._core.models.weights import model_weights
-from minimalml.compression._global_magnitude_pruning._prunable import prunable_weights
+from minimalml._core.models.weights import model_weights, weight_matrices
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def sparsity_report(model):
     >>> report.sparsity, report.dense_bytes, report.csr_bytes, report.bitmask_bytes
     (0.75, 32, 24, 9)
     """
-    weights = prunable_weights(model)
+    weights = weight_matrices(model)
     layers = {}
     for name, tensor in weights.items():
         size, kept = size_of(tensor), count_nonzero(tensor)
@@ -141,7 +140,7 @@ def flops_report(model, X=None):
     3
     """
     positions = weight_positions(model, X)
-    layers = multiply_adds(prunable_weights(model), positions)
+    layers = multiply_adds(weight_matrices(model), positions)
     dense = sum(count for count, _ in layers.values())
     sparse = sum(count for _, count in layers.values())
     return FlopsReport(dense, sparse, sparse / max(dense, 1), layers)

@@ -59,11 +59,7 @@ class Cut(NamedTuple):
 
 
 class Threshold(NamedTuple):
-    """Where a ranking by magnitude is cut.
-
-    ``key`` has the bits of the largest magnitude that goes, ``n_ties`` weights have
-    exactly this magnitude, and ``n_ties_to_prune`` of them go.
-    """
+    """The key of the largest magnitude that goes, and how many have it, and go."""
 
     key: int
     n_ties: int
@@ -94,28 +90,10 @@ def common_format(weights):
 
 
 def find_threshold(weights, n_prune, number_format, *, uppers=None, extra=()):
-    """Find the magnitude of rank ``n_prune`` over all tensors, 1 the smallest.
+    """Find the magnitude of rank ``n_prune``, 1 the smallest; refuse NaN.
 
-    Parameters
-    ----------
-    weights : dict of arrays or tensors
-
-    n_prune : int
-        From 0 to the number of weights counted.
-
-    number_format : NumberFormat
-        Format of the keys.
-
-    uppers : dict of int, default=None
-        For some tensors, count only the keys below this.
-
-    extra : sequence of Cut, default=()
-        Count each one's key as often as it has ties.
-
-    Raises
-    ------
-    ValueError
-        If a weight is NaN.
+    Of tensors in ``uppers`` only keys below theirs count; cuts in ``extra`` add theirs
+    as often as they have ties.
     """
     uppers = uppers or {}
     n_bytes = sum(map(size_of, weights.values())) * (number_format.key_bits + 1) // 8
@@ -132,11 +110,7 @@ def write_mask(tensor, mask, cut, number_format):
     """Write the keep mask of one tensor; return how many ties it pruned."""
     keys, mask = keys_of(tensor, number_format), mask.reshape(-1)
     if is_torch_tensor(keys):
-        from minimalml.compression._global_magnitude_pruning import (
-            _magnitude_select_torch,
-        )
-
-        return _magnitude_select_torch.write_mask(keys, *cut, mask)
+        return _torch_kernels().write_mask(keys, *cut, mask)
     mask = _bytes_of(mask)
     n_ties = np.zeros(-(-len(keys) // CHUNK), dtype=np.int64)  # to prune in each chunk
     if cut.n_ties > 0:
@@ -180,10 +154,7 @@ def refuse_nan(weights):
 
 
 def keys_of(tensor, number_format):
-    """Return the bits of a tensor's values, flat: unsigned, on a device signed.
-
-    A view where the layout and the format allow it.
-    """
+    """Return the bits of a tensor's values, flat, unsigned (on a device signed)."""
     width = number_format.key_bits + 1
     if not is_torch_tensor(tensor):
         flat = np.ascontiguousarray(tensor, dtype=number_format.name).reshape(-1)
@@ -264,7 +235,8 @@ def _histogram(weights, number_format, digit, uppers):
         upper = uppers.get(name, number_format.infinity + 1)
         options = *digit, upper, number_format.infinity
         if is_torch_tensor(keys):
-            _add_on_device(keys, options, on_devices)
+            counts = _torch_kernels().histogram(keys, *options)
+            on_devices[keys.device] = on_devices.get(keys.device, 0) + counts
             continue
 
         def count(start, stop, keys=keys, options=options):
@@ -281,17 +253,10 @@ def _histogram(weights, number_format, digit, uppers):
     return counts
 
 
-def _add_on_device(keys, options, on_devices):
-    import torch
-
+def _torch_kernels():
     from minimalml.compression._global_magnitude_pruning import _magnitude_select_torch
 
-    n_bins = 2 ** options[2] + 1
-    if keys.device not in on_devices:
-        on_devices[keys.device] = torch.zeros(
-            n_bins, dtype=torch.int64, device=keys.device
-        )
-    _magnitude_select_torch.add_histogram(keys, *options, on_devices[keys.device])
+    return _magnitude_select_torch
 
 
 def _for_each_chunk(work, n_weights, n_threads=math.inf):

@@ -246,7 +246,7 @@ def test_bad_schedules(arguments, message):
         (dict(schedule=[0.9, 0.5]), "must not decrease and must end"),
         (dict(schedule=[0.5, 0.8]), "must end at sparsity=0.9"),
         (dict(n_steps=0), "'n_steps' parameter"),
-        (dict(exclude="coefs_.7"), r"exclude names \['coefs_.7'\].*prunable are"),
+        (dict(exclude="coefs_.7"), r"exclude names \['coefs_.7'\].*these are"),
         (dict(fine_tune="refit_support"), "is for LinearRegression, Ridge and Log"),
     ],
 )
@@ -283,7 +283,7 @@ def test_ensembles_are_refused(members):
 
 def test_excluding_everything_is_refused():
     for exclude in ("coef_", lambda name: True):
-        with pytest.raises(ValueError, match=r"leaves nothing to prune of \['coef_'\]"):
+        with pytest.raises(ValueError, match=r"leaves nothing of \['coef_'\]"):
             GlobalMagnitudePruner(Ridge(), exclude=exclude).fit(X, y)
 
 
