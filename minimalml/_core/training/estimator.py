@@ -74,6 +74,11 @@ TRAINING_CONSTRAINTS = {
 
 # Those of them that are the estimator's business; the loop takes the rest.
 _NOT_OF_THE_LOOP = {"warm_start", "random_state", "training"}
+# What may have changed where a run goes on from a checkpoint; the loop compares modules.
+_FREE_TO_CHANGE = {
+    "max_epochs", "device", "warm_start", "verbose", "module", "training",
+    "training.compile", "training.checkpoint",
+}  # fmt: skip
 
 
 def weighted_mean(losses, weight=None):
@@ -169,11 +174,7 @@ class TorchEstimatorMixin(CallbackSupportMixin):
         from minimalml._core.torch_random import isolated_noise
         from minimalml._core.training.loop import train
 
-        if partial and self.early_stopping:
-            raise ValueError(
-                "partial_fit sees no validation rows, got early_stopping=True: set it "
-                "to False."
-            )
+        self._refuse_what_cannot_go_on(partial)
         seeds = check_random_state(self.random_state).randint(2**31 - 1, size=4)
         init_seed, split_seed, order_seed, noise_seed = map(int, seeds)
         if not self._continues(partial):
@@ -184,6 +185,7 @@ class TorchEstimatorMixin(CallbackSupportMixin):
         options = {
             **self._training_options(partial),
             **self._validation_options(columns, X, stratify, split_seed),
+            "description": self._description(),
             "order_seed": order_seed,
             "noise_seed": noise_seed,
             **options,
@@ -206,6 +208,20 @@ class TorchEstimatorMixin(CallbackSupportMixin):
             self._keep(state)
         return self
 
+    def _refuse_what_cannot_go_on(self, partial):
+        if partial and self.early_stopping:
+            raise ValueError(
+                "partial_fit sees no validation rows, got early_stopping=True: set it "
+                "to False."
+            )
+        checkpoint = self._training_settings.checkpoint
+        if checkpoint is not None and (partial or self.warm_start):
+            who = "partial_fit" if partial else "warm_start=True"
+            raise ValueError(
+                f"{who} goes on from the estimator, got training.checkpoint="
+                f"{str(checkpoint)!r} as well: set it to None and pickle the estimator."
+            )
+
     def _on_network_ready(self):
         """Check ``module_``, or attach to it, before it trains; nothing by default."""
 
@@ -218,6 +234,19 @@ class TorchEstimatorMixin(CallbackSupportMixin):
         if partial:  # a stream has no known end for a schedule to aim at
             options |= {"max_epochs": 1, "schedule": "constant", "warmup_epochs": 0}
         return options
+
+    def _description(self):
+        """Return the parameters that a checkpoint must have been written with."""
+        own, settings = (
+            self.get_params(deep=False),
+            self._training_settings.get_params(),
+        )
+        own |= {f"training.{name}": value for name, value in settings.items()}
+        return {
+            name: getattr(value, "__qualname__", repr(value))
+            for name, value in own.items()
+            if name not in _FREE_TO_CHANGE
+        }
 
     def _validation_options(self, columns, X, stratify, seed):
         """Return the training rows, and how the others are scored."""
@@ -280,6 +309,11 @@ class TorchEstimatorMixin(CallbackSupportMixin):
         """Return the same as a NumPy array, in the float type of ``X``."""
         import_torch(type(self).__name__)
         output = self._map_rows(function, X, *columns).cpu().numpy()
+        if not np.isfinite(output).all():
+            raise ValueError(
+                f"X gives outputs that are not finite: its largest number, "
+                f"{np.abs(X).max():g}, is too large for the network. Scale X as in fit."
+            )
         dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.float64
         return output.astype(dtype, copy=False)
 
