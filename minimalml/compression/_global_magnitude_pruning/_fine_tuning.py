@@ -5,20 +5,18 @@ loss of the last epoch, None if the model reports none. Optimiser state is zeroe
 weights are, or momentum would move them within a step.
 """
 
-from contextlib import contextmanager
 from numbers import Real
 
 import numpy as np
-from sklearn.utils import _safe_indexing, check_array, gen_batches
+from sklearn.utils import check_array
 from sklearn.utils.validation import _num_samples
 
 from minimalml._core.arrays import is_torch_module, is_torch_tensor, to_numpy
 from minimalml._core.models.delegation import last_step
 from minimalml._core.models.weights import find_weight_holder, model_weights
-from minimalml._core.validation import check_sample_weight, has_fit_parameter
+from minimalml._core.training.partial_fit import train_by_partial_fit
+from minimalml._core.validation import check_sample_weight
 from minimalml.compression._global_magnitude_pruning._selection import zero_masked
-
-DEFAULT_BATCH_SIZE = 200  # that of scikit-learn's MLPs
 
 
 def check_training_data(X, y, sample_weight):
@@ -50,10 +48,16 @@ def check_training_data(X, y, sample_weight):
 def make_trainer(estimator, X, y, sample_weight, **options):
     """Return the trainer for a fitted estimator, whose last step sees ``X``."""
     owner, holder = last_step(estimator), find_weight_holder(estimator)
-    if is_torch_module(holder) and not hasattr(owner, "partial_fit"):
-        classes = getattr(owner, "classes_", None) if owner is not holder else None
+    if hasattr(owner, "partial_fit"):
+        return PartialFitTrainer(owner, X, y, sample_weight, **options)
+    if is_torch_module(holder):
+        classes = None if owner is holder else getattr(owner, "classes_", None)
         return ModuleTrainer(holder, classes, X, y, sample_weight, **options)
-    return PartialFitTrainer(owner, X, y, sample_weight, **options)
+    raise ValueError(
+        f"{type(owner).__name__} has no partial_fit, so it can't be trained further: set "
+        "fine_tune_epochs=0 and schedule='one-shot', or fine_tune='refit_support' for a "
+        "linear model."
+    )
 
 
 class PartialFitTrainer:
@@ -63,73 +67,33 @@ class PartialFitTrainer:
         self, estimator, X, y, sample_weight, *, batch_size, mask_every_batch,
         learning_rate, generator,
     ):  # fmt: skip
-        name = type(estimator).__name__
-        if not hasattr(estimator, "partial_fit"):
-            raise ValueError(
-                f"{name} has no partial_fit, so it can't be trained further: set "
-                "fine_tune_epochs=0 and schedule='one-shot', or "
-                "fine_tune='refit_support' for a linear model."
-            )
-        takes_weights = has_fit_parameter(
-            estimator.partial_fit.__self__, "sample_weight"
-        )
-        if sample_weight is not None and not takes_weights:
-            raise ValueError(f"{name}.partial_fit takes no sample_weight.")
-        self.estimator, self.X, self.y = estimator, X, y
-        self.sample_weight, self.generator = sample_weight, generator
-        if batch_size == "auto":
-            batch_size = getattr(estimator, "batch_size", "auto")
-        if not isinstance(batch_size, int):
-            batch_size = DEFAULT_BATCH_SIZE
-        self.batch_size = min(batch_size, len(y)) if mask_every_batch else len(y)
+        self.estimator, self.data = estimator, (X, y)
+        self.options = {
+            "batch_size": batch_size if mask_every_batch else len(y),
+            "sample_weight": sample_weight,
+            "random_state": generator,
+        }
         if learning_rate is not None:
-            self._set_learning_rate(learning_rate)
+            _set_learning_rate(estimator, learning_rate)
 
     def run(self, n_epochs, masks):
         """Train for some epochs over all rows."""
-        loss = None
-        self._mask(masks)
-        for _ in range(n_epochs):
-            order = self.generator.permutation(len(self.y))
-            losses = [
-                self._step(order[batch], masks)
-                for batch in gen_batches(len(order), self.batch_size)
-            ]
-            loss = None if None in losses else sum(losses) / len(order)
-        return loss
 
-    def _step(self, rows, masks):
-        options = {}
-        if self.sample_weight is not None:
-            options["sample_weight"] = self.sample_weight[rows]
-        with _ready_for_a_batch(self.estimator, len(rows)):
-            self.estimator.partial_fit(
-                _safe_indexing(self.X, rows), self.y[rows], **options
-            )
-        self._mask(masks)
-        loss = getattr(self.estimator, "loss_", None)
-        return float(loss) * len(rows) if isinstance(loss, Real) else None
+        def mask(estimator):
+            weights = model_weights(estimator)
+            for name, mask in masks.items():
+                for values in (weights[name], *_training_state_of(estimator, name)):
+                    zero_masked(values, mask.reshape(values.shape))
 
-    def _mask(self, masks):
-        weights = model_weights(self.estimator)
-        for name, mask in masks.items():
-            for values in (weights[name], *_training_state_of(self.estimator, name)):
-                zero_masked(values, mask.reshape(values.shape))
-
-    def _set_learning_rate(self, learning_rate):
-        params = self.estimator.get_params()
-        if hasattr(self.estimator, "_optimizer"):
-            self.estimator._optimizer.learning_rate_init = learning_rate
-            self.estimator._optimizer.learning_rate = learning_rate
-        elif {"eta0", "learning_rate"} <= set(params):
-            self.estimator.set_params(learning_rate="constant", eta0=learning_rate)
-        elif isinstance(params.get("learning_rate"), Real):
-            self.estimator.set_params(learning_rate=learning_rate)
-        else:
-            raise ValueError(
-                f"learning_rate can't be set for {type(self.estimator).__name__}: "
-                "leave it at None."
-            )
+        mask(self.estimator)
+        losses = train_by_partial_fit(
+            self.estimator,
+            *self.data,
+            max_epochs=n_epochs,
+            after_step=mask,
+            **self.options,
+        )
+        return losses and losses[-1]
 
 
 class ModuleTrainer:
@@ -209,28 +173,20 @@ def _zero(state, pruned):
                     moment.masked_fill_(gone, 0)
 
 
-@contextmanager
-def _ready_for_a_batch(estimator, n_rows):
-    """Set aside settings that ``partial_fit`` refuses, or misreads on a batch."""
-    own = {
-        name: getattr(estimator, name)
-        for name in ("batch_size", "early_stopping")
-        if hasattr(estimator, name)
-    }
-    # an MLP warns of a batch shorter than its own batch_size, such as the last
-    if isinstance(own.get("batch_size"), int):
-        estimator.batch_size = min(own["batch_size"], n_rows)
-    if own.get("early_stopping"):
-        estimator.early_stopping = False
-        estimator.best_loss_ = np.inf  # an MLP compares with it, and has none
-    if hasattr(estimator, "_no_improvement_count"):
-        # it counts epochs: batches would end a learning_rate="adaptive" at once
-        estimator._no_improvement_count = 0
-    try:
-        yield
-    finally:
-        for name, value in own.items():
-            setattr(estimator, name, value)
+def _set_learning_rate(estimator, learning_rate):
+    params = estimator.get_params()
+    if hasattr(estimator, "_optimizer"):
+        estimator._optimizer.learning_rate_init = learning_rate
+        estimator._optimizer.learning_rate = learning_rate
+    elif {"eta0", "learning_rate"} <= set(params):
+        estimator.set_params(learning_rate="constant", eta0=learning_rate)
+    elif isinstance(params.get("learning_rate"), Real):
+        estimator.set_params(learning_rate=learning_rate)
+    else:
+        raise ValueError(
+            f"learning_rate can't be set for {type(estimator).__name__}: leave it at "
+            "None."
+        )
 
 
 def _training_state_of(estimator, name):
