@@ -75,3 +75,12 @@ def empty_mask(array):
 
         return torch.empty(array.shape, dtype=torch.bool, device=array.device)
     return np.empty(array.shape, dtype=bool)
+
+
+def like_array(values, array):
+    """Return a NumPy array as a tensor beside ``array``, if that is one."""
+    if is_torch_tensor(array):
+        import torch
+
+        return torch.from_numpy(values).to(array.device)
+    return values

@@ -51,6 +51,10 @@ def make_trainer(estimator, X, y, sample_weight, **options):
     if hasattr(owner, "partial_fit"):
         return PartialFitTrainer(owner, X, y, sample_weight, **options)
     if is_torch_module(holder):
+        from minimalml.compression._global_magnitude_pruning._fine_tuning_torch import (
+            ModuleTrainer,
+        )
+
         classes = None if owner is holder else getattr(owner, "classes_", None)
         return ModuleTrainer(holder, classes, X, y, sample_weight, **options)
     raise ValueError(
@@ -94,83 +98,6 @@ class PartialFitTrainer:
             **self.options,
         )
         return losses and losses[-1]
-
-
-class ModuleTrainer:
-    """Train a torch module by Adam, masking after each step.
-
-    What is minimised depends on the targets, see `make_loss`. Layers that are frozen,
-    in evaluation mode inside a module in training mode, stay so.
-    """
-
-    def __init__(
-        self, module, classes, X, y, sample_weight, *, batch_size, mask_every_batch,
-        learning_rate, generator,
-    ):  # fmt: skip
-        from minimalml._core.training.inference import map_batches
-        from minimalml.compression._global_magnitude_pruning._loss_torch import (
-            make_loss,
-        )
-
-        parameter = next(module.parameters())
-        X = X if is_torch_tensor(X) else np.asarray(X)
-        device, dtype = parameter.device, parameter.dtype
-        output = map_batches(module, module, [X[:1]], device=device, dtype=dtype)
-        self.module, self.mask_every_batch = module, mask_every_batch
-        self.loss, y = make_loss(y, output, classes)
-        self.columns = {"X": X, "y": y, "weight": sample_weight}
-        self.options = {
-            "batch_size": batch_size,
-            "device": device,
-            "dtype": str(dtype).removeprefix("torch."),
-            "order_seed": int(generator.integers(2**31)),
-            "noise_seed": int(generator.integers(2**31)),
-        }
-        if learning_rate is not None:
-            self.options["learning_rate"] = learning_rate
-        self.state = None
-
-    def run(self, n_epochs, masks):
-        """Train for some epochs over all rows."""
-        from minimalml._core.training.loop import train
-
-        hook = "after_step" if self.mask_every_batch else "on_epoch_end"
-        modes = {layer: layer.training for layer in self.module.modules()}
-        frozen = [layer for layer in modes if self.module.training and not modes[layer]]
-        pruned = {self.module.get_parameter(name): ~m for name, m in masks.items()}
-        self.state = train(
-            self._step,
-            self.module,
-            self.columns,
-            state=self.state,
-            max_epochs=n_epochs,
-            on_epoch_begin=lambda state: _set_modes(dict.fromkeys(frozen, False)),
-            **{hook: lambda state: _zero(state, pruned)},
-            **self.options,
-        )
-        _zero(self.state, pruned)  # a diverged run went back to an unmasked state
-        _set_modes(modes)
-        return self.state.loss_curve[-1]
-
-    def _step(self, batch, state):
-        losses = self.loss(state.network(batch.X), batch.y)
-        losses = losses.reshape(len(losses), -1).mean(1)
-        return losses.mean() if batch.weight is None else (losses * batch.weight).mean()
-
-
-def _set_modes(modes):
-    for layer, is_training in modes.items():
-        layer.training = is_training
-
-
-def _zero(state, pruned):
-    """Zero pruned parameters, and what optimisers keep for them."""
-    for parameter, gone in pruned.items():
-        parameter.detach().masked_fill_(gone, 0)
-        for optimizer in state.optimizers:
-            for moment in optimizer.state.get(parameter, {}).values():
-                if getattr(moment, "shape", ()) == gone.shape:
-                    moment.masked_fill_(gone, 0)
 
 
 def _set_learning_rate(estimator, learning_rate):

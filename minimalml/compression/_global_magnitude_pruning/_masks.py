@@ -30,15 +30,9 @@ from minimalml.compression._global_magnitude_pruning._selection import (
 
 
 def global_magnitude_mask(
-    weights,
-    sparsity=None,
-    *,
-    n_keep=None,
-    min_weights=0,
-    min_fraction=None,
-    ties="exact",
-    floor_rule="exact",
-):
+    weights, sparsity=None, *, n_keep=None, min_weights=0, min_fraction=None,
+    ties="exact", floor_rule="exact",
+):  # fmt: skip
     """Mark the largest weights of all tensors together as those to keep.
 
     The default way to prune: no scores, no settings. Use `layerwise_magnitude_mask`
@@ -124,15 +118,9 @@ def global_magnitude_mask(
 
 
 def layerwise_magnitude_mask(
-    weights,
-    sparsity=None,
-    *,
-    n_keep=None,
-    min_weights=0,
-    min_fraction=None,
-    ties="exact",
-    floor_rule="exact",
-):
+    weights, sparsity=None, *, n_keep=None, min_weights=0, min_fraction=None,
+    ties="exact", floor_rule="exact",
+):  # fmt: skip
     """Mark the largest weights of each tensor by itself: the usual baseline.
 
     Every tensor loses the same share, to within one weight, and exactly
@@ -161,16 +149,9 @@ def layerwise_magnitude_mask(
 
 
 def random_mask(
-    weights,
-    sparsity=None,
-    *,
-    n_keep=None,
-    min_weights=0,
-    min_fraction=None,
-    ties="exact",
-    floor_rule="exact",
-    random_state=None,
-):
+    weights, sparsity=None, *, n_keep=None, min_weights=0, min_fraction=None,
+    ties="exact", floor_rule="exact", random_state=None,
+):  # fmt: skip
     """Mark weights drawn at random: the baseline that any criterion must beat.
 
     Parameters

@@ -14,17 +14,9 @@ from minimalml.compression._global_magnitude_pruning._selection import zero_mask
 
 
 def prune_module(
-    module,
-    sparsity=None,
-    *,
-    n_keep=None,
-    min_weights=0,
-    min_fraction=None,
-    ties="exact",
-    floor_rule="exact",
-    exclude=None,
-    parametrize=False,
-):
+    module, sparsity=None, *, n_keep=None, min_weights=0, min_fraction=None,
+    ties="exact", floor_rule="exact", exclude=None, parametrize=False,
+):  # fmt: skip
     """Zero the smallest weights of a torch module, all layers together, in place.
 
     Plain zeros do for a model that is not trained further. ``parametrize=True`` keeps

@@ -6,7 +6,12 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from minimalml._core.arrays import is_torch_tensor
-from minimalml._core.models.named_arrays import copy_of, empty_mask, size_of
+from minimalml._core.models.named_arrays import (
+    copy_of,
+    empty_mask,
+    like_array,
+    size_of,
+)
 from minimalml.compression._global_magnitude_pruning._floors import (
     check_floor,
     floors_of,
@@ -56,10 +61,7 @@ class Rule:
         return floors_of(sizes, n_prune, self.min_weights, self.min_fraction)
 
     def masks(self, weights, n_prune, floors=None):
-        """Return masks, True where a weight is kept, that prune ``n_prune`` weights.
-
-        ``floors`` of shape (n_tensors,) are those of the rule if None.
-        """
+        """Return masks that prune ``n_prune`` weights; ``floors`` default to the rule's."""
         if floors is None:
             floors = self.floors(weights, n_prune)
         if not n_prune:
@@ -135,12 +137,7 @@ class Rule:
         for (name, tensor), n_prune in zip(weights.items(), counts, strict=True):
             flat = np.arange(size_of(tensor)) >= n_prune
             self.generator.shuffle(flat)
-            mask = flat.reshape(tuple(tensor.shape))
-            if is_torch_tensor(tensor):
-                import torch
-
-                mask = torch.from_numpy(mask).to(tensor.device)
-            masks[name] = mask
+            masks[name] = like_array(flat.reshape(tuple(tensor.shape)), tensor)
         return masks
 
 

@@ -17,6 +17,7 @@ from sklearn.utils import check_array
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.extmath import safe_sparse_dot
 
+from minimalml._core.array_checks import encode_labels
 from minimalml._core.models.weights import set_model_weights
 
 
@@ -35,12 +36,19 @@ def refit_on_support(estimator, mask, X, y, sample_weight=None):
             f"LogisticRegression, got {type(estimator).__name__}."
         )
     X = check_array(X, accept_sparse="csr", dtype=[np.float64, np.float32])
-    is_multinomial = len(getattr(estimator, "classes_", ())) > 2
-    refit = _multinomial if is_multinomial else _separate
+    classes = getattr(estimator, "classes_", ())
+    if len(classes):
+        encode_labels(y, classes)  # refuses others
+    refit = _multinomial if len(classes) > 2 else _separate
     coefficients, intercepts = refit(estimator, mask, X, y, sample_weight)
-    weights = {"coef_": coefficients.reshape(mask.shape)}
-    weights["intercept_"] = intercepts.reshape(np.shape(estimator.intercept_))
-    set_model_weights(estimator, weights)
+    shape = np.shape(estimator.intercept_)
+    set_model_weights(
+        estimator,
+        {
+            "coef_": coefficients.reshape(mask.shape),
+            "intercept_": intercepts.reshape(shape),
+        },
+    )
 
 
 def _separate(estimator, mask, X, y, sample_weight):
@@ -73,36 +81,27 @@ def _multinomial(estimator, mask, X, y, sample_weight):
     decay = 0.0 if estimator.penalty is None else 1 / estimator.C
     weight = 1.0 if sample_weight is None else sample_weight
     weight = weight * compute_sample_weight(estimator.class_weight, y)
-    is_class = y[:, None] == estimator.classes_[None, :]
-    n_coefficients = int(mask.sum())
+    is_class = np.equal.outer(y, estimator.classes_)
+    free = np.column_stack([mask, np.full(len(mask), estimator.fit_intercept)])
 
     def unpack(vector):
-        coefficients = np.zeros(mask.shape)
-        coefficients[mask] = vector[:n_coefficients]
-        return coefficients, vector[n_coefficients:]
+        parameters = np.zeros(free.shape)
+        parameters[free] = vector
+        return parameters[:, :-1], parameters[:, -1]
 
     def objective(vector):
         coefficients, intercepts = unpack(vector)
-        scores = safe_sparse_dot(X, coefficients.T, dense_output=True)
-        if estimator.fit_intercept:
-            scores = scores + intercepts
-        loss = -weight @ log_softmax(scores, axis=1)[is_class]
+        scores = safe_sparse_dot(X, coefficients.T, dense_output=True) + intercepts
+        loss = 0.5 * decay * np.sum(coefficients**2)
+        loss -= weight @ log_softmax(scores, axis=1)[is_class]
         residual = weight[:, None] * (softmax(scores, axis=1) - is_class)
-        slope = safe_sparse_dot(residual.T, X, dense_output=True)[mask]
-        slope = slope + decay * vector[:n_coefficients]
-        loss += 0.5 * decay * vector[:n_coefficients] @ vector[:n_coefficients]
-        slopes = [slope, residual.sum(axis=0)] if estimator.fit_intercept else [slope]
-        return loss / weight.sum(), np.concatenate(slopes) / weight.sum()
+        slope = safe_sparse_dot(residual.T, X, dense_output=True) + decay * coefficients
+        slope = np.column_stack([slope, residual.sum(axis=0)])[free]
+        return loss / weight.sum(), slope / weight.sum()
 
-    start = [estimator.coef_[mask].astype(float)]
-    if estimator.fit_intercept:
-        start.append(estimator.intercept_.astype(float))
+    start = np.column_stack([estimator.coef_, estimator.intercept_])[free]
+    limits = {"maxiter": 1000, "gtol": min(estimator.tol, 1e-6), "ftol": 1e-14}
     found = minimize(
-        objective,
-        np.concatenate(start),
-        jac=True,
-        method="L-BFGS-B",
-        options={"maxiter": 1000, "gtol": min(estimator.tol, 1e-6), "ftol": 1e-14},
+        objective, start.astype(float), jac=True, method="L-BFGS-B", options=limits
     )
-    coefficients, intercepts = unpack(found.x)
-    return coefficients, intercepts if estimator.fit_intercept else np.zeros(len(mask))
+    return unpack(found.x)
