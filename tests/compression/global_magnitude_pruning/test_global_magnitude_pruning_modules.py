@@ -5,11 +5,14 @@ import pickle
 
 import numpy as np
 import pytest
+from sklearn.base import BaseEstimator
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neural_network import MLPClassifier
 
+from minimalml._core.models.weights import model_weights
+from minimalml._core.training.network import NetworkRegressor
 from minimalml.compression import (
     GlobalMagnitudePruner,
     finalize,
@@ -204,7 +207,143 @@ def test_a_module_is_pruned_without_data():
     assert not hasattr(pruner, "predict")
 
 
+def tune(module, rows, targets, **options):
+    options = {"sparsity": 0.0, "fine_tune_epochs": 3, "random_state": 0} | options
+    return GlobalMagnitudePruner(module, **options).fit(rows, targets)
+
+
+def test_frozen_layers_stay_frozen_in_fine_tuning():
+    X, y = images()
+    module = network().train()
+    module[1].eval()
+    pruned = tune(module, X, y).estimator_
+    assert [m.training for m in pruned] == [True, False, True, True, True]
+    assert torch.equal(pruned[1].running_mean, module[1].running_mean)
+    pruned = tune(module.eval(), X, y).estimator_
+    assert not any(layer.training for layer in pruned.modules())
+    assert not torch.equal(pruned[1].running_mean, module[1].running_mean)
+
+
+def blobs():
+    y = np.arange(300) % 3
+    X = np.random.default_rng(0).normal(size=(300, 3)) + 4 * np.eye(3)[y]
+    return X.astype(np.float32), y
+
+
+def test_rows_that_lack_a_class_do_not_renumber_the_others():
+    X, y = blobs()
+    module = nn.Linear(3, 3)
+    with torch.no_grad():
+        module.weight.copy_(2 * torch.eye(3))
+        module.bias.fill_(-3.0)
+    some = y != 1
+    tuned = tune(module, X[some], y[some], fine_tune_epochs=30, learning_rate=0.05)
+    rows = torch.from_numpy(X[y == 2])
+    assert (tuned.estimator_(rows).argmax(1) == 2).float().mean() > 0.95
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        (blobs()[1] + 1, "the label 3, but the module's 3 outputs .* labels 0 to 2"),
+        (blobs()[1] - 1, "the label -1, but"),
+        (np.array(list("abc"))[blobs()[1]], "y must hold integers, .* got dtype <U1"),
+        (blobs()[1] + 0.5, r"shape \(300,\) does not fit .* \(300, 3\): pass integers"),
+        (blobs()[1][:20], "y has 20 rows but X has 300"),
+        (np.full(300, np.nan), "Input y contains NaN"),
+    ],
+)
+def test_targets_that_do_not_fit_the_outputs_are_refused(targets, message):
+    with pytest.raises(ValueError, match=message):
+        tune(nn.Linear(3, 3), blobs()[0], targets)
+
+
+def test_a_single_output_knows_two_classes():
+    X, y = blobs()
+    module = nn.Sequential(nn.Linear(3, 1), nn.Flatten(0))
+    is_two = (y == 2).astype(int)
+    tuned = tune(module, X, is_two, fine_tune_epochs=60, learning_rate=0.05)
+    assert np.mean((tuned.estimator_(torch.from_numpy(X)) > 0).numpy() == is_two) > 0.9
+    with pytest.raises(ValueError, match="the label 2, but the module's 1 outputs"):
+        tune(module, X, y)
+
+
+class HoldsModule(BaseEstimator):
+    """A fitted classifier that keeps a network and can't be trained further."""
+
+    def fit(self, X, y):
+        self.module_, self.classes_ = nn.Linear(3, 3), np.array(["a", "b", "c"])
+        return self
+
+
+def test_labels_are_those_of_the_estimator_that_holds_the_module():
+    X, y = blobs()
+    labels = np.array(["a", "b", "c"])[y]
+    some = y != 1
+    model = HoldsModule().fit(X, y)
+    tuned = tune(model, X[some], labels[some], fine_tune_epochs=60, learning_rate=0.05)
+    scores = tuned.estimator_.module_(torch.from_numpy(X[some])).detach().numpy()
+    assert np.mean(model.classes_[scores.argmax(1)] == labels[some]) > 0.9
+    with pytest.raises(
+        ValueError, match=r"labels \['d'\] that are not among the classes"
+    ):
+        tune(model, X, np.where(y == 1, "d", labels))
+
+
+def test_networks_with_scaled_targets_are_trained_by_their_own_steps():
+    X, _ = blobs()
+    targets = 1000 + 100 * X[:, 0]
+    model = NetworkRegressor((8,), max_epochs=30, learning_rate=0.02, random_state=0)
+    model.fit(X, targets)
+    tuned = tune(model, X, targets, sparsity=0.5, fine_tune_epochs=10)
+    assert tuned.score(X, targets) > 0.8
+    weights = model_weights(tuned)
+    for name, mask in tuned.masks_.items():
+        assert not weights[name][~mask].any()
+
+
+@pytest.mark.parametrize(
+    "given", ["reversed", "list", "read-only", "column", "frame", "tensor", "float64"]
+)
+def test_rows_and_labels_of_any_kind_train_a_module(given):
+    pandas = pytest.importorskip("pandas")
+    X, y = blobs()
+    X_read_only = X.copy()
+    X_read_only.flags.writeable = False
+    rows, targets = {
+        "reversed": (X[:, ::-1][:, ::-1], y[::-1][::-1]),
+        "list": (X.tolist(), y.tolist()),
+        "read-only": (X_read_only, y),
+        "column": (X, y[:, None]),
+        "frame": (pandas.DataFrame(X), pandas.DataFrame({"kind": y})),
+        "tensor": (torch.from_numpy(X), torch.from_numpy(y)),
+        "float64": (X.astype(float), y),
+    }[given]
+    module = nn.Linear(3, 3)
+    ours, expected = (tune(module, *data) for data in ((rows, targets), (X, y)))
+    assert torch.equal(ours.estimator_.weight, expected.estimator_.weight)
+
+
 # Reports
+
+
+def test_masks_of_a_parametrization_are_reported_and_exported():
+    module, rows = nn.Linear(10, 10), torch.randn(64, 10)
+    optimizer = torch.optim.SGD(module.parameters(), 0.1, momentum=0.9)
+
+    def step():
+        optimizer.zero_grad()
+        (module(rows) - rows).pow(2).mean().backward()
+        optimizer.step()
+
+    step()
+    prune_module(module, 0.8, parametrize=True)
+    step()  # momentum moves what lies behind the mask
+    assert sparsity_report(module).layers == {"weight": (100, 20, 0.8)}
+    assert flops_report(module, rows).layers == {"weight": (100, 20)}
+    assert int((to_sparse(module)["weight"].to_dense() != 0).sum()) == 20
+    with pytest.raises(ValueError, match=r"'weight' is computed .* finalize"):
+        GlobalMagnitudePruner(module, sparsity=0.5).fit(None)
 
 
 def test_multiply_adds_of_a_network_by_hand():
