@@ -25,23 +25,18 @@ def check_training_data(X, y, sample_weight):
         raise ValueError(
             "X and y must be given, as the pruned estimator is trained further."
         )
+    options = {"dtype": None, "allow_nd": True}
     # data frames keep their feature names
     if not (hasattr(X, "iloc") or is_torch_tensor(X)):
-        X = check_array(
-            X, accept_sparse="csr", dtype=None, allow_nd=True, input_name="X"
-        )
-    y = check_array(
-        to_numpy(y), ensure_2d=False, dtype=None, allow_nd=True, input_name="y"
-    )
+        X = check_array(X, accept_sparse="csr", input_name="X", **options)
+    y = check_array(to_numpy(y), ensure_2d=False, input_name="y", **options)
     y = y.ravel() if y.ndim == 2 and y.shape[1] == 1 else y
     n_rows = _num_samples(X)
     if len(y) != n_rows:
         raise ValueError(f"y has {len(y)} rows but X has {n_rows}.")
     if sample_weight is not None:
-        rows = np.empty((n_rows, 1))
-        sample_weight = check_sample_weight(
-            to_numpy(sample_weight), rows, ensure_non_negative=True
-        )
+        weight, rows = to_numpy(sample_weight), np.empty((n_rows, 1))
+        sample_weight = check_sample_weight(weight, rows, ensure_non_negative=True)
     return X, y, sample_weight
 
 
@@ -90,13 +85,8 @@ class PartialFitTrainer:
                     zero_masked(values, mask.reshape(values.shape))
 
         mask(self.estimator)
-        losses = train_by_partial_fit(
-            self.estimator,
-            *self.data,
-            max_epochs=n_epochs,
-            after_step=mask,
-            **self.options,
-        )
+        options = self.options | {"max_epochs": n_epochs, "after_step": mask}
+        losses = train_by_partial_fit(self.estimator, *self.data, **options)
         return losses and losses[-1]
 
 
@@ -110,10 +100,8 @@ def _set_learning_rate(estimator, learning_rate):
     elif isinstance(params.get("learning_rate"), Real):
         estimator.set_params(learning_rate=learning_rate)
     else:
-        raise ValueError(
-            f"learning_rate can't be set for {type(estimator).__name__}: leave it at "
-            "None."
-        )
+        name = type(estimator).__name__
+        raise ValueError(f"learning_rate can't be set for {name}: leave it at None.")
 
 
 def _training_state_of(estimator, name):

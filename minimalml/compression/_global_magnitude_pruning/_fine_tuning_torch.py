@@ -12,10 +12,9 @@ from minimalml._core.training.loop import train
 
 
 class ModuleTrainer:
-    """Train a torch module by Adam, masking after each step.
+    """Train a torch module by Adam, masking after each step; see `make_loss`.
 
-    What is minimised depends on the targets, see `make_loss`. Layers that are frozen,
-    in evaluation mode inside a module in training mode, stay so.
+    Frozen layers, in evaluation mode inside a module in training mode, stay so.
     """
 
     def __init__(
@@ -92,10 +91,8 @@ def make_loss(y, output, classes=None):
     n_classes = max(n_outputs, 2)
     if classes is not None:
         if len(classes) != n_classes:
-            raise ValueError(
-                f"the module has {n_outputs} outputs for the {len(classes)} classes of "
-                "its estimator."
-            )
+            n = len(classes)
+            raise ValueError(f"the module has {n_outputs} outputs for {n} classes.")
         y = encode_labels(y, classes)
     has_shape_of_output = y.ndim > 1 and y.shape[1:] == output.shape[1:]
     if y.dtype.kind not in "iub" or has_shape_of_output:

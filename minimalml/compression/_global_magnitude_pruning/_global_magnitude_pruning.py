@@ -45,6 +45,8 @@ from minimalml.compression._global_magnitude_pruning._schedule import (
     pruning_schedule,
 )
 
+POSITIVE = Interval(Integral, 1, None, closed="left")
+
 
 class GlobalMagnitudePruner(
     CallbackSupportMixin, DelegatingMixin, MetaEstimatorMixin, BaseEstimator
@@ -53,9 +55,8 @@ class GlobalMagnitudePruner(
 
     A model of a tenth or less of the size, without importance scores or settings to
     tune. Up to about 80 % one shot without training suffices, beyond that fine-tuning
-    matters, and at 98 % and more so does pruning in steps. It is not for speed by
-    itself: zeros save time only with sparse arithmetic (`to_sparse`). O(n) for n
-    weights, beside the training.
+    matters, and at 98 % pruning in steps. It is not for speed by itself: zeros save time
+    only with sparse arithmetic (`to_sparse`). O(n) for n weights, beside the training.
 
     Parameters
     ----------
@@ -65,12 +66,11 @@ class GlobalMagnitudePruner(
         module. None is ``LogisticRegression()``. It is never changed.
 
     sparsity : float, default=0.9
-        Share of the prunable weights to remove, in [0, 1). Raising it makes the model
-        smaller and, at some point, worse.
+        Share of the prunable weights to remove, in [0, 1). Raise it for a smaller model
+        that is worse at some point.
 
     scope : {"global", "layer", "random"}, default="global"
-        Rank all weights together, those of each layer by themselves, or not at all;
-        the latter two are baselines.
+        Rank all weights together; the baselines: those of each layer, or none.
 
     min_weights : int, default=0
         Floor: the weights that each layer keeps at least. Raise it if layers collapse.
@@ -99,12 +99,10 @@ class GlobalMagnitudePruner(
         LogisticRegression again on the coefficients kept.
 
     fine_tune_epochs : int, default=0
-        Epochs trained after the last event. The estimator must have ``partial_fit`` or
-        be a torch module.
+        Epochs trained after the last event, by ``partial_fit`` or of a torch module.
 
     learning_rate : float, default=None
-        Of the training between and after events; None is the estimator's own, for
-        torch modules 0.001.
+        Of this training; None is the estimator's own, for torch modules 0.001.
 
     batch_size : int or "auto", default="auto"
         Rows a step of training; "auto" is the estimator's own, or 200.
@@ -121,8 +119,7 @@ class GlobalMagnitudePruner(
         Names of weights to leave alone, or ``exclude(name) -> bool``.
 
     regrow : bool, default=False
-        Whether a weight that is pruned may come back at a later event, with the value
-        that it had, rather than be gone for good.
+        Whether pruned weights may come back at a later event, with the value they had.
 
     random_state : int, RandomState instance or None, default=None
         Orders the rows in training, and draws the weights if ``scope="random"``.
@@ -151,12 +148,10 @@ class GlobalMagnitudePruner(
         Number of weights kept.
 
     history_ : list of dict
-        Of each event: ``sparsity``, and ``loss`` of the last epoch of training after
-        it, None without.
+        Of each event ``sparsity``, and ``loss`` of the last epoch after it or None.
 
     collapsed_layers_ : list of str
-        Layers of which nothing was kept; of linear models also single rows, as
-        ``coef_[2]``.
+        Layers of which nothing was kept; of linear models also rows, as ``coef_[2]``.
 
     classes_ : ndarray of shape (n_classes,)
         Of classifiers.
@@ -199,15 +194,12 @@ class GlobalMagnitudePruner(
         "ties": [StrOptions({"exact", "threshold"})],
         "floor_rule": [StrOptions({"exact", "rescale"})],
         "schedule": [StrOptions(set(SCHEDULES)), "array-like"],
-        "n_steps": [Interval(Integral, 1, None, closed="left")],
+        "n_steps": [POSITIVE],
         "epochs_per_step": [Interval(Integral, 0, None, closed="left")],
         "fine_tune": [StrOptions({"epochs", "refit_support"})],
         "fine_tune_epochs": [Interval(Integral, 0, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither"), None],
-        "batch_size": [
-            Interval(Integral, 1, None, closed="left"),
-            StrOptions({"auto"}),
-        ],
+        "batch_size": [POSITIVE, StrOptions({"auto"})],
         "mask_every_batch": ["boolean"],
         "prefit": PREFIT_CONSTRAINT,
         "exclude": [str, "array-like", callable, None],
@@ -298,11 +290,9 @@ class GlobalMagnitudePruner(
                 f"{self.fine_tune_epochs}: set it to 0, or fine_tune='epochs'."
             )
         steps = pruning_schedule(self.schedule, self.sparsity, self.n_steps).tolist()
-        generator = make_generator(self.random_state)
-        rule = Rule(
-            *(self.scope, self.min_weights, self.min_fraction),
-            *(self.ties, self.floor_rule, generator),
-        )
+        names = "scope", "min_weights", "min_fraction", "ties", "floor_rule"
+        options = {name: getattr(self, name) for name in names}
+        rule = Rule(**options, generator=make_generator(self.random_state))
         params = self._route("fit", params)
         self.estimator_, needs_fit = estimator_to_use(
             self._estimator(), self.prefit, is_changed=True
@@ -335,13 +325,10 @@ class GlobalMagnitudePruner(
                 sample_weight_of_last_step(self.estimator_, params),
             )
         if any(epochs):
+            names = "batch_size", "mask_every_batch", "learning_rate"
+            options = {name: getattr(self, name) for name in names}
             trainer = make_trainer(
-                self.estimator_,
-                *data,
-                batch_size=self.batch_size,
-                mask_every_batch=self.mask_every_batch,
-                learning_rate=self.learning_rate,
-                generator=rule.generator,
+                self.estimator_, *data, generator=rule.generator, **options
             )
         pruned = PrunedWeights(rule, self.regrow)
         self.history_ = []
@@ -350,7 +337,12 @@ class GlobalMagnitudePruner(
                 live = model_weights(holder)  # training may have replaced arrays
                 pruned.prune({name: live[name] for name in weights}, n_prune)
                 self._write_down(pruned)
-                self._record(trainer.run(n_epochs, pruned.masks) if n_epochs else None)
+                loss = trainer.run(n_epochs, pruned.masks) if n_epochs else None
+                self.history_.append({"sparsity": self.sparsity_, "loss": loss})
+                if self.verbose:
+                    told = f"sparsity {self.sparsity_:.4f}"
+                    told += "" if loss is None else f"  loss {loss:.6g}"
+                    print(f"[GlobalMagnitudePruner] {told}")
             if task.is_stopped:
                 break
         if refits:
@@ -369,12 +361,6 @@ class GlobalMagnitudePruner(
         if coefficients is not None and coefficients.ndim == 2:
             empty = np.flatnonzero(~coefficients.any(axis=1))
             self.collapsed_layers_ += [f"coef_[{row}]" for row in empty]
-
-    def _record(self, loss):
-        self.history_.append({"sparsity": self.sparsity_, "loss": loss})
-        if self.verbose:
-            told = "" if loss is None else f"  loss {loss:.6g}"
-            print(f"[GlobalMagnitudePruner] sparsity {self.sparsity_:.4f}{told}")
 
     def _warn_if_collapsed(self):
         if not self.collapsed_layers_:

@@ -4,7 +4,8 @@ The bits of a non-negative float, read as an unsigned integer, are in the order 
 floats: with the sign bit masked off they are the key that is selected on.
 """
 # Each function takes O(stop - start) time on one thread without the GIL, and writes to
-# its own places only. Weights come as unsigned integers of their width.
+# its own places only. Weights come as unsigned integers of their width. Pointers, since
+# a view's own fields might change with each byte that is written.
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -34,15 +35,17 @@ def add_histogram(
         bits above = <bits> prefix
         bits limit = <bits> min(upper, <uint64_t> (<bits> ~0))
         bits largest = <bits> infinity
+        const bits* values = &weights[0]
+        int64_t* count = &counts[0]
         int64_t n_nan = 0
 
     with nogil:
         for i in range(start, stop):
-            key = weights[i] & magnitude
+            key = values[i] & magnitude
             n_nan += key > largest
             if (key >> (shift + width)) == above and key < limit:
-                counts[(key >> shift) & digit] += 1
-        counts[<Py_ssize_t> 1 << width] += n_nan
+                count[(key >> shift) & digit] += 1
+        count[<Py_ssize_t> 1 << width] += n_nan
 
 
 def count_ties(
@@ -56,11 +59,12 @@ def count_ties(
         Py_ssize_t i
         bits magnitude = (<bits> 1 << (8 * sizeof(bits) - 1)) - 1
         bits key = <bits> threshold
+        const bits* values = &weights[0]
         int64_t count = 0
 
     with nogil:
         for i in range(start, stop):
-            count += (weights[i] & magnitude) == key
+            count += (values[i] & magnitude) == key
     return count
 
 
@@ -77,14 +81,16 @@ def write_mask(
         Py_ssize_t i
         bits magnitude = (<bits> 1 << (8 * sizeof(bits) - 1)) - 1
         bits key = <bits> threshold
+        const bits* values = &weights[0]
+        uint8_t* keep = &mask[0]
 
     with nogil:
         for i in range(start, stop):
-            mask[i] = (weights[i] & magnitude) >= key
+            keep[i] = (values[i] & magnitude) >= key
         i = start
         while n_ties > 0:
-            if (weights[i] & magnitude) == key:
-                mask[i] = 0
+            if (values[i] & magnitude) == key:
+                keep[i] = 0
                 n_ties -= 1
             i += 1
 
@@ -96,8 +102,11 @@ def zero_masked(
     const uint8_t[::1] mask,    # IN: 1 = keep
 ):
     """Set the weights that ``mask`` does not keep to +0.0."""
-    cdef Py_ssize_t i
+    cdef:
+        Py_ssize_t i
+        bits* values = &weights[0]
+        const uint8_t* keep = &mask[0]
 
     with nogil:
         for i in range(start, stop):
-            weights[i] = weights[i] if mask[i] else 0
+            values[i] = values[i] if keep[i] else 0

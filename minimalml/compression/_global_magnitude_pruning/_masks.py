@@ -60,14 +60,12 @@ def global_magnitude_mask(
         the paper uses 0.0005.
 
     ties : {"exact", "threshold"}, default="exact"
-        "exact" prunes exactly as many as asked: among equal magnitudes, those of
-        earlier tensors and lower flat index go first. "threshold" keeps every
-        weight as large as the largest that is to be pruned, hence prunes fewer.
+        "exact" prunes as many as asked: of equal magnitudes those of earlier tensors and
+        lower flat index. "threshold" keeps all that equal the largest one to go.
 
     floor_rule : {"exact", "rescale"}, default="exact"
         "exact" maximises the magnitude kept under the floors and the exact total.
-        "rescale" repeats the paper's rescaling of each tensor's sparsity; its total
-        is approximate.
+        "rescale" is the paper's rescaling of sparsities; its total is approximate.
 
     Returns
     -------
@@ -93,9 +91,8 @@ def global_magnitude_mask(
 
         max sum of kept abs(w)  subject to  kept = n - n_prune,  kept_l >= f_l
 
-    where f_l = min(n_l, floor). The kept weights are also the best approximation of
-    ``weights`` in Euclidean norm with that many nonzeros. Masks are nested: a larger
-    sparsity keeps a subset.
+    where f_l = min(n_l, floor): the best approximation of ``weights`` in Euclidean norm
+    with that many nonzeros. Masks are nested: a larger sparsity keeps a subset.
 
     References
     ----------
@@ -123,8 +120,7 @@ def layerwise_magnitude_mask(
 ):  # fmt: skip
     """Mark the largest weights of each tensor by itself: the usual baseline.
 
-    Every tensor loses the same share, to within one weight, and exactly
-    floor(sparsity * n) weights go in all. O(n) time, memory for the masks.
+    Every tensor loses the same share, to within one weight. O(n) time.
 
     Parameters
     ----------
@@ -287,9 +283,9 @@ def count_to_prune(named, sparsity, n_keep=None):
     """Return how many weights go, from either way to say it."""
     n = int(sizes_of(named).sum())
     if (sparsity is None) == (n_keep is None):
+        got = f"sparsity={sparsity!r} and n_keep={n_keep!r}"
         raise ValueError(
-            f"exactly one of sparsity and n_keep must be given, got "
-            f"sparsity={sparsity!r} and n_keep={n_keep!r}."
+            f"exactly one of sparsity and n_keep must be given, got {got}."
         )
     if n_keep is None:
         return n_to_prune(sparsity, n)
@@ -303,5 +299,5 @@ def count_to_prune(named, sparsity, n_keep=None):
 
 def _masks_by(rule, weights, sparsity, n_keep):
     named = name_weights(weights)
-    masks = rule.masks(named, count_to_prune(named, sparsity, n_keep))
-    return like_container(weights, masks)
+    n_prune = count_to_prune(named, sparsity, n_keep)
+    return like_container(weights, rule.masks(named, n_prune))

@@ -19,8 +19,8 @@ def prune_module(
 ):  # fmt: skip
     """Zero the smallest weights of a torch module, all layers together, in place.
 
-    Plain zeros do for a model that is not trained further. ``parametrize=True`` keeps
-    them zero in any training loop: the weight is multiplied by its mask at each use.
+    Plain zeros do for a model that is not trained further; ``parametrize=True`` keeps
+    them zero in any training loop, by a mask at each use of the weight.
 
     Parameters
     ----------

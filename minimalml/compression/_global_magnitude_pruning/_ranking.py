@@ -1,8 +1,16 @@
-"""The rule by which weights go, and the masks that it gives."""
+"""The rule by which weights go, and the masks that it gives.
 
+A floor a tensor (the paper's minimum threshold) prevents layer collapse: a layer left
+without weights, whose network gives a constant.
+"""
+
+import math
+import warnings
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from minimalml._core.arrays import is_torch_tensor
@@ -12,12 +20,6 @@ from minimalml._core.models.named_arrays import (
     like_array,
     size_of,
 )
-from minimalml.compression._global_magnitude_pruning._floors import (
-    check_floor,
-    floors_of,
-    proportional_counts,
-    rescaled_counts,
-)
 from minimalml.compression._global_magnitude_pruning._selection import (
     Cut,
     common_format,
@@ -26,6 +28,9 @@ from minimalml.compression._global_magnitude_pruning._selection import (
     write_mask,
     zero_masked,
 )
+
+# The paper's rescaling need not end; in practice it takes fewer than ten rounds.
+MAX_RESCALING_ROUNDS = 100
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,6 @@ class Rule:
     generator: np.random.Generator | None = None
 
     def __post_init__(self):
-        check_floor(self.min_weights, self.min_fraction)
         for parameter, allowed in (
             ("ties", ("exact", "threshold")),
             ("floor_rule", ("exact", "rescale")),
@@ -54,6 +58,16 @@ class Rule:
                 raise ValueError(
                     f"{parameter} must be one of {allowed}, got {value!r}."
                 )
+        count, share = self.min_weights, self.min_fraction
+        if not isinstance(count, Integral) or count < 0:
+            raise ValueError(f"min_weights must be an int >= 0, got {count!r}.")
+        if share is not None and count:
+            raise ValueError(
+                "min_weights and min_fraction are two ways to give one floor, got "
+                f"min_weights={count} and min_fraction={share}: pass one of them."
+            )
+        if share is not None and not (isinstance(share, Real) and 0 <= share <= 1):
+            raise ValueError(f"min_fraction must be in [0, 1], got {share!r}.")
 
     def floors(self, weights, n_prune):
         """Return what each tensor keeps; a ValueError says that it is too much."""
@@ -112,8 +126,10 @@ class Rule:
                 limit = own[name].cut(self.ties)
                 if limit.key < key:
                     key, n_ties = limit
+                elif limit.key == key and is_torch_tensor(left):  # on its device
+                    n_ties = left.clip(max=limit.n_ties)
                 elif limit.key == key:
-                    n_ties = _at_most(left, limit.n_ties)
+                    n_ties = min(left, limit.n_ties)
             masks[name] = mask = empty_mask(tensor)
             n_gone = write_mask(tensor, mask, Cut(key, n_ties), number_format)
             left = left - n_gone if key == overall.key else left
@@ -122,12 +138,11 @@ class Rule:
     def _by_count(self, weights, counts):
         """Prune the ``counts`` smallest of each tensor."""
         number_format, masks = common_format(weights), {}
-        for (name, tensor), n_prune in zip(
-            weights.items(), counts.tolist(), strict=True
-        ):
+        counts = dict(zip(weights, counts.tolist(), strict=True))
+        for name, tensor in weights.items():
             masks[name] = mask = empty_mask(tensor)
             if size_of(tensor):
-                threshold = find_threshold({name: tensor}, n_prune, number_format)
+                threshold = find_threshold({name: tensor}, counts[name], number_format)
                 write_mask(tensor, mask, threshold.cut(self.ties), number_format)
         return masks
 
@@ -139,6 +154,63 @@ class Rule:
             self.generator.shuffle(flat)
             masks[name] = like_array(flat.reshape(tuple(tensor.shape)), tensor)
         return masks
+
+
+def floors_of(sizes, n_prune, min_weights, min_fraction):
+    """Return what each tensor must keep, or refuse if too little is left to prune."""
+    n, floor = int(sizes.sum()), min_weights
+    if min_fraction is not None:
+        floor = math.floor(min_fraction * n + 1e-9)  # 0.29 * 100 is below 29
+    floors = np.minimum(sizes, floor)
+    n_protected = int(floors.sum())
+    if n - n_prune < n_protected:
+        parameter = "min_weights" if min_fraction is None else "min_fraction"
+        raise ValueError(
+            f"{parameter} keeps at least {n_protected} of the {n} weights, more than "
+            f"the {n - n_prune} that are to be left: sparsity can be at most "
+            f"{1 - n_protected / n:.6g} with this floor."
+        )
+    return floors
+
+
+def proportional_counts(sizes, n_prune, floors):
+    """Return what each tensor loses, in proportion to its size, ``n_prune`` in all."""
+    capacity = sizes - floors
+    is_capped = capacity == 0
+    while True:
+        share = np.where(is_capped, 0, sizes) / max(sizes[~is_capped].sum(), 1)
+        left = n_prune - capacity[is_capped].sum()
+        quota = np.where(is_capped, capacity, share * left)
+        exceeds = ~is_capped & (quota > capacity)
+        if not exceeds.any():
+            break
+        is_capped |= exceeds
+    counts = np.floor(quota + 1e-9).astype(np.int64)
+    # largest remainders first, earlier tensors first among equal ones
+    order = np.argsort(-(quota - counts), kind="stable")
+    order = order[counts[order] < capacity[order]]
+    counts[order[: n_prune - counts.sum()]] += 1
+    return counts
+
+
+def rescaled_counts(sizes, n_prune, floors, counts):
+    """Rescale counts without floors until the floors hold: the paper's rule."""
+    size = np.maximum(sizes, 1)
+    ceiling = 1 - floors / size
+    sparsity = np.minimum(counts / size, ceiling)
+    for _ in range(MAX_RESCALING_ROUNDS):
+        total = float(sparsity @ sizes)
+        if total >= n_prune - 0.5 or total == 0:
+            break
+        sparsity = np.minimum(sparsity * (n_prune / total), ceiling)
+    if sparsity @ sizes < n_prune - 0.5:
+        warnings.warn(
+            f"rescaling under the floors stopped at {sparsity @ sizes:.0f} of the "
+            f'{n_prune} weights to prune: lower the floor or use floor_rule="exact".',
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    return np.floor(sparsity * sizes + 1e-9).astype(np.int64)
 
 
 class PrunedWeights:
@@ -197,8 +269,3 @@ def _masked_again(mask, kept):
     both = copy_of(mask)
     both[mask] = kept
     return both
-
-
-def _at_most(count, limit):
-    """Return the smaller of two counts; the first may be a tensor on a device."""
-    return count.clip(max=limit) if is_torch_tensor(count) else min(count, limit)

@@ -20,6 +20,8 @@ from sklearn.utils.extmath import safe_sparse_dot
 from minimalml._core.array_checks import encode_labels
 from minimalml._core.models.weights import set_model_weights
 
+REFITTED = (LinearRegression, Ridge, LogisticRegression)
+
 
 def refit_on_support(estimator, mask, X, y, sample_weight=None):
     """Refit a pruned linear model on the features that each output kept, in place.
@@ -28,9 +30,7 @@ def refit_on_support(estimator, mask, X, y, sample_weight=None):
     LogisticRegression, or a multinomial one with an L1 penalty.
     """
     is_search = isinstance(estimator, LogisticRegressionCV)
-    if is_search or not isinstance(
-        estimator, (LinearRegression, Ridge, LogisticRegression)
-    ):
+    if is_search or not isinstance(estimator, REFITTED):
         raise ValueError(
             "fine_tune='refit_support' is for LinearRegression, Ridge and "
             f"LogisticRegression, got {type(estimator).__name__}."
@@ -41,14 +41,9 @@ def refit_on_support(estimator, mask, X, y, sample_weight=None):
         encode_labels(y, classes)  # refuses others
     refit = _multinomial if len(classes) > 2 else _separate
     coefficients, intercepts = refit(estimator, mask, X, y, sample_weight)
-    shape = np.shape(estimator.intercept_)
-    set_model_weights(
-        estimator,
-        {
-            "coef_": coefficients.reshape(mask.shape),
-            "intercept_": intercepts.reshape(shape),
-        },
-    )
+    intercepts = intercepts.reshape(np.shape(estimator.intercept_))
+    weights = {"coef_": coefficients.reshape(mask.shape), "intercept_": intercepts}
+    set_model_weights(estimator, weights)
 
 
 def _separate(estimator, mask, X, y, sample_weight):
@@ -71,9 +66,7 @@ def _separate(estimator, mask, X, y, sample_weight):
 
 def _multinomial(estimator, mask, X, y, sample_weight):
     """Minimise C sum_i w_i loss_i + |W|^2 / 2 over the kept coefficients."""
-    if estimator.l1_ratio not in (None, 0, 0.0) or estimator.penalty in (
-        "l1", "elasticnet",
-    ):  # fmt: skip
+    if estimator.l1_ratio or estimator.penalty in ("l1", "elasticnet"):
         raise ValueError(
             "fine_tune='refit_support' needs a multinomial LogisticRegression without "
             f"an L1 penalty, got l1_ratio={estimator.l1_ratio}."

@@ -83,36 +83,36 @@ def sparsity_report(model):
     >>> report.sparsity, report.dense_bytes, report.csr_bytes, report.bitmask_bytes
     (0.75, 32, 24, 9)
     """
-    weights = weight_matrices(model)
+    weights, everything = weight_matrices(model), model_weights(model).values()
     layers = {}
     for name, tensor in weights.items():
         size, kept = size_of(tensor), count_nonzero(tensor)
         layers[name] = size, kept, 1 - kept / max(size, 1)
-    n_weights = sum(size for size, _, _ in layers.values())
-    n_nonzero = sum(kept for _, kept, _ in layers.values())
-    everything = model_weights(model).values()
-    n_parameters = sum(map(size_of, everything))
-    n_used = sum(map(count_nonzero, everything))
-    in_bytes = [layer_bytes(tensor) for tensor in weights.values()]
+    n_weights, n_nonzero, _ = map(sum, zip(*layers.values(), strict=True))
+    n_parameters, n_used = (
+        sum(map(size_of, everything)),
+        sum(map(count_nonzero, everything)),
+    )
+    in_bytes = zip(*map(layer_bytes, weights.values()), strict=True)
+    dense, csr, bitmask = map(sum, in_bytes)
     return SparsityReport(
         sparsity=1 - n_nonzero / max(n_weights, 1),
         parameter_sparsity=1 - n_used / max(n_parameters, 1),
         n_weights=n_weights,
         n_nonzero=n_nonzero,
         layers=layers,
-        dense_bytes=sum(size.dense for size in in_bytes),
-        csr_bytes=sum(size.csr for size in in_bytes),
-        bitmask_bytes=sum(size.bitmask for size in in_bytes),
+        dense_bytes=dense,
+        csr_bytes=csr,
+        bitmask_bytes=bitmask,
     )
 
 
 def flops_report(model, X=None):
     """Count the multiply-adds a row of a model, dense and with zeros skipped.
 
-    Each weight counts as often as it is applied to a row: once in a linear model or a
-    dense layer on vectors, once a position of the output in a convolution (of the input
-    in a transposed one) or a dense layer on sequences. Dense, convolutional and
-    transposed convolutional layers of torch modules are counted.
+    Each weight counts as often as it is applied to a row: in a convolution once a
+    position of the output (in a transposed one of the input). Of torch modules dense and
+    convolutional layers are counted.
 
     Parameters
     ----------
