@@ -98,11 +98,11 @@ def make_loss(y, output, classes=None):
     if y.dtype.kind not in "iub" or has_shape_of_output:
         return _squared_error, _check_numbers(y, output)
     y = y.astype(np.int64)
-    if y.min() < 0 or y.max() >= n_classes:
+    unknown = y[(y < 0) | (y >= n_classes)]
+    if unknown.size:
         raise ValueError(
-            f"y has the label {y.min() if y.min() < 0 else y.max()}, but the module's "
-            f"{n_outputs} outputs stand for the labels 0 to {n_classes - 1}: number "
-            "them so, or pass floats to fit numbers."
+            f"y has the label {unknown.max()}, but the module's {n_outputs} outputs stand "
+            f"for labels 0 to {n_classes - 1}: number them so, or pass floats as numbers."
         )
     return (_logistic if n_outputs == 1 else _cross_entropy), y
 
@@ -114,10 +114,10 @@ def _check_numbers(y, output):
             f"or floats, got dtype {y.dtype}."
         )
     if math.prod(y.shape[1:]) != math.prod(output.shape[1:]):
+        shape = (len(y), *output.shape[1:])
         raise ValueError(
             f"y of {y.dtype} and shape {y.shape} does not fit the module's output of "
-            f"shape ({len(y)}, {', '.join(map(str, output.shape[1:]))}): pass integers "
-            "for classes."
+            f"shape {shape}: pass integers for classes."
         )
     return y
 

@@ -327,9 +327,8 @@ class GlobalMagnitudePruner(
         if any(epochs):
             names = "batch_size", "mask_every_batch", "learning_rate"
             options = {name: getattr(self, name) for name in names}
-            trainer = make_trainer(
-                self.estimator_, *data, generator=rule.generator, **options
-            )
+            options["generator"] = rule.generator
+            trainer = make_trainer(self.estimator_, *data, **options)
         pruned = PrunedWeights(rule, self.regrow)
         self.history_ = []
         for n_prune, n_epochs in zip(counts, epochs, strict=True):

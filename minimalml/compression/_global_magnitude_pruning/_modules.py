@@ -151,6 +151,5 @@ def to_sparse(model):
 
 def _to_rows(weights):
     if is_torch_tensor(weights):
-        matrix = weights.reshape(weights.shape[0], -1)
-        return matrix.to_sparse_csr()
+        return weights.reshape(weights.shape[0], -1).to_sparse_csr()
     return csr_array(np.atleast_2d(weights))

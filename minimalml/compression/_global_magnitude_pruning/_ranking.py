@@ -76,8 +76,7 @@ class Rule:
 
     def masks(self, weights, n_prune, floors=None):
         """Return masks that prune ``n_prune`` weights; ``floors`` default to the rule's."""
-        if floors is None:
-            floors = self.floors(weights, n_prune)
+        floors = self.floors(weights, n_prune) if floors is None else floors
         if not n_prune:
             return self._by_count(weights, np.zeros_like(floors))
         if self.scope == "random":

@@ -96,10 +96,9 @@ def find_threshold(weights, n_prune, number_format, *, uppers=None, extra=()):
     """
     uppers = uppers or {}
     n_bytes = sum(map(size_of, weights.values())) * (number_format.key_bits + 1) // 8
-    on_host = all(
-        t.device.type == "cpu" for t in weights.values() if is_torch_tensor(t)
-    )
-    find = _by_partition if on_host and n_bytes <= PARTITION_BYTES else _by_radix
+    devices = {t.device.type for t in weights.values() if is_torch_tensor(t)}
+    is_small = devices <= {"cpu"} and n_bytes <= PARTITION_BYTES
+    find = _by_partition if is_small else _by_radix
     threshold = find(weights, max(n_prune, 1), number_format, uppers, extra)
     # NaN had to be looked for even where nothing goes
     return threshold if n_prune else Threshold(0, 1, 0)

@@ -245,7 +245,10 @@ def test_rows_that_lack_a_class_do_not_renumber_the_others():
 @pytest.mark.parametrize(
     ("targets", "message"),
     [
-        (blobs()[1] + 1, "the label 3, but the module's 3 outputs .* labels 0 to 2"),
+        (
+            blobs()[1] + 1,
+            "the label 3, but the module's 3 outputs .* for labels 0 to 2",
+        ),
         (blobs()[1] - 1, "the label -1, but"),
         (np.array(list("abc"))[blobs()[1]], "y must hold integers, .* got dtype <U1"),
         (blobs()[1] + 0.5, r"shape \(300,\) does not fit .* \(300, 3\): pass integers"),
