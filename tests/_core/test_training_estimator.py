@@ -274,11 +274,14 @@ def test_joblib_loads_a_memory_mapped_model(rows, tmp_path):
     np.testing.assert_array_equal(loaded.predict(rows[0]), model.predict(rows[0]))
 
 
-def test_a_pickle_holds_no_tensors_of_weights(rows):
-    model = TinyRegressor((1000,)).fit(*rows)
-    packed = model.__getstate__()["module_"]
-    assert all(isinstance(array, np.ndarray) for array in packed.arrays)
-    assert all(p.numel() == 0 for p in packed.skeleton.parameters())
+def test_a_pickle_holds_a_copy_on_the_cpu_that_goes_where_device_says(rows):
+    model = TinyRegressor().fit(*rows)
+    module = model.__getstate__()["module_"]
+    assert module is not model.module_
+    assert {p.device.type for p in module.parameters()} == {"cpu"}
+    pickled = pickle.dumps(model.set_params(device="meta"))
+    loaded = pickle.loads(pickled)
+    assert {p.device.type for p in loaded.module_.parameters()} == {"meta"}
 
 
 def test_copies_are_shallow_or_deep_as_asked(rows):

@@ -1,3 +1,4 @@
+import pickle
 from collections import Counter
 
 import numpy as np
@@ -8,7 +9,7 @@ from torch.optim.swa_utils import AveragedModel, update_bn
 
 from minimalml._core.training.estimator import coefficient_of_determination
 from minimalml._core.training.loop import train
-from minimalml._core.training.modules import MLP, PackedModule, build_module
+from minimalml._core.training.modules import MLP, build_module, copy_module
 from minimalml._core.training.optimizers import make_optimizer
 from minimalml._core.training.samplers import (
     ImportanceSampler,
@@ -207,14 +208,14 @@ def test_a_module_class_gets_the_sizes():
         build_module(lambda: 3, None)
 
 
-def test_packing_keeps_ties_buffers_and_narrow_types():
+def test_pickled_copies_keep_ties_buffers_and_narrow_types():
     module = torch.nn.Sequential(
         torch.nn.Linear(3, 3), torch.nn.BatchNorm1d(3), torch.nn.Linear(3, 3)
     ).bfloat16()
     module[2].weight = module[0].weight
     module[1].running_mean.fill_(2.0)
     module.register_buffer("passing", torch.arange(3), persistent=False)
-    unpacked = PackedModule(module).unpack("cpu")
+    unpacked = pickle.loads(pickle.dumps(copy_module(module)))
     assert unpacked[2].weight is unpacked[0].weight
     assert torch.equal(unpacked.passing, module.passing)
     for name, value in module.state_dict().items():

@@ -66,8 +66,10 @@ class TrainingData:
         self.is_in_memory = n_bytes <= in_memory_limit
         if "weight" in columns:
             weight = columns["weight"]
-            training_weight = weight if rows is None else weight[rows]
-            columns["weight"] = weight / training_weight.mean()
+            mean = (weight if rows is None else weight[rows]).mean()
+            if not mean > 0:
+                raise ValueError("sample_weight has no row above 0 to train on.")
+            columns["weight"] = weight / mean
         if self.is_in_memory:
             self.rows = None
             columns = {
@@ -99,23 +101,10 @@ class TrainingData:
         return joblib.hash([(name, to_numpy(c)) for name, c in columns.items()])
 
     def batches(self, order, batch_size, *, extend=None, rank=0, world_size=1):
-        """Yield batches of rows in a given order.
+        """Yield batches of rows in ``order``, row numbers on the CPU.
 
-        Parameters
-        ----------
-        order : tensor of int, shape (m,)
-            Row numbers on the CPU.
-
-        batch_size : int
-            Rows a batch; the last one has the rest.
-
-        extend : callable, default=None
-            ``extend(indices, columns) -> dict`` adds or replaces columns of a whole
-            chunk at once; the indices are on the CPU.
-
-        rank, world_size : int
-            Which share of each batch this process takes, of how many. A batch with
-            fewer rows than processes goes to all of them.
+        ``extend(indices, columns) -> dict`` adds or replaces columns of a whole chunk
+        at once. Of each batch this process takes the share ``rank`` of ``world_size``.
         """
         chunk_rows = max(1, CHUNK_BYTES // (self.row_bytes * batch_size)) * batch_size
         for indices in order.split(chunk_rows):

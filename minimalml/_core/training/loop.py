@@ -65,8 +65,8 @@ def train(step, module, columns, *, state=None, **options):
     Raises
     ------
     ValueError
-        If the loss or the weights are not finite after the first epoch, or the
-        checkpoint is of another run.
+        If loss, weights or score are not finite after the first epoch, the weights of
+        rows are all 0, or the checkpoint is of another run.
     """
     return _Run(step, module, columns, TrainingOptions(**options), state).fit()
 
@@ -200,8 +200,7 @@ class _Run:
         dtype = torch.float32 if self.device.type == "mps" else torch.float64
         parts = torch.stack([p.to(self.device, dtype) for p in parts])
         values = parts.tolist()
-        n_losses = len(totals)
-        is_finite = all(abs(v) < float("inf") for v in values[: n_losses + 1])
+        is_finite = all(abs(v) < float("inf") for v in values)
         losses = dict(zip(totals, values, strict=False)) if is_finite else None
         return losses, values[-1] if options.validate is not None else None
 
@@ -228,13 +227,14 @@ class _Run:
         """Go back to the best state, if there was one."""
         if self.best.copies is None:
             raise ValueError(
-                "The loss or the weights are not finite after the first epoch: lower "
-                "learning_rate, set gradient_clip, or scale X and y."
+                "The loss, the weights or the validation score are not finite after the "
+                "first epoch: lower learning_rate, set training.gradient_clip, or scale "
+                "X and y."
             )
         warnings.warn(
-            f"The loss or the weights are not finite after epoch {self.state.epoch}: "
-            f"the weights of epoch {self.best.epoch} are used. Lower learning_rate, "
-            "set gradient_clip, or scale X and y.",
+            "The loss, the weights or the validation score are not finite after epoch "
+            f"{self.state.epoch}: the weights of epoch {self.best.epoch} are used. Lower "
+            "learning_rate, set training.gradient_clip, or scale X and y.",
             ConvergenceWarning,
             stacklevel=2,
         )

@@ -123,7 +123,7 @@ class TrainingState:
         The network, as it is stored.
 
     network : callable
-        The network as steps call it: compiled, or wrapped by a strategy.
+        The network as steps call it: compiled where that is asked for.
 
     data : TrainingData or None
         The training rows on the device; None after the run.
