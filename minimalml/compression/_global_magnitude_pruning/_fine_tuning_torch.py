@@ -25,6 +25,9 @@ class ModuleTrainer:
         X = X if isinstance(X, torch.Tensor) else np.asarray(X)
         device, dtype = parameter.device, parameter.dtype
         output = map_batches(module, module, [X[:1]], device=device, dtype=dtype)
+        if not isinstance(output, torch.Tensor):
+            kind = type(output).__name__
+            raise TypeError(f"the module must return one tensor a batch, got a {kind}.")
         self.module, self.mask_every_batch = module, mask_every_batch
         self.loss, y = make_loss(y, output, classes)
         self.columns = {"X": X, "y": y, "weight": sample_weight}

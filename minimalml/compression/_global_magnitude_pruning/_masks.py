@@ -37,7 +37,7 @@ def global_magnitude_mask(
 
     The default way to prune: no scores, no settings. Use `layerwise_magnitude_mask`
     where each tensor must lose the same share. O(n) time for n weights; besides the
-    masks 5 MB of memory. Large tensors are read in place: arrays mapped from files
+    masks at most 10 MB. Large tensors are read in place: arrays mapped from files
     larger than the memory work.
 
     Parameters
@@ -169,8 +169,8 @@ def random_mask(
     >>> int(masks[0].sum() + masks[1].sum())
     10
     """
-    generator = make_generator(random_state)
-    rule = Rule("random", min_weights, min_fraction, ties, floor_rule, generator)
+    draws = make_generator(random_state)
+    rule = Rule("random", min_weights, min_fraction, ties, floor_rule, draws)
     return _masks_by(rule, weights, sparsity, n_keep)
 
 

@@ -57,20 +57,17 @@ def pruning_schedule(kind, sparsity, n_steps, initial_sparsity=0.0):
         )
     if not isinstance(n_steps, Integral) or n_steps < 1:
         raise ValueError(f"n_steps must be an int >= 1, got {n_steps!r}.")
-    if not 0 <= initial_sparsity <= sparsity:
-        raise ValueError(
-            f"initial_sparsity must be in [0, sparsity={sparsity}], got "
-            f"{initial_sparsity!r}."
-        )
-    if kind == "one-shot":
-        return np.array([sparsity], dtype=float)
-    done = np.arange(1, n_steps + 1) / n_steps
+    start, n = initial_sparsity, 1 if kind == "one-shot" else n_steps
+    if not 0 <= start <= sparsity:
+        limits = f"[0, sparsity={sparsity}]"
+        raise ValueError(f"initial_sparsity must be in {limits}, got {start!r}.")
+    done = np.arange(1, n + 1) / n
     if kind == "cubic":
-        steps = sparsity - (sparsity - initial_sparsity) * (1 - done) ** 3
-    elif kind == "linear":
-        steps = initial_sparsity + (sparsity - initial_sparsity) * done
+        steps = sparsity - (sparsity - start) * (1 - done) ** 3
+    elif kind == "geometric":
+        steps = 1 - (1 - start) ** (1 - done) * (1 - sparsity) ** done
     else:
-        steps = 1 - (1 - initial_sparsity) ** (1 - done) * (1 - sparsity) ** done
+        steps = start + (sparsity - start) * done
     steps[-1] = sparsity
     return steps
 

@@ -271,6 +271,16 @@ def test_a_single_output_knows_two_classes():
         tune(module, X, y)
 
 
+class TwoOutputs(nn.Linear):
+    def forward(self, X):
+        return super().forward(X), X
+
+
+def test_modules_that_return_several_tensors_are_refused():
+    with pytest.raises(TypeError, match="must return one tensor a batch, got a tuple"):
+        tune(TwoOutputs(3, 3), *blobs())
+
+
 class HoldsModule(BaseEstimator):
     """A fitted classifier that keeps a network and can't be trained further."""
 
