@@ -40,15 +40,16 @@ from minimalml.multioutput._compositional_zero_shot._primitive_attack import (
     primitive_attack,
     smoothed_pair_targets,
 )
-from minimalml.multioutput._lasso_task_selection._active_classifier import (
+from minimalml.multioutput._lasso_task_selection._active_multi_task import (
     ActiveMultiTaskClassifier,
-)
-from minimalml.multioutput._lasso_task_selection._active_regressor import (
     ActiveMultiTaskRegressor,
 )
 from minimalml.multioutput._lasso_task_selection._allocation import (
     allocate_samples,
     excess_risk_bound,
+)
+from minimalml.multioutput._lasso_task_selection._network_representation import (
+    NetworkRepresentation,
 )
 from minimalml.multioutput._lasso_task_selection._relevance import (
     relevance_l1,
@@ -77,6 +78,7 @@ __all__ = [
     "CompositionalZeroShotClassifier",
     "IndependentPrimitives",
     "LassoTaskSelector",
+    "NetworkRepresentation",
     "ObjectSimilarityOverSampler",
     "PairHoldoutSplit",
     "SharedRepresentationRegressor",

@@ -12,7 +12,8 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_consistent_length, check_random_state
 
-from minimalml._core.callbacks import CallbackSupportMixin, with_callbacks
+from minimalml._core.arrays import import_torch
+from minimalml._core.callbacks import CallbackSupportMixin, fit_task, with_callbacks
 from minimalml._core.validation import (
     HasMethods,
     Interval,
@@ -21,21 +22,30 @@ from minimalml._core.validation import (
     check_is_fitted,
     validate_data,
 )
-from minimalml.multioutput._lasso_task_selection._active_learners import make_learner
+from minimalml.multioutput._lasso_task_selection._active_learners import (
+    LinearLearner,
+    fit_target_head,
+    task_relevance,
+)
 from minimalml.multioutput._lasso_task_selection._active_sources import (
     BudgetPlan,
     PoolSource,
     SamplerSource,
 )
 from minimalml.multioutput._lasso_task_selection._allocation import allocate_samples
-from minimalml.multioutput._lasso_task_selection._relevance import check_weights
-from minimalml.multioutput._lasso_task_selection._relevance_strategy import (
-    check_sparse,
-    head_error,
-    task_relevance,
+from minimalml.multioutput._lasso_task_selection._heads import check_weights
+from minimalml.multioutput._lasso_task_selection._network_representation import (
+    NetworkRepresentation,
+)
+from minimalml.multioutput._lasso_task_selection._shared_representation import (
+    check_rank,
 )
 from minimalml.multioutput._lasso_task_selection._task_choice import check_task_cost
-from minimalml.multioutput._lasso_task_selection._task_statistics import check_tasks
+from minimalml.multioutput._lasso_task_selection._task_selector import check_sparse
+from minimalml.multioutput._lasso_task_selection._task_statistics import (
+    check_squares,
+    check_tasks,
+)
 
 FLOATS = [np.float64, np.float32]
 
@@ -52,7 +62,6 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
             Interval(Real, 0, None, closed="left"),
             StrOptions({"lp", "discrepancy"}),
         ],
-        "refit": ["boolean"],
         "exploration_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_rounds": [Interval(Integral, 1, None, closed="left")],
         "reuse_data": ["boolean"],
@@ -63,16 +72,13 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
         "center": ["boolean"],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
-        "representation": [HasMethods(["forward", "parameters"]), None],
-        "loss": [StrOptions({"squared", "logistic"})],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "device": [str],
+        "representation": [
+            HasMethods(["forward", "parameters"]),
+            NetworkRepresentation,
+            None,
+        ],
         "random_state": ["random_state"],
         "n_jobs": [Integral, None],
-        "verbose": ["verbose"],
     }
 
     def __init__(
@@ -83,7 +89,6 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
         strategy="lasso",
         exponent=1,
         lambda_=0.05,
-        refit=False,
         exploration_fraction=0.25,
         n_rounds=2,
         reuse_data=True,
@@ -95,22 +100,14 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
         max_iter=100,
         tol=1e-4,
         representation=None,
-        loss="squared",
-        max_epochs=50,
-        batch_size=128,
-        learning_rate=1e-3,
-        weight_decay=0.0,
-        device="auto",
         random_state=None,
         n_jobs=None,
-        verbose=0,
     ):
         self.n_components = n_components
         self.budget = budget
         self.strategy = strategy
         self.exponent = exponent
         self.lambda_ = lambda_
-        self.refit = refit
         self.exploration_fraction = exploration_fraction
         self.n_rounds = n_rounds
         self.reuse_data = reuse_data
@@ -122,15 +119,8 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
         self.max_iter = max_iter
         self.tol = tol
         self.representation = representation
-        self.loss = loss
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.device = device
         self.random_state = random_state
         self.n_jobs = n_jobs
-        self.verbose = verbose
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
@@ -165,7 +155,7 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
         check_consistent_length(X, tasks)
         names = np.unique(tasks)
         target_task = names[-1] if target_task is None else target_task
-        if target_task not in names:
+        if target_task not in names.tolist():
             raise ValueError(
                 f"target_task must be one of tasks, got {target_task!r}; tasks has "
                 f"{len(names)} ids from {names[0]} to {names[-1]}."
@@ -211,44 +201,72 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
         )
         return self._fit_rounds(source, X, y, rng)
 
+    def _check_rows(self, X, y):
+        X, y = validate_data(self, X, y, dtype=FLOATS, y_numeric=True)
+        return X, y.astype(X.dtype, copy=False)
+
+    def _encode(self, y):
+        """Turn what a sampler gave into targets."""
+        return y.astype(np.float64)
+
     def __sklearn_is_fitted__(self):
         # The parameter lambda_ ends as fitted attributes do.
         return hasattr(self, "representation_")
 
-    def _fit_rounds(self, source, X_target, y_target, rng):
-        n_tasks = len(source.tasks)
-        self._n_rounds = self.n_rounds if n_tasks else 1
-        context = self._init_callback_context(max_subtasks=self._n_rounds)
-        context.call_on_fit_task_begin(estimator=self, X=X_target, y=y_target)
-        self.tasks_, self.history_, self.cost_ = source.tasks, [], 0.0
-        n_outputs = 1 if y_target.ndim == 1 else y_target.shape[1]
+    def _fit_rounds(self, source, X, y, rng):
+        """Buy and learn, round by round; ``X`` and ``y`` are the target's."""
+        check_squares(X, y)
+        n_tasks, n_outputs = len(source.tasks), y.reshape(len(y), -1).shape[1]
+        n_rounds = self.n_rounds if n_tasks else 1
         self._check_bounds(n_outputs)
-        learner = make_learner(self, n_tasks, n_outputs, rng)
+        self.tasks_, self.history_ = source.tasks, []
+        learner = self._make_learner(n_tasks, n_outputs, rng)
         plan = self._plan(n_tasks) if n_tasks else None
-        for number in range(self._n_rounds):
-            step = context.subcontext(task_name="round")
-            step.call_on_fit_task_begin(estimator=self, X=X_target, y=y_target)
-            if n_tasks:
-                counts = self._allocate(number, plan, source)
-                spent = plan.pay(counts)
-                rows = source.draw(counts)
-                money = plan.worth_weighing(number + 1, self.budget)
-            else:  # the target is all there is: it teaches the representation
-                counts, spent, money = np.zeros(0, dtype=np.int64), 0.0, None
-                rows = X_target, y_target, np.zeros(len(X_target), dtype=np.intp)
-            if len(rows[0]):
-                learner.update(*rows, is_last=number == self._n_rounds - 1)
-            self._finish_round(learner, X_target, y_target, counts, spent, money)
-            if step.call_on_fit_task_end(
-                estimator=self, X=X_target, y=y_target, reconstruction_attributes={}
-            ):
-                break
+        with fit_task(self, X, y, n_rounds) as task:
+            for number in range(n_rounds):
+                with task.step("round"):
+                    counts, spent = self._buy(number, plan, source)
+                    if not n_tasks:  # the target itself teaches the representation
+                        learner.update(X, y, np.zeros(len(X), np.intp), is_last=True)
+                    elif counts.any():
+                        is_last = number == n_rounds - 1
+                        learner.update(*source.draw(counts), is_last=is_last)
+                    self._finish_round(learner, plan, X, y, counts, spent)
+                if task.is_stopped:
+                    break
         self.allocation_ = np.array([entry["allocation"] for entry in self.history_])
         self.n_samples_spent_ = int(self.allocation_.sum())
+        self.cost_ = sum(entry["cost"] for entry in self.history_)
         if source.bought is not None:
             self.sample_indices_ = source.bought
-        context.call_on_fit_task_end(estimator=self, X=X_target, y=y_target)
         return self
+
+    def _make_learner(self, n_tasks, n_outputs, rng):
+        """Make what the parameters ask for."""
+        sizes = self.n_components, max(n_tasks, 1), self.reuse_data
+        if self.representation is not None:
+            import_torch(type(self).__name__)
+            from minimalml.multioutput._lasso_task_selection._shared_network_torch import (
+                NetworkLearner,
+            )
+
+            settings = self.representation
+            if not isinstance(settings, NetworkRepresentation):
+                settings = NetworkRepresentation(settings)
+            settings._validate_params()
+            return NetworkLearner(
+                *sizes, center=self.center, rng=rng, settings=settings
+            )
+        if not n_tasks:  # the target alone is least squares
+            sizes = min(n_outputs, self.n_features_in_), *sizes[1:]
+        check_rank(sizes[0], self.n_features_in_)
+        return LinearLearner(
+            *sizes,
+            center=self.center,
+            max_iter=self.max_iter,
+            tol=self.tol if n_tasks else 0.0,
+            random_state=rng,
+        )
 
     def _check_bounds(self, n_outputs):
         """Check what would fail after exploration, before anything is bought."""
@@ -286,23 +304,32 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
             return self.min_samples
         return 0 if self.reuse_data else self.n_components + 1
 
-    def _allocate(self, number, plan, source):
-        """Decide how many samples of which task this round buys."""
-        pool = source.available
-        if number == 0:
-            wanted = plan.each * len(pool)
-            if not plan.is_money and plan.left > pool.sum():
-                warnings.warn(
-                    f"budget={plan.left} exceeds the {pool.sum():g} rows of the "
-                    "sources: all of them are bought.",
-                    stacklevel=5,
-                )
-            total = int(min(wanted, pool.sum()))
-            return allocate_samples(np.ones(len(pool)), total, max_samples=pool)
+    def _buy(self, number, plan, source):
+        """Decide what this round draws of each task; return that and its cost."""
+        if plan is None:
+            return np.zeros(0, dtype=np.int64), 0.0
+        if number:
+            counts = self._allocate(plan.for_round(number), plan, source.available)
+        else:
+            counts = self._explore(plan, source.available)
+        return counts, plan.pay(counts)
+
+    def _explore(self, plan, pool):
+        """Share the first round equally."""
+        if not plan.is_money and plan.left > pool.sum():
+            warnings.warn(
+                f"budget={plan.left} exceeds the {pool.sum():g} rows of the sources: "
+                "all of them are bought.",
+                stacklevel=6,
+            )
+        total = int(min(plan.each * len(pool), pool.sum()))
+        return allocate_samples(np.ones(len(pool)), total, max_samples=pool)
+
+    def _allocate(self, money, plan, pool):
+        """Share a later round by the relevance found before it."""
         nu, exponent = self.relevance_, self.exponent
         if self.strategy == "uniform":  # equal numbers whatever they cost
             nu, exponent = np.sqrt(plan.prices), 1
-        money = plan.for_round(number)
         is_open = (nu != 0) | (not self._is_bounded() or not nu.any())
         floors = np.where(is_open, np.minimum(self._floor(), pool), 0)
         caps = np.where(is_open, pool, 0)
@@ -315,21 +342,19 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
         prices = plan.prices if plan.is_money else None
         return allocate_samples(nu, total, floors, exponent, caps, prices)
 
-    def _finish_round(self, learner, X, y, counts, spent, money):
+    def _finish_round(self, learner, plan, X, y, counts, spent):
         """Fit the target's head, re-estimate relevance, and set fitted attributes."""
-        features = learner.transform(X)
         targets = y.reshape(len(y), -1)
-        means = features.mean(axis=0), targets.mean(axis=0)
-        if not self.center:
-            means = 0 * means[0], 0 * means[1]
-        features, targets = features - means[0], targets - means[1]
-        head = np.linalg.lstsq(features, targets, rcond=None)[0]
-        self._set_predictor(learner, head, means[1] - means[0] @ head)
-        self.relevance_ = np.zeros(0)
-        if len(self.tasks_):
-            self.relevance_ = self._relevance(learner, features, targets, head, money)
-        self.cost_ += spent
+        head, intercept, error = fit_target_head(
+            learner.transform(X), targets, self.center
+        )
+        self.representation_, self.target_head_ = learner.basis, head
         self.n_iter_ = learner.n_iter
+        self._set_predictor(learner.basis, head, intercept)
+        self.relevance_ = np.zeros(0)
+        if plan is not None:
+            money = plan.worth_weighing(len(self.history_) + 1, self.budget)
+            self.relevance_ = self._relevance(learner, head, error, money)
         self.history_.append(
             {
                 "allocation": counts,
@@ -338,14 +363,8 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
                 "source_loss": learner.loss,
             }
         )
-        if self.verbose:
-            print(
-                f"[{type(self).__name__}] round {len(self.history_)} of "
-                f"{self._n_rounds}: {counts.sum()} samples of "
-                f"{np.count_nonzero(counts)} tasks, source loss {learner.loss:.6g}"
-            )
 
-    def _relevance(self, learner, features, targets, head, money):
+    def _relevance(self, learner, head, error, money):
         """Relevance of each task, as the parameters say."""
         if self.strategy == "uniform":
             return np.ones(len(learner.is_usable))
@@ -359,37 +378,30 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
             learner.heads,
             learner.is_usable,
             head,
-            head_error(features, targets, head),
+            error,
             strategy=self.strategy,
             lambda_=self.lambda_,
-            refit=self.refit,
             max_tasks=self.max_tasks,
             sample_cost=self.sample_cost,
             task_cost=self.task_cost,
             budget=money,
         )
 
-    def _set_predictor(self, learner, head, intercept):
-        self.representation_, self.target_head_ = learner.basis, head
-        self._set_intercept(intercept)
-        if self.representation is None:
-            coefficients = (learner.basis @ head).T  # (n_outputs, n_features)
-            self._set_coefficients(coefficients)
+    def _set_predictor(self, basis, head, intercept):
+        self.intercept_ = intercept
+        if isinstance(basis, np.ndarray):
+            self.coef_ = (basis @ head).T  # (n_outputs, n_features)
 
-    def _decision(self, X):
+    def _scores(self, X):
+        """Score rows in the target task, (n_rows, n_outputs)."""
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=FLOATS)
-        if self.representation is None:
-            scores = X @ self.coef_.T + self.intercept_
+        if isinstance(self.representation_, np.ndarray):
+            scores = X @ np.atleast_2d(self.coef_).T
         else:
-            scores = self._score_by_network(X)
-        return scores.astype(X.dtype, copy=False)
+            from minimalml.multioutput._lasso_task_selection._shared_network_torch import (
+                network_features,
+            )
 
-    def _score_by_network(self, X):
-        from minimalml.multioutput._lasso_task_selection._active_network import (
-            network_features,
-        )
-
-        features = network_features(self.representation_, X, self.device)
-        scores = features @ self.target_head_ + self.intercept_
-        return scores[:, 0] if np.isscalar(self.intercept_) else scores
+            scores = network_features(self.representation_, X) @ self.target_head_
+        return (scores + self.intercept_).astype(X.dtype, copy=False)

@@ -16,22 +16,21 @@ class PoolSource:
 
     def __init__(self, X, y, tasks, names, rng):
         self.X, self.y, self.tasks = X, y, names
-        self._queues = [rng.permutation(np.flatnonzero(tasks == t)) for t in names]
-        self.available = np.array([len(queue) for queue in self._queues], dtype=float)
+        order = np.argsort(tasks, kind="stable")
+        starts = np.searchsorted(tasks[order], names)
+        ends = np.searchsorted(tasks[order], names, side="right")
+        self._queues = [
+            rng.permutation(order[a:b]) for a, b in zip(starts, ends, strict=True)
+        ]
+        self.available = (ends - starts).astype(float)
         self._taken = np.zeros(len(names), dtype=np.intp)
         self.bought = np.empty(0, dtype=np.intp)
 
     def draw(self, counts):
         """Buy ``counts`` rows."""
         ends = self._taken + counts
-        rows = np.concatenate(
-            [
-                queue[start:end]
-                for queue, start, end in zip(
-                    self._queues, self._taken, ends, strict=True
-                )
-            ]
-        )
+        parts = zip(self._queues, self._taken, ends, strict=True)
+        rows = np.concatenate([queue[start:end] for queue, start, end in parts])
         self._taken = ends
         self.available = self.available - counts
         self.bought = np.concatenate([self.bought, rows])

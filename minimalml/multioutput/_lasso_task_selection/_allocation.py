@@ -11,7 +11,7 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils import check_array
 
-from minimalml.multioutput._lasso_task_selection._relevance import check_weights
+from minimalml.multioutput._lasso_task_selection._heads import check_weights
 
 # A share this close to a whole number is one: it is rounding error of the division.
 WHOLE = 1e-9
@@ -140,9 +140,9 @@ def excess_risk_bound(nu, n, *, noise=1.0, n_features=1, rank=1, n_target=None):
         raise ValueError(f"n_target must be positive, got {n_target}.")
     used = nu != 0
     with np.errstate(divide="ignore"):
-        sources = n_features * rank * np.sum(nu[used] ** 2 / n[used])
-    own = 0.0 if n_target is None else rank / n_target
-    return float(noise**2 * (sources + own))
+        sources = n_features * rank * np.sum((noise * nu[used]) ** 2 / n[used])
+    own = 0.0 if n_target is None else noise**2 * rank / n_target
+    return float(sources + own)
 
 
 def _check_counts(counts, n_tasks, name):
@@ -164,8 +164,8 @@ def _check_budget(n_total, floors, caps, prices, is_money):
     if not whole or not 0 < n_total < np.inf:
         kind = "number" if is_money else "whole number"
         raise ValueError(f"{what} must be a positive {kind}, got {n_total}.")
-    if (floors > caps).any():
-        task = int(np.argmax(floors > caps))
+    task = int(np.argmax(floors > caps))
+    if floors[task] > caps[task]:
         raise ValueError(
             f"min_samples must not exceed max_samples, got {floors[task]:g} and "
             f"{caps[task]:g} for task {task}."

@@ -7,25 +7,27 @@ Wang, Chen, Jamieson and Du (2023), arXiv 2306.02556.
 
 import importlib.util
 import warnings
+from itertools import repeat
 
 import numpy as np
 from scipy.linalg import svd
 from scipy.optimize import linprog
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Lasso, lars_path
-from sklearn.utils import check_array
 from sklearn.utils.parallel import Parallel, delayed
+
+from minimalml.multioutput._lasso_task_selection._heads import (
+    OPTIMALITY_TOLERANCE,
+    HeadProblem,
+    check_heads,
+    without_convergence_warnings,
+)
 
 # Where LARS, which recomputes its path, loses to coordinate descent: beyond these
 # sizes of the heads and numbers of sources.
 LARS_MAX_RANK = 200
 LARS_MAX_TASKS = 20_000
-# Largest violation of the optimality conditions, relative to the largest penalty,
-# that passes as a solution; LARS is exact to 1e-12 unless sources nearly coincide.
-OPTIMALITY_TOLERANCE = 1e-7
 # By how much rounding may raise the dual's largest price, of one, at a vertex.
 PRICE_TOLERANCE = 1e-9
-SOLVERS = ("auto", "lars", "coordinate_descent", "skglm")
 
 
 def relevance_l1(W, w0, *, weights=None):
@@ -74,20 +76,13 @@ def relevance_l1(W, w0, *, weights=None):
     >>> relevance_l1([[1.0, 0.0, 0.8], [0.0, 1.0, 0.6]], [0.8, 0.6])
     array([0., 0., 1.])
     """
-    W, targets, give_back = check_heads(W, w0)
-    weights = check_weights(weights, W.shape[1])
-    scaled, target_units = W / weights, units(targets, axis=0)
-    unit = units(scaled)
-    scaled, targets = scaled / unit, targets / target_units
-    kept = distinct_columns(scaled)
-    span, values, _ = svd(scaled, full_matrices=False)
-    span = span[:, values > values.max(initial=0.0) * max(W.shape) * 1e-15]
+    problem = HeadProblem(W, w0, weights)
+    sources, targets = problem.sources, problem.targets
+    span, values, _ = svd(sources, full_matrices=False)
+    span = span[:, values > values.max(initial=0.0) * max(sources.shape) * 1e-15]
     _warn_outside_span(targets, span)
-    rows, values = span.T @ scaled[:, kept], span.T @ targets
-    solution = np.zeros((W.shape[1], targets.shape[1]))
-    for column, value in enumerate(values.T):
-        solution[kept, column] = _basic_solution(rows, value)
-    return give_back(solution * (target_units / unit) / weights[:, None])
+    rows = span.T @ sources
+    return problem.relevance([_basic_solution(rows, v) for v in (span.T @ targets).T])
 
 
 def relevance_l2(W, w0):
@@ -125,15 +120,7 @@ def relevance_l2(W, w0):
 
 
 def relevance_lasso(
-    W,
-    w0,
-    lambda_=0.05,
-    relative=True,
-    weights=None,
-    *,
-    refit=False,
-    solver="auto",
-    n_jobs=None,
+    W, w0, lambda_=0.05, relative=True, weights=None, *, refit=False, n_jobs=None
 ):
     """Write the target head approximately with few source heads.
 
@@ -163,11 +150,6 @@ def relevance_lasso(
         Whether to refit the sources in use by least squares where they are linearly
         independent, which takes back the penalty's shrinkage.
 
-    solver : {"auto", "lars", "coordinate_descent", "skglm"}, default="auto"
-        "auto" takes LARS, which is exact; scikit-learn's coordinate descent where
-        sources nearly coincide; and skglm, if it is installed, for more than 200 rows
-        or 20,000 sources.
-
     n_jobs : int, default=None
         Threads over targets, as in joblib.
 
@@ -181,8 +163,10 @@ def relevance_lasso(
     ValueError
         If shapes disagree, or something is not finite or negative.
 
-    ImportError
-        If skglm is asked for and not installed.
+    Notes
+    -----
+    Solved by LARS, which is exact; by coordinate descent where sources nearly coincide,
+    and, in skglm if it is installed, for more than 200 rows or 20,000 sources.
 
     Examples
     --------
@@ -191,104 +175,36 @@ def relevance_lasso(
     >>> relevance_lasso(W, [0.8, 0.6], lambda_=0.1).round(2)
     array([0. , 0. , 0.9])
     """
-    W, targets, give_back = check_heads(W, w0)
-    weights = check_weights(weights, W.shape[1])
-    if solver not in SOLVERS:
-        raise ValueError(f"solver must be one of {SOLVERS}, got {solver!r}.")
-    if solver == "skglm" and importlib.util.find_spec("skglm") is None:
-        raise ImportError(
-            "solver='skglm' needs skglm, which is not installed: run pip install skglm."
-        )
     if not (np.isscalar(lambda_) and 0 <= lambda_ < np.inf):
         raise ValueError(f"lambda_ must be a number at least 0, got {lambda_!r}.")
-    scaled, target_units = W / weights, units(targets, axis=0)
-    unit = units(scaled)
-    scaled, targets = scaled / unit, targets / target_units
-    kept = distinct_columns(scaled)
-    sources = np.asfortranarray(scaled[:, kept])
-    products = sources.T @ targets  # (n_kept, n_targets), one product for all
+    problem = HeadProblem(W, w0, weights)
+    sources, targets = problem.sources, problem.targets
+    products = sources.T @ targets  # (n_distinct, n_targets), one product for all
     largest = np.abs(products).max(axis=0, initial=0.0)
-    penalties = lambda_ * largest if relative else lambda_ / unit / target_units
+    penalties = lambda_ * largest if relative else problem.scaled_penalties(lambda_)
     # A Gram matrix helps only where sources are few; else it is the larger of the two.
-    gram = sources.T @ sources if len(kept) < len(W) else None
-    with warnings.catch_warnings():  # LARS warns of what the check below mends
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    gram = sources.T @ sources if sources.shape[1] < len(sources) else None
+    with without_convergence_warnings():  # LARS warns of what is checked and mended
         columns = Parallel(n_jobs=n_jobs, prefer="threads")(
-            delayed(_lasso)(sources, target, product, penalty, gram, solver)
+            delayed(_lasso)(sources, target, product, penalty, gram)
             for target, product, penalty in zip(
                 targets.T, products.T, penalties, strict=True
             )
         )
-    solution = np.zeros((W.shape[1], targets.shape[1]))
-    solution[kept] = np.array(columns).T
     if refit:
-        solution = refit_on_support(scaled, targets, solution)
-    return give_back(solution * (target_units / unit) / weights[:, None])
+        columns = map(refit_on_support, repeat(sources), targets.T, columns)
+    return problem.relevance(list(columns))
 
 
-def refit_on_support(W, targets, relevance):
+def refit_on_support(sources, target, relevance):
     """Refit nonzeros by least squares where their heads are independent."""
-    relevance = relevance.copy()
-    for target, column in zip(targets.T, relevance.T, strict=True):
-        support = np.flatnonzero(column)
-        if len(support) and np.linalg.matrix_rank(W[:, support]) == len(support):
-            column[support] = np.linalg.lstsq(W[:, support], target, rcond=None)[0]
-    return relevance
-
-
-def check_heads(W, w0):
-    """Check heads; return them in float64 and what undoes the change of shape."""
-    if np.ndim(W) != 2:
-        raise ValueError(
-            f"W must be 2-dimensional, (k, n_tasks), got {np.ndim(W)} dimensions."
-        )
-    kind = [np.float64, np.float32]
-    W = check_array(W, dtype=kind, input_name="W")
-    w0 = check_array(w0, dtype=kind, ensure_2d=False, input_name="w0")
-    if w0.ndim not in (1, 2) or len(w0) != len(W):
-        raise ValueError(
-            f"w0 must have as many rows as W, {len(W)}, got shape {w0.shape}."
-        )
-    if not np.all(np.any(w0 != 0, axis=0)):
-        warnings.warn("w0 is zero: no source is relevant to it.", stacklevel=3)
-    dtype = np.result_type(W, w0)
-
-    def give_back(relevance):
-        relevance = relevance.astype(dtype, copy=False)
-        return relevance[:, 0] if w0.ndim == 1 else relevance
-
-    targets = w0.reshape(len(w0), -1).astype(np.float64, copy=False)
-    return W.astype(np.float64, copy=False), targets, give_back
-
-
-def check_weights(weights, n_tasks, name="weights"):
-    """Check one positive number a task; None becomes ones."""
-    if weights is None:
-        return np.ones(n_tasks)
-    weights = np.asarray(weights, dtype=np.float64)
-    if weights.shape != (n_tasks,):
-        raise ValueError(
-            f"{name} must hold one number for each of {n_tasks} tasks, "
-            f"got shape {weights.shape}."
-        )
-    if not (np.isfinite(weights).all() and (weights > 0).all()):
-        raise ValueError(f"{name} must be positive and finite, got {weights.min()}.")
-    return weights
-
-
-def units(values, axis=None):
-    """Return a power of two near the largest magnitude: to divide by it is exact.
-
-    Products of very small or very large heads would leave the range of floats.
-    """
-    return np.ldexp(1.0, np.frexp(np.abs(values).max(axis, initial=0.0))[1] - 1)
-
-
-def distinct_columns(W):
-    """Index the first of all columns that are equal up to sign."""
-    leading = np.argmax(W != 0, axis=0)
-    signs = np.where(W[leading, np.arange(W.shape[1])] < 0, -1.0, 1.0)
-    return np.sort(np.unique((W * signs).T, axis=0, return_index=True)[1])
+    support = np.flatnonzero(relevance)
+    fitted, _, rank, _ = np.linalg.lstsq(sources[:, support], target, rcond=None)
+    if rank < len(support):
+        return relevance
+    refitted = np.zeros_like(relevance)
+    refitted[support] = fitted
+    return refitted
 
 
 def _warn_outside_span(targets, span):
@@ -321,7 +237,7 @@ def _basic_solution(rows, value):
         raise RuntimeError(f"The linear program failed: {result.message}")
     solution = scale * (result.x[:n_columns] - result.x[n_columns:])
     # HiGHS keeps the constraints to 1e-7; its support gives them to rounding.
-    refitted = refit_on_support(rows, value[:, None], solution[:, None])[:, 0]
+    refitted = refit_on_support(rows, value, solution)
     return refitted if np.all(refitted * solution >= 0) else solution
 
 
@@ -331,8 +247,7 @@ def _end_of_path(rows, value):
     The proof needs a full basis. A tenth of the linear program's time.
     """
     n_rows, n_columns = rows.shape
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    with without_convergence_warnings():
         ended = lars_path(
             rows, value, max_iter=10 * n_rows + 100, method="lasso", return_path=False
         )[2]
@@ -349,29 +264,23 @@ def _end_of_path(rows, value):
     return solution if is_optimal else None
 
 
-def _lasso(sources, target, product, penalty, gram, solver):
-    """Solve one Lasso, falling back where LARS is not optimal."""
+def _lasso(sources, target, product, penalty, gram):
+    """Solve one Lasso, by coordinate descent where LARS is not optimal."""
     n_rows, n_sources = sources.shape
     largest = np.abs(product).max(initial=0.0)
     if penalty >= largest:
         return np.zeros(n_sources)
-    small = n_rows <= LARS_MAX_RANK and n_sources <= LARS_MAX_TASKS
-    if solver == "lars" or (solver == "auto" and small):
+    is_small = n_rows <= LARS_MAX_RANK and n_sources <= LARS_MAX_TASKS
+    if is_small:
         coefficients = lars_path(
             sources, target, Xy=product, Gram=gram, alpha_min=penalty / n_rows,
             max_iter=10 * n_rows + 100, method="lasso", return_path=False,
         )[2]  # fmt: skip
         violation = np.abs(sources.T @ (target - sources @ coefficients)).max()
-        if violation <= penalty + OPTIMALITY_TOLERANCE * largest or solver == "lars":
+        if violation <= penalty + OPTIMALITY_TOLERANCE * largest:
             return coefficients
-    if solver == "auto" and not small and importlib.util.find_spec("skglm"):
-        solver = "skglm"
-    return _coordinate_descent(sources, target, penalty, gram, solver)
-
-
-def _coordinate_descent(sources, target, penalty, gram, solver):
-    settings = {"alpha": penalty / len(target), "fit_intercept": False}
-    if solver == "skglm":
+    settings = {"alpha": penalty / n_rows, "fit_intercept": False}
+    if not is_small and importlib.util.find_spec("skglm"):
         import skglm
 
         model = skglm.Lasso(**settings, tol=1e-10 * np.abs(target).max())

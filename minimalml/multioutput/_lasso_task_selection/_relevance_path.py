@@ -3,19 +3,16 @@
 See Wang, Chen, Jamieson and Du (2023), arXiv 2306.02556.
 """
 
-import warnings
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import lars_path, lasso_path
 
-from minimalml.multioutput._lasso_task_selection._relevance import (
+from minimalml.multioutput._lasso_task_selection._heads import (
     OPTIMALITY_TOLERANCE,
-    check_heads,
-    check_weights,
-    distinct_columns,
+    HeadProblem,
     units,
+    without_convergence_warnings,
 )
 
 # Points of the grid that stands in for the breakpoints where LARS fails.
@@ -77,35 +74,19 @@ def relevance_path(W, w0, *, weights=None):
     array([[0. , 0.2, 0.8],
            [0. , 0. , 0.6]])
     """
-    W, targets, _ = check_heads(W, w0)
-    weights = check_weights(weights, W.shape[1])
-    paths = [_path(W / weights, target, weights) for target in targets.T]
+    problem = HeadProblem(W, w0, weights)
+    paths = [
+        RelevancePath(*problem.relevance_along(*_path(problem.sources, target), number))
+        for number, target in enumerate(problem.targets.T)
+    ]
     return paths if np.ndim(w0) == 2 else paths[0]
 
 
 def lambda_by_discrepancy(path, W, w0, residual_norm):
-    """Find the largest penalty whose residual is within the target head's error.
-
-    Parameters
-    ----------
-    path : RelevancePath
-        Path of ``W`` and ``w0``.
-
-    W : ndarray of shape (k, n_tasks)
-        Source heads.
-
-    w0 : ndarray of shape (k,)
-        Target head.
-
-    residual_norm : float
-        Length of the error of ``w0``.
-
-    Returns
-    -------
-    float
-        The penalty; the path's last if none is small enough.
-    """
-    residuals = w0[:, None] - W @ path.relevance  # (k, n_breakpoints)
+    """Find the largest penalty on a path of ``W`` whose residual is no longer."""
+    unit = units(w0)
+    residual_norm = residual_norm / unit
+    residuals = (w0[:, None] - W @ path.relevance) / unit  # (k, n_breakpoints)
     norms = np.linalg.norm(residuals, axis=0)
     if norms[0] <= residual_norm:
         return float(path.lambdas[0])
@@ -121,26 +102,18 @@ def lambda_by_discrepancy(path, W, w0, residual_norm):
     return float((1 - step) * path.lambdas[end - 1] + step * path.lambdas[end])
 
 
-def _path(scaled, target, weights):
-    """Follow one path on the distinct columns."""
-    unit, target_unit = units(scaled), units(target)
-    scaled, target = scaled / unit, target / target_unit
-    kept = distinct_columns(scaled)
-    sources = np.asfortranarray(scaled[:, kept])
+def _path(sources, target):
+    """Follow one path; penalties and solutions at its breakpoints."""
     largest = np.abs(sources.T @ target).max(initial=0.0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    with without_convergence_warnings():
         alphas, _, coefficients = lars_path(
             sources, target, method="lasso", max_iter=10 * len(target) + 100
         )
-    lambdas = alphas * len(target)
+    penalties = alphas * len(target)
     violations = np.abs(sources.T @ (target[:, None] - sources @ coefficients))
-    if np.any(violations.max(axis=0) > lambdas + OPTIMALITY_TOLERANCE * largest):
-        lambdas = np.geomspace(1.0, 1e-4, N_GRID_PENALTIES) * largest
+    if np.any(violations.max(axis=0) > penalties + OPTIMALITY_TOLERANCE * largest):
+        penalties = np.geomspace(1.0, 1e-4, N_GRID_PENALTIES) * largest
         _, coefficients, _ = lasso_path(
-            sources, target, alphas=lambdas / len(target), tol=1e-10, max_iter=50_000
+            sources, target, alphas=penalties / len(target), tol=1e-10, max_iter=50_000
         )
-    relevance = np.zeros((scaled.shape[1], len(lambdas)))
-    relevance[kept] = coefficients
-    relevance *= target_unit / unit
-    return RelevancePath(lambdas * unit * target_unit, relevance / weights[:, None])
+    return penalties, coefficients

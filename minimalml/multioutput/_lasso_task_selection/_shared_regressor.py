@@ -15,7 +15,7 @@ from sklearn.base import (
 from sklearn.metrics import r2_score
 from sklearn.utils import check_consistent_length
 
-from minimalml._core.callbacks import CallbackSupportMixin, with_callbacks
+from minimalml._core.callbacks import CallbackSupportMixin, fit_task, with_callbacks
 from minimalml._core.validation import (
     Interval,
     StrOptions,
@@ -30,11 +30,10 @@ from minimalml.multioutput._lasso_task_selection._shared_representation import (
     compute_intercepts,
     fit_shared_representation,
 )
-from minimalml.multioutput._lasso_task_selection._task_rows import (
-    TaskRows,
+from minimalml.multioutput._lasso_task_selection._task_statistics import (
+    check_tasks,
     gather_tasks,
 )
-from minimalml.multioutput._lasso_task_selection._task_statistics import check_tasks
 
 FLOATS = [np.float64, np.float32]
 
@@ -179,10 +178,8 @@ class SharedRepresentationRegressor(
         SharedRepresentationRegressor
             The fitted estimator.
         """
-        X, y, tasks = self._check_rows(X, y, tasks, reset=True)
-        self._has_tasks = tasks is not None
-        self.statistics_ = self._gather(X, y, tasks)
-        return self._fit_statistics(self.init, X, y)
+        rows = self._check_rows(X, y, tasks, reset=True)
+        return self._fit_first(rows, tasks is not None)
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
@@ -208,23 +205,18 @@ class SharedRepresentationRegressor(
         SharedRepresentationRegressor
             The fitted estimator.
         """
-        first = not hasattr(self, "statistics_")
-        X, y, tasks = self._check_rows(X, y, tasks, reset=first)
-        if first:
-            self._has_tasks = tasks is not None
-        elif self._has_tasks != (tasks is not None):
+        is_first = not hasattr(self, "statistics_")
+        rows = self._check_rows(X, y, tasks, reset=is_first)
+        if is_first:
+            return self._fit_first(rows, tasks is not None)
+        if self._has_tasks != (tasks is not None):
             raise ValueError(
                 "tasks must be given at each call of partial_fit, or none."
             )
-        if first or not isinstance(self.statistics_, TaskRows):
-            new = self._gather(X, y, tasks)
-        else:
-            new = TaskRows(X, y, _identifiers(tasks, len(X)))
-        self.statistics_ = new if first else self.statistics_ + new
-        init = self.init
-        if not first and len(self.components_) == self._n_components():
-            init = self.components_.T
-        return self._fit_statistics(init, X, y)
+        self._gather(rows, self.statistics_)
+        is_continued = len(self.components_) == self._n_components()
+        init = self.components_.T if is_continued else self.init
+        return self._fit_statistics(init, *rows[:2])
 
     def transform(self, X):
         """Map rows into the representation.
@@ -297,30 +289,34 @@ class SharedRepresentationRegressor(
 
     def _check_rows(self, X, y, tasks, reset):
         X, y = validate_data(self, X, y, dtype=FLOATS, y_numeric=True, reset=reset)
-        if tasks is not None:
-            tasks = check_tasks(tasks)
-            check_consistent_length(X, tasks)
+        tasks = np.zeros(len(X), dtype=np.intp) if tasks is None else check_tasks(tasks)
+        check_consistent_length(X, tasks)
         return X, y.astype(X.dtype, copy=False), tasks
 
-    def _gather(self, X, y, tasks):
-        tasks = _identifiers(tasks, len(X))
-        return gather_tasks(X, y, tasks, with_label_moment=self.init == "moments")
+    def _fit_first(self, rows, has_tasks):
+        self._has_tasks = has_tasks
+        self._gather(rows, None)
+        return self._fit_statistics(self.init, *rows[:2])
+
+    def _gather(self, rows, so_far):
+        self.statistics_ = gather_tasks(
+            *rows, so_far=so_far, with_label_moment=self.init == "moments"
+        )
 
     def _codes(self, tasks, n_rows):
+        if tasks is None and self._has_tasks:
+            raise ValueError("tasks must be given to predict: fit was given some.")
         if tasks is None:
-            if self._has_tasks:
-                raise ValueError("tasks must be given to predict: fit was given some.")
             return np.zeros(n_rows, dtype=np.intp)
         tasks = check_tasks(tasks)
         if len(tasks) != n_rows:
             raise ValueError(f"tasks has {len(tasks)} ids but X has {n_rows} rows.")
-        codes = np.searchsorted(self.tasks_, tasks).clip(max=len(self.tasks_) - 1)
-        unknown = self.tasks_[codes] != tasks
-        if unknown.any():
-            raise ValueError(
-                f"tasks has the id {tasks[unknown][0]}, which fit did not see."
-            )
-        return codes
+        known = {task: code for code, task in enumerate(self.tasks_.tolist())}
+        names, places = np.unique(tasks, return_inverse=True)
+        unknown = [task for task in names.tolist() if task not in known]
+        if unknown:
+            raise ValueError(f"tasks has the id {unknown[0]!r}, which fit did not see.")
+        return np.array([known[task] for task in names.tolist()])[places]
 
     def _n_components(self):
         """Dimension of the representation: a single task has but one head."""
@@ -329,38 +325,33 @@ class SharedRepresentationRegressor(
     def _fit_statistics(self, init, X, y):
         check_rank(self._n_components(), self.n_features_in_)
         self.tasks_ = self.statistics_.tasks
-        context = self._init_callback_context(max_subtasks=self.max_iter)
-        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        with fit_task(self, X, y, self.max_iter) as task:
 
-        def after_alternation(basis, heads, loss):
-            step = context.subcontext(task_name="alternation")
-            step.call_on_fit_task_begin(estimator=self, X=X, y=y)
-            return step.call_on_fit_task_end(
-                estimator=self,
-                X=X,
-                y=y,
-                reconstruction_attributes=lambda: self._parameters(basis, heads),
+            def after_alternation(basis, heads, loss):
+                with task.step(
+                    "alternation", attributes=lambda: self._parameters(basis, heads)
+                ):
+                    pass  # its work is done
+                return task.is_stopped
+
+            shared = fit_shared_representation(
+                self.statistics_,
+                self._n_components(),
+                solver=self.solver,
+                init=init,
+                center=self.center,
+                ridge=self.ridge,
+                max_iter=self.max_iter,
+                tol=self.tol,
+                random_state=self.random_state,
+                callback=after_alternation,
             )
-
-        shared = fit_shared_representation(
-            self.statistics_,
-            self._n_components(),
-            solver=self.solver,
-            init=init,
-            center=self.center,
-            ridge=self.ridge,
-            max_iter=self.max_iter,
-            tol=self.tol,
-            random_state=self.random_state,
-            callback=after_alternation,
-        )
         self.components_ = np.ascontiguousarray(shared.basis.T)
         self.task_coef_ = np.ascontiguousarray(shared.heads.T)
         self.intercepts_ = shared.intercepts
         self.reliable_ = shared.reliable
         self.loss_curve_ = shared.losses
         self.n_iter_ = len(shared.losses) - 1
-        context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
     def _parameters(self, basis, heads):
@@ -375,7 +366,3 @@ class SharedRepresentationRegressor(
     @property
     def _n_features_out(self):
         return len(self.components_)
-
-
-def _identifiers(tasks, n_rows):
-    return np.zeros(n_rows, dtype=np.intp) if tasks is None else tasks

@@ -7,7 +7,6 @@ Vaswani (2021), arXiv 2102.10217.
 """
 
 import warnings
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -15,16 +14,18 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from minimalml._core.arrays import array_namespace
-from minimalml.multioutput._lasso_task_selection import _task_systems as systems
-from minimalml.multioutput._lasso_task_selection._task_rows import RowGram, TaskRows
-from minimalml.multioutput._lasso_task_selection._task_statistics import (
-    TaskStatistics,
+from minimalml.multioutput._lasso_task_selection._task_moments import (
     few_blas_threads,
+    leading_directions,
+    orthonormalise,
+    to_array,
+    whitened,
+)
+from minimalml.multioutput._lasso_task_selection._task_statistics import (
+    TaskRows,
+    TaskStatistics,
 )
 
-# Up to this many unknowns one Cholesky beats conjugate gradients (0.6 ms at 400).
-DIRECT_UNKNOWNS = 400
-CG_STEPS = 20
 SOLVERS = ("alternating", "altgdmin")
 STARTS = ("spectral", "moments", "random")
 
@@ -167,22 +168,29 @@ def fit_shared_representation(
     n_heads = n_tasks * statistics.target_means.shape[1]
     _check_parameters(k, n_heads, n_features, solver, init, ridge, max_iter, tol)
     weights = _check_task_weights(task_weights, statistics)
-    moments = statistics.moments(center, weights)
+    moments, unit, target_unit = statistics.moments(center, weights).scaled()
+    scale = target_unit / unit
+
+    def report(basis, heads, loss):
+        return callback is not None and callback(
+            basis, scale * heads, loss * float(target_unit) ** 2
+        )
+
     rng = check_random_state(random_state)
     with few_blas_threads(n_features**2 * k):
         basis = _first_basis(statistics, moments, k, init, whiten, rng)
         basis, heads, losses = _alternate(
-            moments, basis, solver, ridge, max_iter, tol, callback
+            moments, basis, solver, ridge, max_iter, tol, report
         )
+    losses = [loss * float(target_unit) ** 2 for loss in losses]
     needed = k if min_task_samples is None else min_task_samples
-    return _give_result(statistics, basis, heads, losses, center, needed)
+    return _give_result(statistics, basis, scale * heads, losses, center, needed)
 
 
 def fit_heads(statistics, basis, *, center=False, ridge=1e-8):
-    """Fit a head per task on a fixed basis; return heads (T, k, m) and intercepts."""
-    gram, cross, _ = statistics.moments(center)
-    heads, _ = systems.solve_heads(gram, cross, basis, ridge)
-    return heads, compute_intercepts(statistics, basis, heads, center)
+    """Fit a head (T, k, m) per task on a fixed basis."""
+    moments, unit, target_unit = statistics.moments(center).scaled()
+    return target_unit / unit * moments.fit_heads(basis, ridge)[0]
 
 
 def check_rank(k, n_features, name="n_components"):
@@ -220,58 +228,54 @@ def _check_task_weights(task_weights, statistics):
             "task_weights must hold one number at least 0 for each of "
             f"{len(statistics.tasks)} tasks, got {values}."
         )
-    return systems.to_array(values, statistics.means)
+    return to_array(values, statistics.means)
 
 
 def _first_basis(statistics, moments, k, init, whiten, rng):
     """Return an orthonormal start, completed at random where it is short."""
     n_features = statistics.means.shape[1]
-    random = systems.to_array(rng.standard_normal((n_features, k)), statistics.means)
+    random = to_array(rng.standard_normal((n_features, k)), statistics.means)
     if not isinstance(init, str):
         if tuple(init.shape) != (n_features, k):
             raise ValueError(
                 f"init must have shape {(n_features, k)}, got {tuple(init.shape)}."
             )
-        return systems.orthonormalise(systems.to_array(init, statistics.means))
+        return orthonormalise(to_array(init, statistics.means))
     if init == "random":
-        return systems.orthonormalise(random)
+        return orthonormalise(random)
     if init == "moments":
         if statistics.label_moment is None:
             raise ValueError(
                 "init='moments' needs statistics gathered with_label_moment=True."
             )
-        found = systems.leading_directions(statistics.label_moment, k)
+        found = leading_directions(statistics.label_moment, k)
     else:
-        gram, cross, _ = moments
         counts = statistics.counts
         roots = counts.clip(1.0) ** 0.5
-        products = cross / roots[:, None, None]  # sqrt(n_t) times the mean product
+        products = moments.cross / roots[:, None, None]  # sqrt(n_t) times the mean
         products = products.reshape(len(counts), n_features, -1)
         wide = products.swapaxes(0, 1).reshape(n_features, -1)
         if whiten:
-            wide = systems.whiten(systems.pooled(gram), counts.sum(), wide)
-        found = systems.leading_directions(wide, k)
+            wide = whitened(wide, moments.pooled() / counts.sum())
+        found = leading_directions(wide, k)
     both = array_namespace(random).hstack([found, random])
-    return systems.orthonormalise(both[:, :k])
+    return orthonormalise(both[:, :k])
 
 
 def _alternate(moments, basis, solver, ridge, max_iter, tol, callback):
     """Alternate heads and basis until the loss stands still."""
-    gram, cross, squares = moments
-    heads, projected = systems.solve_heads(gram, cross, basis, ridge)
-    losses = [float(systems.loss(projected, cross, squares, basis, heads))]
-    improve = _choose_step(gram, basis, solver)
-    exact = max(float(squares.sum()) * 1e-15, 0.0)
+    improve = moments.basis_improver(solver, basis.shape[0] * basis.shape[1])
+    heads, loss = moments.fit_heads(basis, ridge)
+    losses = [float(loss)]
+    exact = max(float(moments.squares.sum()) * 1e-15, 0.0)
     for _ in range(max_iter):
-        basis = systems.orthonormalise(improve(gram, cross, heads, basis))
-        heads, projected = systems.solve_heads(gram, cross, basis, ridge)
-        losses.append(float(systems.loss(projected, cross, squares, basis, heads)))
-        is_stopped = callback is not None and callback(basis, heads, losses[-1])
+        basis = orthonormalise(improve(heads, basis))
+        heads, loss = moments.fit_heads(basis, ridge)
+        losses.append(float(loss))
+        is_stopped = callback(basis, heads, losses[-1])
         if is_stopped or losses[-2] - losses[-1] <= max(tol * losses[-2], exact):
-            break
-    else:
-        if max_iter == 0:
             return basis, heads, losses
+    if max_iter:
         change = (losses[-2] - losses[-1]) / losses[-2]
         warnings.warn(
             f"The shared representation did not converge in {max_iter} alternations: "
@@ -280,17 +284,6 @@ def _alternate(moments, basis, solver, ridge, max_iter, tol, callback):
             stacklevel=4,
         )
     return basis, heads, losses
-
-
-def _choose_step(gram, basis, solver):
-    """Return what improves the basis on fixed heads."""
-    if solver == "altgdmin":
-        largest = systems.largest_eigenvalue(gram)
-        return partial(systems.descend_basis, largest=largest)
-    n_unknowns = basis.shape[0] * basis.shape[1]
-    if n_unknowns <= DIRECT_UNKNOWNS and not isinstance(gram, RowGram):
-        return systems.solve_basis_direct
-    return partial(systems.solve_basis_cg, n_steps=CG_STEPS)
 
 
 def compute_intercepts(statistics, basis, heads, center):

@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minimalml.multioutput._lasso_task_selection._relevance import (
+from minimalml.multioutput._lasso_task_selection._heads import (
     check_heads,
     check_weights,
+    units,
 )
 from minimalml.multioutput._lasso_task_selection._relevance_path import relevance_path
 
@@ -118,25 +119,28 @@ def select_tasks(
     prices = check_weights(sample_cost, n_tasks, "sample_cost")
     openings = check_task_cost(task_cost, n_tasks)
     money = _check_money(budget, openings, max_tasks)
-    target = W @ np.linalg.lstsq(W, targets[:, 0], rcond=None)[0]
+    unit, target_unit = units(W), units(targets)
+    W, target = W / unit, targets[:, 0] / target_unit
+    target = W @ np.linalg.lstsq(W, target, rcond=None)[0]
     if not target.any():
-        residual = float(targets.any())
         nothing = give_back(np.zeros((n_tasks, 1)))
-        return TaskChoice(nothing, np.arange(0), 0.0, residual)
+        return TaskChoice(nothing, np.arange(0), 0.0, float(targets.any()))
     most = min(n_tasks, len(W), max_tasks or n_tasks)
     supports = (
         _all_supports(n_tasks, most)
         if n_tasks <= EXHAUSTIVE_TASKS
         else _path_supports(W, target, np.sqrt(prices), most)
     )
-    choices = [
-        choice
+    priced = (
+        _price(W, target, support, np.sqrt(prices), money - openings[support].sum())
         for support in supports
         if openings[support].sum() < money
-        for choice in _price(W, target, support, np.sqrt(prices), openings, money)
-    ]
+    )
+    choices = [choice for choice in priced if choice is not None]
     choice = _best(choices, tolerance, openings, money)
-    return choice._replace(relevance=give_back(choice.relevance[:, None]))
+    scale = target_unit / unit
+    relevance = give_back(scale * choice.relevance[:, None])
+    return choice._replace(relevance=relevance, bound=scale**2 * choice.bound)
 
 
 def check_task_cost(task_cost, n_tasks):
@@ -167,9 +171,8 @@ def _check_money(budget, openings, max_tasks):
 
 
 def _all_supports(n_tasks, most):
-    for size in range(1, most + 1):
-        for support in combinations(range(n_tasks), size):
-            yield np.array(support)
+    sizes = range(1, most + 1)
+    return (np.array(s) for size in sizes for s in combinations(range(n_tasks), size))
 
 
 def _path_supports(W, target, root_prices, most):
@@ -185,18 +188,17 @@ def _path_supports(W, target, root_prices, most):
             yield support
 
 
-def _price(W, target, support, root_prices, openings, money):
-    """Refit one support; nothing if its heads are dependent."""
+def _price(W, target, support, root_prices, money):
+    """Refit one support; None if its heads are dependent: fewer express the same."""
     heads = W[:, support]
     fitted, _, rank, _ = np.linalg.lstsq(heads, target, rcond=None)
     if rank < len(support):
-        return  # a smaller support expresses the same
+        return None
     relevance = np.zeros(W.shape[1])
     relevance[support] = fitted
     residual = np.linalg.norm(heads @ fitted - target) / np.linalg.norm(target)
-    norm = root_prices[support] @ np.abs(fitted)
-    bound = norm**2 / (money - openings[support].sum())
-    yield TaskChoice(relevance, support, float(bound), float(residual))
+    bound = (root_prices[support] @ np.abs(fitted)) ** 2 / money
+    return TaskChoice(relevance, support, float(bound), float(residual))
 
 
 def _best(choices, tolerance, openings, money):

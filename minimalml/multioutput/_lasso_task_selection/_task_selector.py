@@ -17,10 +17,64 @@ from minimalml._core.validation import (
     validate_data,
 )
 from minimalml.multioutput._lasso_task_selection._allocation import allocate_samples
-from minimalml.multioutput._lasso_task_selection._relevance_strategy import (
-    relevance_by_strategy,
+from minimalml.multioutput._lasso_task_selection._heads import check_weights
+from minimalml.multioutput._lasso_task_selection._relevance import (
+    relevance_l1,
+    relevance_l2,
+    relevance_lasso,
 )
-from minimalml.multioutput._lasso_task_selection._task_choice import check_task_cost
+from minimalml.multioutput._lasso_task_selection._relevance_path import (
+    lambda_by_discrepancy,
+    relevance_path,
+)
+from minimalml.multioutput._lasso_task_selection._task_choice import (
+    check_task_cost,
+    select_tasks,
+)
+
+
+def relevance_by_strategy(
+    W,
+    w0,
+    strategy,
+    lambda_,
+    *,
+    refit=False,
+    max_tasks=None,
+    sample_cost=None,
+    task_cost=None,
+    budget=None,
+    head_error=0.0,
+):
+    """Compute the relevance of sources as the parameters of an estimator say."""
+    prices = check_weights(sample_cost, W.shape[1], "sample_cost")
+    check_task_cost(task_cost, W.shape[1])
+    check_sparse(strategy, max_tasks, task_cost)
+    if strategy == "l2":
+        return relevance_l2(W, w0)
+    if task_cost is not None or max_tasks is not None:
+        return select_tasks(
+            W, w0, budget, sample_cost=prices, task_cost=task_cost, max_tasks=max_tasks
+        ).relevance
+    weights = np.sqrt(prices)
+    if "lp" in (strategy, lambda_):
+        return relevance_l1(W, w0, weights=weights)
+    is_relative = lambda_ != "discrepancy"
+    if not is_relative:
+        path = relevance_path(W, w0, weights=weights)
+        lambda_ = lambda_by_discrepancy(path, W, w0, head_error)
+    return relevance_lasso(W, w0, lambda_, is_relative, weights, refit=refit)
+
+
+def check_sparse(strategy, max_tasks, task_cost):
+    """Check that a strategy which is to open few tasks can leave some out."""
+    # Equal shares can pay for opening all tasks; it is only few that they can't take.
+    is_bounded = max_tasks is not None or (task_cost is not None and strategy == "l2")
+    if is_bounded and strategy in ("l2", "uniform"):
+        raise ValueError(
+            f"max_tasks and task_cost need a sparse strategy, got {strategy=}, which "
+            "uses every task: set strategy='lasso'."
+        )
 
 
 class LassoTaskSelector(SelectorMixin, BaseEstimator):

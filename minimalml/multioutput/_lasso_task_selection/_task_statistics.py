@@ -4,20 +4,23 @@ Per task: count, means, and centred second moments. They add over shards, so tas
 be gathered from streams, workers or machines.
 """
 
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import cache
-from threading import current_thread, main_thread
+from functools import cached_property
 
 import numpy as np
-from sklearn.utils import check_array, check_consistent_length
-from threadpoolctl import ThreadpoolController
+from sklearn.utils import check_consistent_length
+from sklearn.utils._missing import is_pandas_na
 
-from minimalml._core.arrays import array_namespace, is_torch_tensor
+from minimalml._core.array_checks import check_rows, check_targets
+from minimalml._core.arrays import array_namespace, is_torch_tensor, to_numpy
+from minimalml.multioutput._lasso_task_selection._task_moments import (
+    RowMoments,
+    TaskMoments,
+    few_blas_threads,
+)
 
-# Multiplications of a task's product from which BLAS gains by sharing it among threads:
-# some milliseconds. Two threads on busy cores made 200 products of 5e6 20 times slower.
-WORTH_BLAS_THREADS = 1e8
+# Above this the moments of all tasks take more memory than most machines' rows do.
+MAX_MOMENT_BYTES = 1e9
 
 
 @dataclass(frozen=True)
@@ -67,35 +70,33 @@ class TaskStatistics:
                 "Statistics to add must agree in features and outputs, got "
                 f"{self.cross.shape[1:]} and {other.cross.shape[1:]}."
             )
+        check_same_kind(self.tasks, other.tasks)
         tasks = np.union1d(self.tasks, other.tasks)
         left, right = self._spread(tasks), other._spread(tasks)
         counts = left.counts + right.counts
-        share = right.counts / counts.clip(1)
+        share = (right.counts / counts.clip(1))[:, None]
         shift = right.means - left.means
         target_shift = right.target_means - left.target_means
-        moments = self.label_moment, other.label_moment
         # The rank-one term of the pairwise rule for merging centred moments.
-        weight = (left.counts * share)[:, None]
-        return replace(
-            left,
-            counts=counts,
-            means=left.means + share[:, None] * shift,
-            target_means=left.target_means + share[:, None] * target_shift,
-            scatter=left.scatter
-            + right.scatter
-            + (weight * shift)[:, :, None] * shift[:, None, :],
-            cross=left.cross
-            + right.cross
-            + (weight * shift)[:, :, None] * target_shift[:, None, :],
-            target_scatter=left.target_scatter
+        weighted = left.counts[:, None] * share * shift
+        moments = self.label_moment, other.label_moment
+        return TaskStatistics(
+            tasks,
+            counts,
+            left.means + share * shift,
+            left.target_means + share * target_shift,
+            left.scatter + right.scatter + weighted[:, :, None] * shift[:, None, :],
+            left.cross + right.cross + weighted[:, :, None] * target_shift[:, None, :],
+            left.target_scatter
             + right.target_scatter
-            + weight * target_shift**2,
-            label_moment=None if any(m is None for m in moments) else sum(moments),
+            + left.counts[:, None] * share * target_shift**2,
+            None if any(m is None for m in moments) else sum(moments),
+            self.single_output,
         )
 
     def __radd__(self, other):
         """Let ``sum`` start from 0."""
-        return self if other == 0 else NotImplemented
+        return self if isinstance(other, int) and other == 0 else NotImplemented
 
     def _spread(self, tasks):
         """Place these tasks among ``tasks``, empty where they are new."""
@@ -113,16 +114,7 @@ class TaskStatistics:
         return replace(self, **spread)
 
     def moments(self, center=False, weights=None):
-        """Return ``(gram, cross, squares)``, about the means or about zero.
-
-        Parameters
-        ----------
-        center : bool, default=False
-            Whether moments are about the means.
-
-        weights : array of shape (n_tasks,), default=None
-            What the moments of each task are multiplied by.
-        """
+        """Return `TaskMoments` about the means or about zero, times task weights."""
         gram, cross, squares = self.scatter, self.cross, self.target_scatter
         if not center:
             weighted = self.counts[:, None] * self.means  # (n_tasks, n_features)
@@ -130,13 +122,10 @@ class TaskStatistics:
             gram = weighted[:, :, None] * self.means[:, None, :]
             gram += self.scatter  # in place: these are the largest arrays of a fit
             squares = squares + self.counts[:, None] * self.target_means**2
-        if weights is None:
-            return gram, cross, squares
-        return (
-            weights[:, None, None] * gram,
-            weights[:, None, None] * cross,
-            weights[:, None] * squares,
-        )
+        if weights is not None:
+            gram, cross = weights[:, None, None] * gram, weights[:, None, None] * cross
+            squares = weights[:, None] * squares
+        return TaskMoments(gram, cross, squares)
 
 
 def task_statistics(X, y, tasks, *, with_label_moment=False):
@@ -170,7 +159,8 @@ def task_statistics(X, y, tasks, *, with_label_moment=False):
     Raises
     ------
     ValueError
-        If lengths disagree, or something is not finite.
+        If lengths disagree, or something is not finite, or so large or small that its
+        squares are not floats.
 
     Examples
     --------
@@ -184,7 +174,7 @@ def task_statistics(X, y, tasks, *, with_label_moment=False):
     >>> bool(abs(whole.scatter - task_statistics(X, y, tasks).scatter).max() < 1e-9)
     True
     """
-    X, y, tasks = check_rows(X, y, tasks)
+    X, y, tasks = check_task_rows(X, y, tasks)
     xp, columns = array_namespace(X), y.reshape(len(y), -1)
     names, codes = np.unique(tasks, return_inverse=True)
     order = xp.asarray(np.argsort(codes, kind="stable"), device=X.device)
@@ -193,69 +183,142 @@ def task_statistics(X, y, tasks, *, with_label_moment=False):
     blocks = [order[a:b] for a, b in zip(ends - counts, ends, strict=True)]
     with few_blas_threads(X.shape[0] * X.shape[1] ** 2 / len(names)):
         parts = [_block_moments(X[rows], columns[rows]) for rows in blocks]
-    means, target_means, scatter, cross, target_scatter = map(
-        xp.stack, zip(*parts, strict=True)
-    )
+    means, *sums = map(xp.stack, zip(*parts, strict=True))
     return TaskStatistics(
-        names, xp.asarray(counts, dtype=means.dtype, device=X.device), means,
-        target_means, scatter, cross, target_scatter,
-        label_moment(X, columns) if with_label_moment else None, y.ndim == 1,
-    )  # fmt: skip
+        names,
+        xp.asarray(counts, dtype=means.dtype, device=X.device),
+        means,
+        *sums,
+        label_moment(X, columns) if with_label_moment else None,
+        y.ndim == 1,
+    )
+
+
+class TaskRows:
+    """Rows sorted by task, where the moments of all tasks would not fit.
+
+    Has ``tasks``, ``counts``, ``means``, ``target_means``, ``label_moment``,
+    ``single_output``, `moments` and ``+`` as `TaskStatistics` has.
+    """
+
+    def __init__(self, X, y, tasks):
+        X, y, tasks = check_task_rows(X, y, tasks)
+        self.single_output, y = y.ndim == 1, y.reshape(len(y), -1)
+        self.tasks, codes = np.unique(tasks, return_inverse=True)
+        order, counts = np.argsort(codes, kind="stable"), np.bincount(codes)
+        self.X, self.y, self.row_tasks = X[order], y[order], tasks[order]
+        self.counts, self._starts = counts.astype(float), np.cumsum(counts)[:-1]
+        self.means = np.stack([rows.mean(axis=0) for rows in self._blocks(self.X)])
+        self.target_means = np.stack([y.mean(axis=0) for y in self._blocks(self.y)])
+
+    def __add__(self, other):
+        """Merge with other rows."""
+        if not isinstance(other, TaskRows):
+            return NotImplemented
+        check_same_kind(self.tasks, other.tasks)
+        y = np.vstack([self.y, other.y])
+        return TaskRows(
+            np.vstack([self.X, other.X]),
+            y[:, 0] if self.single_output else y,
+            np.concatenate([self.row_tasks, other.row_tasks]),
+        )
+
+    def _blocks(self, values):
+        return np.split(values, self._starts)
+
+    @cached_property
+    def label_moment(self):
+        """``sum of y**2 * outer(x, x)`` over all rows."""
+        return label_moment(self.X, self.y)
+
+    def moments(self, center=False, weights=None):
+        """Return `RowMoments` about the means or about zero, times task weights."""
+        blocks, targets = self._blocks(self.X), self._blocks(self.y)
+        if center:
+            blocks = [rows - rows.mean(axis=0) for rows in blocks]
+            targets = [y - y.mean(axis=0) for y in targets]
+        if weights is not None:
+            roots = np.sqrt(weights)
+            blocks = [root * rows for root, rows in zip(roots, blocks, strict=True)]
+            targets = [root * y for root, y in zip(roots, targets, strict=True)]
+        pairs = zip(blocks, targets, strict=True)
+        cross = np.stack([rows.T @ y for rows, y in pairs])
+        return RowMoments(blocks, cross, np.stack([np.sum(y**2, 0) for y in targets]))
+
+
+def gather_tasks(X, y, tasks, *, so_far=None, with_label_moment=False):
+    """Return `TaskStatistics`, or `TaskRows` where those would pass 1 GB.
+
+    What was gathered ``so_far`` is added, and decides which of the two.
+    """
+    n_bytes = 8 * len(np.unique(tasks)) * X.shape[1] ** 2
+    is_large = so_far is None and n_bytes > MAX_MOMENT_BYTES
+    if is_large or isinstance(so_far, TaskRows):
+        new = TaskRows(X, y, tasks)
+    else:
+        new = task_statistics(X, y, tasks, with_label_moment=with_label_moment)
+    return new if so_far is None else so_far + new
 
 
 def label_moment(X, y):
     """Return ``sum of |y|**2 * outer(x, x)``."""
+    check_squares(X, y, power=4)
     return (X * (y**2).sum(1)[:, None]).T @ X
 
 
-def check_rows(X, y, tasks):
+def check_task_rows(X, y, tasks):
     """Check rows, targets and task identifiers of equal length."""
-    if not is_torch_tensor(X):
-        X = check_array(X, dtype=[np.float64, np.float32], input_name="X")
-        y = check_array(y, dtype=X.dtype, ensure_2d=False, input_name="y")
-        tasks = check_tasks(tasks)
-        check_consistent_length(X, y, tasks)
-        return X, y, tasks
-    y = array_namespace(X).asarray(y, dtype=X.dtype, device=X.device)
-    tasks = check_tasks(tasks.cpu() if is_torch_tensor(tasks) else tasks)
-    if not len(X) == len(y) == len(tasks):
-        raise ValueError(
-            "X, y and tasks must have equal lengths, got "
-            f"{len(X)}, {len(y)} and {len(tasks)}."
-        )
-    if not (X.isfinite().all() and y.isfinite().all()):
-        raise ValueError("X and y must not hold NaN or infinity.")
+    X = check_rows(X)
+    y, tasks = check_targets(y, X), check_tasks(tasks)
+    check_consistent_length(X, tasks)
+    if not is_torch_tensor(X):  # sums of squares lose half of float32's digits
+        X, y = X.astype(np.float64, copy=False), y.astype(np.float64, copy=False)
+    check_squares(X, y)
     return X, y, tasks
 
 
 def check_tasks(tasks, name="tasks"):
-    """Check identifiers: one-dimensional, none missing."""
-    tasks = np.asarray(tasks)
+    """Check identifiers: one-dimensional, sortable, none missing."""
+    tasks = to_numpy(tasks)
     if tasks.ndim != 1:
         raise ValueError(f"{name} must be 1-dimensional, got shape {tasks.shape}.")
-    if np.any((tasks != tasks) | np.equal(tasks, None)):  # NaN is not itself
+    if tasks.dtype != object:
+        is_missing = np.any(tasks != tasks)  # NaN is not itself
+    else:
+        is_missing = any(t is None or is_pandas_na(t) or t != t for t in tasks)
+    if is_missing:
         raise ValueError(f"{name} contains NaN or None: give each row a task.")
+    if tasks.dtype == object:
+        check_same_kind(tasks[:1], tasks, name)
     return tasks
 
 
-@cache
-def _blas():
-    return ThreadpoolController().select(user_api="blas")
+def check_same_kind(tasks, others, name="tasks"):
+    """Check that identifiers can be sorted together: NumPy would turn 1 into "1"."""
+    if len({isinstance(task, str) for task in (*tasks[:1], *others)}) > 1:
+        raise TypeError(f"{name} must be all strings or all numbers, got both.")
 
 
-def few_blas_threads(n_multiplications):
-    """Keep BLAS from sharing products that are too small among threads."""
-    # The limit is the process's: only its main thread may set and lift it.
-    if n_multiplications > WORTH_BLAS_THREADS or current_thread() is not main_thread():
-        return nullcontext()
-    return _blas().limit(limits=1)
+def check_squares(X, y, power=2):
+    """Check that sums of products of ``power`` values are floats.
+
+    Values may differ in size; the largest decides.
+    """
+    limits = array_namespace(X).finfo(X.dtype if is_torch_tensor(X) else np.float64)
+    largest_allowed = (limits.max / X.nbytes) ** (1 / power)
+    smallest_allowed = limits.tiny ** (1 / power) / limits.eps
+    for name, values in (("X", X), ("y", y)):
+        largest = float(max(values.max(), -values.min()))
+        if largest and not smallest_allowed <= largest <= largest_allowed:
+            raise ValueError(
+                f"{name} has values of size {largest:.3g}, whose squares leave the range "
+                f"of floats: scale {name} so that its largest is between "
+                f"{smallest_allowed:.0e} and {largest_allowed:.0e}."
+            )
 
 
 def _block_moments(X, y):
     """Moments of one task's rows; BLAS takes the product as symmetric."""
-    if isinstance(X, np.ndarray):  # sums of squares lose half of float32's digits
-        X = X.astype(np.float64, copy=False)
-        y = y.astype(np.float64, copy=False)
     mean, target_mean = X.mean(0), y.mean(0)
     centred, target = X - mean, y - target_mean
     scatter, cross = centred.T @ centred, centred.T @ target

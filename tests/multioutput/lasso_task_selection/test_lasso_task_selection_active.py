@@ -21,8 +21,10 @@ from minimalml.multioutput import (
     relevance_lasso,
     task_statistics,
 )
-from minimalml.multioutput._lasso_task_selection._active_learners import spread_heads
-from minimalml.multioutput._lasso_task_selection._relevance_strategy import head_error
+from minimalml.multioutput._lasso_task_selection._active_learners import (
+    head_error,
+    spread_heads,
+)
 from tests.multioutput.lasso_task_selection.test_lasso_task_selection_estimators import (
     RecordingCallback,
 )
@@ -275,7 +277,9 @@ def test_classifier_samples_labels(pool):
     model = ActiveMultiTaskClassifier(3, budget=600, random_state=0)
     model.fit_sampler(sampler, np.arange(12), X[target], labels[target])
     assert model.score(X[target], labels[target]) > 0.8
-    with pytest.raises(ValueError, match="gave the label z, which the target lacks"):
+    with pytest.raises(
+        ValueError, match=r"sampler has labels \['z'\] that are not among"
+    ):
         model.fit_sampler(
             lambda task, n, seed: (draw(task, n, seed)[0], np.full(n, "z")),
             np.arange(12), X[target], labels[target],
@@ -366,12 +370,11 @@ def test_a_strategy_that_uses_all_tasks_buys_nothing_for_few(pool, bound):
     assert not bought
 
 
-def test_rounds_call_back_stop_and_print(pool, capsys):
+def test_rounds_call_back_and_may_stop(pool):
     X, y, tasks, _ = pool
     callback = RecordingCallback()
-    model_for(n_rounds=3, verbose=1).set_callbacks(callback).fit(X, y, tasks)
+    model_for(n_rounds=3).set_callbacks(callback).fit(X, y, tasks)
     assert callback.tasks == ["round"] * 3 + ["fit"]
-    assert "round 2 of 3: 152 samples of" in capsys.readouterr().out
     stopped = model_for(n_rounds=3).set_callbacks(RecordingCallback(1))
     assert len(stopped.fit(X, y, tasks).allocation_) == 1
 

@@ -11,6 +11,7 @@ from sklearn.base import clone
 from minimalml.multioutput import (
     ActiveMultiTaskClassifier,
     ActiveMultiTaskRegressor,
+    NetworkRepresentation,
     make_low_rank_tasks,
 )
 
@@ -29,18 +30,22 @@ def pool():
     return make_low_rank_tasks(12, 8, 3, 2, random_state=0, n_samples=150)
 
 
-def model_for(cls=ActiveMultiTaskRegressor, representation=None, **parameters):
-    defaults = {"n_components": 3, "budget": 900, "device": "cpu", "random_state": 0}
+def model_for(cls=ActiveMultiTaskRegressor, module=None, reuse_data=True, **settings):
+    settings = {"device": "cpu"} | settings
+    representation = NetworkRepresentation(module or network(), **settings)
     return cls(
-        representation=network() if representation is None else representation,
-        **(defaults | parameters),
+        3,
+        budget=900,
+        reuse_data=reuse_data,
+        representation=representation,
+        random_state=0,
     )
 
 
 def test_a_linear_layer_learns_what_the_linear_representation_does(pool):
     X, y, tasks, truth = pool
     layer = torch.nn.Linear(8, 3, bias=False)
-    model = model_for(representation=layer, learning_rate=0.05, max_epochs=20).fit(
+    model = model_for(module=layer, learning_rate=0.05, max_epochs=20).fit(
         X, y, tasks=tasks
     )
     weights = model.representation_.weight.detach().numpy().T @ model.target_head_[:, 0]
@@ -86,7 +91,7 @@ def test_fits_repeat_pickle_and_leave_the_given_network_alone(pool):
     X, y, tasks, _ = pool
     given = network()
     before = [p.detach().clone() for p in given.parameters()]
-    model = model_for(representation=given, max_epochs=3).fit(X, y, tasks=tasks)
+    model = model_for(module=given, max_epochs=3).fit(X, y, tasks=tasks)
     again = clone(model).fit(X, y, tasks=tasks)
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
     restored = pickle.loads(pickle.dumps(model))
@@ -108,9 +113,9 @@ def test_without_reuse_and_without_sources(pool):
 def test_a_network_of_the_wrong_width_is_named(pool):
     X, y, tasks, _ = pool
     with pytest.raises(ValueError, match="must give n_components=3 features a row"):
-        model_for(representation=network(n_components=5)).fit(X, y, tasks=tasks)
+        model_for(module=network(n_components=5)).fit(X, y, tasks=tasks)
     with pytest.raises(ValueError, match="The 'representation' parameter"):
-        model_for(representation="mlp").fit(X, y, tasks=tasks)
+        ActiveMultiTaskRegressor(representation="mlp").fit(X, y, tasks=tasks)
 
 
 def test_importing_the_family_imports_no_torch():

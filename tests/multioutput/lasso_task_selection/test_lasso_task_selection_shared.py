@@ -20,15 +20,13 @@ from minimalml.multioutput import (
     make_low_rank_tasks,
     task_statistics,
 )
-from minimalml.multioutput._lasso_task_selection import (
-    _shared_representation,
-    _task_rows,
-    _task_systems,
-)
-from minimalml.multioutput._lasso_task_selection._task_rows import RowGram, TaskRows
-from minimalml.multioutput._lasso_task_selection._task_statistics import (
+from minimalml.multioutput._lasso_task_selection import _task_moments, _task_statistics
+from minimalml.multioutput._lasso_task_selection._task_moments import (
+    RowMoments,
+    TaskMoments,
     few_blas_threads,
 )
+from minimalml.multioutput._lasso_task_selection._task_statistics import TaskRows
 
 FLOAT64_TOLERANCE = 1e-10
 FIELDS = (
@@ -94,7 +92,7 @@ def test_loss_never_rises_for_any_sizes(seed, k, n_samples, is_direct):
     statistics = task_statistics(X, y, tasks)
     unknowns = 10**6 if is_direct else 0
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_shared_representation, "DIRECT_UNKNOWNS", unknowns)
+        patch.setattr(_task_moments, "DIRECT_UNKNOWNS", unknowns)
         losses = fit_shared_representation(statistics, k, max_iter=15).losses
     assert np.all(np.diff(losses) <= 1e-6 * (y @ y))
 
@@ -232,7 +230,7 @@ def test_rows_and_moments_give_the_same_fit(center, solver, recwarn):
 
 
 def test_rows_are_kept_where_moments_would_not_fit(monkeypatch):
-    monkeypatch.setattr(_task_rows, "MAX_MOMENT_BYTES", 1000)
+    monkeypatch.setattr(_task_statistics, "MAX_MOMENT_BYTES", 1000)
     X, y, tasks, _ = tasks_of(noise=0.2)
     model = SharedRepresentationRegressor(3)
     kept = model.fit(X, y, tasks=tasks).predict(X, tasks=tasks)
@@ -267,11 +265,11 @@ def test_several_outputs_share_the_basis():
 
 
 @pytest.fixture
-def systems_data():
-    rng = np.random.default_rng(0)
+def systems_data(rng):
     X = rng.standard_normal((5, 9, 6))
-    gram = X.transpose(0, 2, 1) @ X
-    return gram, rng.standard_normal((5, 6, 2)), rng.standard_normal((6, 3)), rng
+    gram, cross = X.transpose(0, 2, 1) @ X, rng.standard_normal((5, 6, 2))
+    moments = gram, cross, rng.random((5, 2)) + 9.0
+    return moments, rng.standard_normal((6, 3)), rng.standard_normal((5, 3, 2))
 
 
 def brute_force_basis(gram, cross, heads):
@@ -281,68 +279,89 @@ def brute_force_basis(gram, cross, heads):
     return np.linalg.solve(system, right.ravel()).reshape(right.shape)
 
 
-def test_systems_agree_with_brute_force_and_torch(systems_data):
-    torch = pytest.importorskip("torch")
-    gram, cross, basis, rng = systems_data
-    heads = rng.standard_normal((5, 3, 2))
+@pytest.mark.kernel
+def test_systems_of_tensors_agree_with_those_of_arrays(systems_data, torch):
+    moments, basis, heads = systems_data
+    ours = TaskMoments(*moments)
+    twin = TaskMoments(*map(torch.tensor, moments))
     calls = {
-        "project": (gram, basis),
-        "traces": (gram,),
-        "pooled": (gram,),
-        "solve_heads": (gram, cross, basis, 1e-8),
-        "apply_normal": (gram, heads, basis),
-        "solve_basis_direct": (gram, cross, heads, basis),
-        "solve_basis_cg": (gram, cross, heads, basis, 50),
-        "descend_basis": (gram, cross, heads, basis, 20.0),
-        "largest_eigenvalue": (gram,),
-        "orthonormalise": (basis,),
-        "leading_directions": (basis, 2),
-        "whiten": (gram.sum(axis=0), 45.0, basis),
+        "times": (heads[:, :1] @ np.ones((5, 2, 1)) * np.ones((5, 6, 1)),),
+        "projected": (basis,),
+        "traces": (),
+        "pooled": (),
+        "largest_eigenvalue": (),
+        "fit_heads": (basis, 1e-8),
+        "solve_basis": (heads, basis),
+        "conjugate_gradients": (heads, basis, 50),
+        "descend": (heads, basis, 20.0),
     }
     for name, arguments in calls.items():
-        system = getattr(_task_systems, name)
-        ours = system(*arguments)
-        twin = system(*(torch.tensor(a) if np.ndim(a) else a for a in arguments))
-        if name == "solve_heads":
-            ours, twin = ours[0], twin[0]
-        assert isinstance(twin, torch.Tensor), name
-        np.testing.assert_allclose(ours, twin.numpy(), atol=1e-7, err_msg=name)
-    triangle = _task_systems.orthonormalise(basis).T @ basis
+        tensors = [torch.tensor(a) if np.ndim(a) else a for a in arguments]
+        found = getattr(twin, name)(*tensors)
+        expected = getattr(ours, name)(*arguments)
+        if name == "fit_heads":
+            np.testing.assert_allclose(float(found[1]), expected[1])
+            found, expected = found[0], expected[0]
+        assert isinstance(found, torch.Tensor), name
+        np.testing.assert_allclose(found.numpy(), expected, atol=1e-7, err_msg=name)
+
+
+@pytest.mark.kernel
+def test_directions_of_tensors_agree_with_those_of_arrays(systems_data, torch):
+    (gram, *_), basis, _ = systems_data
+    for function, arguments in (
+        (_task_moments.orthonormalise, (basis,)),
+        (_task_moments.leading_directions, (basis, 2)),
+        (_task_moments.whitened, (basis, gram.sum(axis=0) / 45)),
+    ):
+        tensors = [torch.tensor(a) if np.ndim(a) else a for a in arguments]
+        found = function(*tensors).numpy()
+        np.testing.assert_allclose(found, function(*arguments), atol=1e-7)
+    triangle = _task_moments.orthonormalise(basis).T @ basis
     assert np.all(np.diag(triangle) > 0)
 
 
+@pytest.mark.kernel
 def test_both_ways_to_the_basis_agree_with_brute_force(systems_data):
-    gram, cross, basis, rng = systems_data
-    heads = rng.standard_normal((5, 3, 2))
-    expected = brute_force_basis(gram, cross, heads)
-    direct = _task_systems.solve_basis_direct(gram, cross, heads, basis)
+    moments, basis, heads = systems_data
+    expected = brute_force_basis(*moments[:2], heads)
+    direct = TaskMoments(*moments).solve_basis(heads, basis)
     np.testing.assert_allclose(direct, expected, atol=1e-6)
     # Conjugate gradients end after as many steps as there are unknowns.
-    found = _task_systems.solve_basis_cg(gram, cross, heads, basis, basis.size)
+    found = TaskMoments(*moments).conjugate_gradients(heads, basis, basis.size)
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+@pytest.mark.kernel
 def test_rows_stand_for_their_gram_matrices(rng):
-    X, starts = rng.standard_normal((20, 4)), np.array([0, 3, 11, 20])
-    rows, basis = RowGram(X, starts), rng.standard_normal((4, 2))
-    blocks = np.split(X, starts[1:-1])
+    blocks = np.split(rng.standard_normal((20, 4)), [3, 11])
     gram = np.stack([block.T @ block for block in blocks])
-    np.testing.assert_allclose(rows @ np.stack([basis] * 3), gram @ basis)
+    basis, cross = rng.standard_normal((4, 2)), rng.standard_normal((3, 4, 1))
+    rows = RowMoments(blocks, cross, np.ones((3, 1)))
+    moments = TaskMoments(gram, cross, np.ones((3, 1)))
     for name, *arguments in (
-        ("project", basis), ("traces",), ("pooled",), ("largest_eigenvalue",)
+        ("times", np.stack([basis] * 3)), ("projected", basis), ("traces",), ("pooled",),
+        ("largest_eigenvalue",),
     ):  # fmt: skip
-        system = getattr(_task_systems, name)
-        np.testing.assert_allclose(system(rows, *arguments), system(gram, *arguments))
+        expected = getattr(moments, name)(*arguments)
+        np.testing.assert_allclose(getattr(rows, name)(*arguments), expected)
 
 
+@pytest.mark.kernel
 def test_heads_agree_with_brute_force(systems_data):
-    gram, cross, basis, _ = systems_data
-    heads, projected = _task_systems.solve_heads(gram, cross, basis, 1e-12)
+    (gram, cross, squares), basis, _ = systems_data
+    moments = TaskMoments(gram, cross, squares)
+    heads, loss = moments.fit_heads(basis, 1e-12)
+    expected_loss = squares.sum()
     for t in range(5):
         system = basis.T @ gram[t] @ basis
-        np.testing.assert_allclose(projected[t], system, atol=FLOAT64_TOLERANCE)
+        np.testing.assert_allclose(
+            moments.projected(basis)[t], system, atol=FLOAT64_TOLERANCE
+        )
         expected = np.linalg.solve(system, basis.T @ cross[t])
         np.testing.assert_allclose(heads[t], expected, atol=1e-8)
+        expected_loss -= np.sum(expected * (basis.T @ cross[t]))
+    assert loss == pytest.approx(expected_loss)
 
 
 @pytest.mark.parametrize("solver", ["alternating", "altgdmin"])
@@ -367,7 +386,7 @@ def test_tensors_are_fitted_as_arrays_are(solver, init, recwarn):
 
 def test_tensors_go_through_conjugate_gradients_too(monkeypatch):
     torch = pytest.importorskip("torch")
-    monkeypatch.setattr(_shared_representation, "DIRECT_UNKNOWNS", 0)
+    monkeypatch.setattr(_task_moments, "DIRECT_UNKNOWNS", 0)
     X, y, tasks, _ = tasks_of(noise=0.3)
     tensors = fit_shared_representation(
         task_statistics(torch.tensor(X), torch.tensor(y), tasks), 3
@@ -393,9 +412,9 @@ def test_statistics_of_tensors_add_up_too():
 
 def test_tensor_statistics_name_bad_input():
     torch = pytest.importorskip("torch")
-    with pytest.raises(ValueError, match="equal lengths, got 3, 3 and 2"):
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         task_statistics(torch.ones(3, 2), torch.ones(3), [0, 1])
-    with pytest.raises(ValueError, match="must not hold NaN"):
+    with pytest.raises(ValueError, match="X contains NaN"):
         task_statistics(torch.full((3, 2), torch.nan), torch.ones(3), [0, 1, 1])
 
 

@@ -28,10 +28,14 @@ LOSSES = {
 class SharedNetwork(nn.Module):
     """A representation with a linear head for each task."""
 
-    def __init__(self, representation, n_components, n_tasks, n_outputs):
+    def __init__(self, representation, n_components, n_tasks, n_outputs, seed):
         super().__init__()
         self.representation = representation
-        self.heads = nn.Parameter(torch.zeros(n_tasks, n_components, n_outputs))
+        # Zero heads would leave the representation without a gradient at first.
+        generator = torch.Generator().manual_seed(seed)
+        sizes = n_tasks, n_components, n_outputs
+        heads = torch.randn(sizes, generator=generator) * n_components**-0.5
+        self.heads = nn.Parameter(heads)
         self.intercepts = nn.Parameter(torch.zeros(n_tasks, n_outputs))
 
     def forward(self, X, tasks):
@@ -44,15 +48,14 @@ class SharedNetwork(nn.Module):
 class NetworkLearner:
     """The shared network, trained on from round to round."""
 
-    def __init__(self, representation, n_components, n_tasks, reuse_data, settings):
+    def __init__(self, n_components, n_tasks, reuse_data, *, center, rng, settings):
         self.n_components, self.n_tasks = n_components, n_tasks
-        self.reuse_data, self._settings = reuse_data, dict(settings)
-        self._center, self._loss = (
-            self._settings.pop(name) for name in ("center", "loss")
-        )
-        rng = self._settings.pop("random_state")
+        self.reuse_data, self._center = reuse_data, center
+        settings = settings.get_params(deep=False)
+        self.basis = copy.deepcopy(settings.pop("module"))
+        self.basis.to(resolve_device(settings["device"]), torch.float32)
+        self._loss, self._settings = settings.pop("loss"), settings
         self._seeds = rng.randint(np.iinfo(np.int32).max, size=3)
-        self.basis = copy.deepcopy(representation)
         self._network = self._rows = None
 
     def update(self, X, y, codes, is_last):
@@ -62,7 +65,14 @@ class NetworkLearner:
             rows = tuple(map(np.concatenate, zip(self._rows, rows, strict=True)))
         self._rows = X, y, codes = rows
         if self._network is None:
-            self._network = self._build(X, y.shape[1])
+            self._check_rows(X, y)
+            self._network = SharedNetwork(
+                self.basis,
+                self.n_components,
+                self.n_tasks,
+                y.shape[1],
+                int(self._seeds[2]),
+            )
         loss = LOSSES[self._loss]
 
         def step(batch, state):
@@ -79,24 +89,22 @@ class NetworkLearner:
         self.loss, self.n_iter = state.loss_curve[-1], state.epoch
         self._refit_heads(X, y, codes)
 
-    def _build(self, X, n_outputs):
-        """Check what the representation gives and put heads on it."""
-        with torch.no_grad():
-            shape = tuple(self.transform(X[:2]).shape)
+    def _check_rows(self, X, y):
+        if self._loss == "logistic" and not np.all(np.abs(y) == 1):
+            raise ValueError(
+                "loss='logistic' needs targets of -1 and 1, got others: set "
+                "loss='squared'."
+            )
+        shape = tuple(self.transform(X[:2]).shape)
         if shape != (len(X[:2]), self.n_components):
             raise ValueError(
                 f"representation must give n_components={self.n_components} features "
                 f"a row, got shape {shape} for {len(X[:2])} rows."
             )
-        network = SharedNetwork(self.basis, self.n_components, self.n_tasks, n_outputs)
-        # Zero heads would leave the representation without a gradient at first.
-        generator = torch.Generator().manual_seed(int(self._seeds[2]))
-        nn.init.normal_(network.heads, std=self.n_components**-0.5, generator=generator)
-        return network
 
     def _refit_heads(self, X, y, codes):
         statistics = task_statistics(self.transform(X), y, codes)
-        heads, _ = fit_heads(statistics, np.eye(self.n_components), center=self._center)
+        heads = fit_heads(statistics, np.eye(self.n_components), center=self._center)
         reliable = statistics.counts >= self.n_components
         self.heads, self.is_usable = spread_heads(
             statistics, heads.swapaxes(0, 1), reliable, self.n_tasks
@@ -104,14 +112,11 @@ class NetworkLearner:
 
     def transform(self, X):
         """Map rows into the representation."""
-        return network_features(self.basis, X, self._settings["device"])
+        return network_features(self.basis, X)
 
 
-def network_features(representation, X, device):
+def network_features(module, X):
     """Compute the features of NumPy rows, in double precision for least squares."""
-    device = resolve_device(device)
-    features = map_batches(
-        representation.to(device, torch.float32), representation, [X],
-        device=device, dtype=torch.float32,
-    )  # fmt: skip
+    device = next((p.device for p in module.parameters()), torch.device("cpu"))
+    features = map_batches(module, module, [X], device=device, dtype=torch.float32)
     return features.cpu().numpy().astype(np.float64)
