@@ -55,8 +55,8 @@ from minimalml.multioutput._lasso_task_selection._relevance import (
     relevance_l1,
     relevance_l2,
     relevance_lasso,
+    relevance_path,
 )
-from minimalml.multioutput._lasso_task_selection._relevance_path import relevance_path
 from minimalml.multioutput._lasso_task_selection._shared_regressor import (
     SharedRepresentationRegressor,
 )

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 
 import numpy as np
 
-from minimalml.multioutput._lasso_task_selection._heads import (
+from minimalml.multioutput._lasso_task_selection._relevance import (
     without_convergence_warnings,
 )
 from minimalml.multioutput._lasso_task_selection._shared_representation import (
@@ -17,7 +17,7 @@ from minimalml.multioutput._lasso_task_selection._shared_representation import (
 from minimalml.multioutput._lasso_task_selection._task_selector import (
     relevance_by_strategy,
 )
-from minimalml.multioutput._lasso_task_selection._task_statistics import gather_tasks
+from minimalml.multioutput._lasso_task_selection._task_statistics import task_statistics
 
 
 class LinearLearner:
@@ -30,8 +30,9 @@ class LinearLearner:
 
     def update(self, X, y, codes, is_last):
         """Fit to the new samples and, with ``reuse_data``, all earlier ones."""
-        so_far = self._statistics if self.reuse_data else None
-        self._statistics = gather_tasks(X, y, codes, so_far=so_far)
+        new = task_statistics(X, y, codes)
+        is_added = self.reuse_data and self._statistics is not None
+        self._statistics = self._statistics + new if is_added else new
         # A later round goes on from here.
         with nullcontext() if is_last else without_convergence_warnings():
             shared = fit_shared_representation(

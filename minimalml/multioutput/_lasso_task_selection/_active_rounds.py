@@ -33,10 +33,10 @@ from minimalml.multioutput._lasso_task_selection._active_sources import (
     SamplerSource,
 )
 from minimalml.multioutput._lasso_task_selection._allocation import allocate_samples
-from minimalml.multioutput._lasso_task_selection._heads import check_weights
 from minimalml.multioutput._lasso_task_selection._network_representation import (
     NetworkRepresentation,
 )
+from minimalml.multioutput._lasso_task_selection._relevance import check_weights
 from minimalml.multioutput._lasso_task_selection._shared_representation import (
     check_rank,
 )

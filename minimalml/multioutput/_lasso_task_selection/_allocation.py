@@ -11,7 +11,7 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils import check_array
 
-from minimalml.multioutput._lasso_task_selection._heads import check_weights
+from minimalml.multioutput._lasso_task_selection._relevance import check_weights
 
 # A share this close to a whole number is one: it is rounding error of the division.
 WHOLE = 1e-9

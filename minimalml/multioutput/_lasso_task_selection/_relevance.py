@@ -7,27 +7,44 @@ Wang, Chen, Jamieson and Du (2023), arXiv 2306.02556.
 
 import importlib.util
 import warnings
+from contextlib import contextmanager
 from itertools import repeat
+from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import svd
 from scipy.optimize import linprog
-from sklearn.linear_model import Lasso, lars_path
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import Lasso, lars_path, lasso_path
+from sklearn.utils import check_array
 from sklearn.utils.parallel import Parallel, delayed
-
-from minimalml.multioutput._lasso_task_selection._heads import (
-    OPTIMALITY_TOLERANCE,
-    HeadProblem,
-    check_heads,
-    without_convergence_warnings,
-)
 
 # Where LARS, which recomputes its path, loses to coordinate descent: beyond these
 # sizes of the heads and numbers of sources.
 LARS_MAX_RANK = 200
 LARS_MAX_TASKS = 20_000
+# Largest violation of the optimality conditions, relative to the largest penalty,
+# that passes as a solution; LARS is exact to 1e-12 unless sources nearly coincide.
+OPTIMALITY_TOLERANCE = 1e-7
 # By how much rounding may raise the dual's largest price, of one, at a vertex.
 PRICE_TOLERANCE = 1e-9
+# Points of the grid that stands in for the breakpoints where LARS fails.
+N_GRID_PENALTIES = 100
+
+
+class RelevancePath(NamedTuple):
+    """Relevance of the sources for every penalty.
+
+    Attributes
+    ----------
+    lambdas : ndarray of shape (n_breakpoints,)
+        Penalties, falling; between two of them the relevance is linear.
+    relevance : ndarray of shape (n_tasks, n_breakpoints)
+        Relevance at each penalty.
+    """
+
+    lambdas: np.ndarray
+    relevance: np.ndarray
 
 
 def relevance_l1(W, w0, *, weights=None):
@@ -196,6 +213,72 @@ def relevance_lasso(
     return problem.relevance(list(columns))
 
 
+def relevance_path(W, w0, *, weights=None):
+    """Follow the Lasso from no source to the smallest L1 norm.
+
+    Parameters
+    ----------
+    W : array-like of shape (k, n_tasks)
+        Source heads, one a column.
+
+    w0 : array-like of shape (k,) or (k, n_targets)
+        Target head, or several.
+
+    weights : array-like of shape (n_tasks,), default=None
+        Positive price of each source's weight; None takes ones.
+
+    Returns
+    -------
+    RelevancePath or list of RelevancePath
+        ``lambdas`` (n_breakpoints,) and ``relevance`` (n_tasks, n_breakpoints); one
+        for each target if ``w0`` has several.
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, or something is not finite or not positive.
+
+    Notes
+    -----
+    Every breakpoint, by LARS; where sources nearly coincide, 100 penalties by
+    coordinate descent.
+
+    Examples
+    --------
+    >>> from minimalml.multioutput import relevance_path
+    >>> path = relevance_path([[1.0, 0.0], [0.0, 1.0]], [0.8, 0.6])
+    >>> path.lambdas
+    array([0.8, 0.6, 0. ])
+    >>> path.relevance
+    array([[0. , 0.2, 0.8],
+           [0. , 0. , 0.6]])
+    """
+    problem = HeadProblem(W, w0, weights)
+    paths = [
+        RelevancePath(*problem.relevance_along(*_path(problem.sources, target), number))
+        for number, target in enumerate(problem.targets.T)
+    ]
+    return paths if np.ndim(w0) == 2 else paths[0]
+
+
+def lambda_by_discrepancy(path, W, w0, residual_norm):
+    """Find the largest penalty on a path of ``W`` whose residual is no longer."""
+    unit = units(w0)
+    residual_norm = residual_norm / unit
+    residuals = (w0[:, None] - W @ path.relevance) / unit  # (k, n_breakpoints)
+    norms = np.linalg.norm(residuals, axis=0)
+    if norms[0] <= residual_norm:
+        return float(path.lambdas[0])
+    if norms[-1] > residual_norm:
+        return float(path.lambdas[-1])
+    end = int(np.argmax(norms <= residual_norm))
+    start, change = residuals[:, end - 1], residuals[:, end] - residuals[:, end - 1]
+    # The residual is linear in between: the first root of a quadratic.
+    a, b, c = change @ change, start @ change, start @ start - residual_norm**2
+    step = np.clip((-b - np.sqrt(max(b * b - a * c, 0.0))) / a, 0.0, 1.0)
+    return float((1 - step) * path.lambdas[end - 1] + step * path.lambdas[end])
+
+
 def refit_on_support(sources, target, relevance):
     """Refit nonzeros by least squares where their heads are independent."""
     support = np.flatnonzero(relevance)
@@ -288,3 +371,124 @@ def _lasso(sources, target, product, penalty, gram):
         precompute = False if gram is None else gram
         model = Lasso(**settings, tol=1e-12, max_iter=50_000, precompute=precompute)
     return model.fit(sources, target).coef_
+
+
+def _path(sources, target):
+    """Follow one path; penalties and solutions at its breakpoints."""
+    largest = np.abs(sources.T @ target).max(initial=0.0)
+    with without_convergence_warnings():
+        alphas, _, coefficients = lars_path(
+            sources, target, method="lasso", max_iter=10 * len(target) + 100
+        )
+    penalties = alphas * len(target)
+    violations = np.abs(sources.T @ (target[:, None] - sources @ coefficients))
+    if np.any(violations.max(axis=0) > penalties + OPTIMALITY_TOLERANCE * largest):
+        penalties = np.geomspace(1.0, 1e-4, N_GRID_PENALTIES) * largest
+        _, coefficients, _ = lasso_path(
+            sources, target, alphas=penalties / len(target), tol=1e-10, max_iter=50_000
+        )
+    return penalties, coefficients
+
+
+class HeadProblem:
+    """Distinct source heads and targets near size 1, and the way back.
+
+    Attributes
+    ----------
+    sources : ndarray of shape (k, n_distinct)
+        Heads over their weights; of those that are equal up to sign the first.
+    targets : ndarray of shape (k, n_targets)
+        Target heads.
+    """
+
+    def __init__(self, W, w0, weights=None):
+        W, targets, self._give_back = check_heads(W, w0, stacklevel=4)
+        self._weights = check_weights(weights, W.shape[1])
+        W = W / self._weights
+        self._unit, self._target_units = units(W), units(targets, axis=0)
+        W = W / self._unit
+        self._kept = distinct_columns(W)
+        self.sources = np.asfortranarray(W[:, self._kept])
+        self.targets = targets / self._target_units
+
+    def scaled_penalties(self, penalty):
+        """Turn a penalty of the caller's heads into one of these, for each target."""
+        return penalty / self._unit / self._target_units
+
+    def relevance(self, columns):
+        """Place one solution a target among all tasks."""
+        return self._give_back(self._spread(np.array(columns).T, self._target_units))
+
+    def relevance_along(self, penalties, path, target):
+        """Give back the penalties, and solutions (n_distinct, n_penalties), of one."""
+        target_unit = self._target_units[target]
+        return penalties * self._unit * target_unit, self._spread(path, target_unit)
+
+    def _spread(self, coefficients, target_units):
+        spread = np.zeros((len(self._weights), coefficients.shape[1]))
+        spread[self._kept] = coefficients
+        return spread * (target_units / self._unit) / self._weights[:, None]
+
+
+def check_heads(W, w0, stacklevel=3):
+    """Check heads; return them in float64 and what undoes the change of shape."""
+    if np.ndim(W) != 2:
+        raise ValueError(
+            f"W must be 2-dimensional, (k, n_tasks), got {np.ndim(W)} dimensions."
+        )
+    kind = [np.float64, np.float32]
+    W = check_array(W, dtype=kind, input_name="W")
+    w0 = check_array(w0, dtype=kind, ensure_2d=False, input_name="w0")
+    if w0.ndim not in (1, 2) or len(w0) != len(W):
+        raise ValueError(
+            f"w0 must have as many rows as W, {len(W)}, got shape {w0.shape}."
+        )
+    if not np.all(np.any(w0 != 0, axis=0)):
+        message = "w0 is zero: no source is relevant to it."
+        warnings.warn(message, stacklevel=stacklevel)
+    dtype = np.result_type(W, w0)
+
+    def give_back(relevance):
+        relevance = relevance.astype(dtype, copy=False)
+        return relevance[:, 0] if w0.ndim == 1 else relevance
+
+    targets = w0.reshape(len(w0), -1).astype(np.float64, copy=False)
+    return W.astype(np.float64, copy=False), targets, give_back
+
+
+def check_weights(weights, n_tasks, name="weights"):
+    """Check one positive number a task; None becomes ones."""
+    if weights is None:
+        return np.ones(n_tasks)
+    weights = np.asarray(weights, dtype=np.float64)
+    if weights.shape != (n_tasks,):
+        raise ValueError(
+            f"{name} must hold one number for each of {n_tasks} tasks, "
+            f"got shape {weights.shape}."
+        )
+    if not (np.isfinite(weights).all() and (weights > 0).all()):
+        raise ValueError(f"{name} must be positive and finite, got {weights.min()}.")
+    return weights
+
+
+def units(values, axis=None):
+    """Return a power of two near the largest magnitude: to divide by it is exact.
+
+    Products of very small or very large numbers would leave the range of floats.
+    """
+    return np.ldexp(1.0, np.frexp(np.abs(values).max(axis, initial=0.0))[1] - 1)
+
+
+def distinct_columns(W):
+    """Index the first of all columns that are equal up to sign."""
+    leading = np.argmax(W != 0, axis=0)
+    signs = np.where(W[leading, np.arange(W.shape[1])] < 0, -1.0, 1.0)
+    return np.sort(np.unique((W * signs).T, axis=0, return_index=True)[1])
+
+
+@contextmanager
+def without_convergence_warnings():
+    """Leave out warnings of solvers whose result is checked or goes on."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield

@@ -32,7 +32,7 @@ from minimalml.multioutput._lasso_task_selection._shared_representation import (
 )
 from minimalml.multioutput._lasso_task_selection._task_statistics import (
     check_tasks,
-    gather_tasks,
+    task_statistics,
 )
 
 FLOATS = [np.float64, np.float32]
@@ -91,7 +91,7 @@ class SharedRepresentationRegressor(
         Identifiers, rising.
     reliable_ : ndarray of bool of shape (n_tasks,)
         Whether a task had at least ``n_components`` rows.
-    statistics_ : TaskStatistics or TaskRows
+    statistics_ : TaskStatistics
         What the fit used of the data; `partial_fit` adds to it.
     loss_curve_ : list of float
         Sum of squared residuals after each alternation.
@@ -213,7 +213,7 @@ class SharedRepresentationRegressor(
             raise ValueError(
                 "tasks must be given at each call of partial_fit, or none."
             )
-        self._gather(rows, self.statistics_)
+        self.statistics_ = self.statistics_ + self._gather(rows)
         is_continued = len(self.components_) == self._n_components()
         init = self.components_.T if is_continued else self.init
         return self._fit_statistics(init, *rows[:2])
@@ -295,13 +295,11 @@ class SharedRepresentationRegressor(
 
     def _fit_first(self, rows, has_tasks):
         self._has_tasks = has_tasks
-        self._gather(rows, None)
+        self.statistics_ = self._gather(rows)
         return self._fit_statistics(self.init, *rows[:2])
 
-    def _gather(self, rows, so_far):
-        self.statistics_ = gather_tasks(
-            *rows, so_far=so_far, with_label_moment=self.init == "moments"
-        )
+    def _gather(self, rows):
+        return task_statistics(*rows, with_label_moment=self.init == "moments")
 
     def _codes(self, tasks, n_rows):
         if tasks is None and self._has_tasks:

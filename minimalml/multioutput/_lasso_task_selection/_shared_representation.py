@@ -13,16 +13,12 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from minimalml._core.arrays import array_namespace
 from minimalml.multioutput._lasso_task_selection._task_moments import (
     few_blas_threads,
     leading_directions,
     orthonormalise,
-    to_array,
-    whitened,
 )
 from minimalml.multioutput._lasso_task_selection._task_statistics import (
-    TaskRows,
     TaskStatistics,
 )
 
@@ -35,11 +31,11 @@ class SharedRepresentation(NamedTuple):
 
     Attributes
     ----------
-    basis : array of shape (n_features, k)
+    basis : ndarray of shape (n_features, k)
         Orthonormal columns.
-    heads : array of shape (k, n_tasks) or (k, n_tasks, n_outputs)
+    heads : ndarray of shape (k, n_tasks) or (k, n_tasks, n_outputs)
         Head of each task.
-    intercepts : array of shape (n_tasks,) or (n_tasks, n_outputs)
+    intercepts : ndarray of shape (n_tasks,) or (n_tasks, n_outputs)
         Zero unless centred.
     reliable : ndarray of bool of shape (n_tasks,)
         Whether a task has the rows that its head needs.
@@ -79,7 +75,7 @@ def fit_shared_representation(
     Parameters
     ----------
     statistics : TaskStatistics
-        From `task_statistics`; tensors are fitted on their device.
+        From `task_statistics`.
 
     k : int
         Dimension of the representation, at most the number of features.
@@ -159,38 +155,33 @@ def fit_shared_representation(
     ...       ) < 0.05
     True
     """
-    if not isinstance(statistics, (TaskStatistics, TaskRows)):
+    if not isinstance(statistics, TaskStatistics):
         raise TypeError(
             "statistics must come from task_statistics, got "
             f"{type(statistics).__name__}."
         )
-    n_tasks, n_features = statistics.means.shape
-    n_heads = n_tasks * statistics.target_means.shape[1]
-    _check_parameters(k, n_heads, n_features, solver, init, ridge, max_iter, tol)
+    n_features = statistics.means.shape[1]
+    _check_parameters(k, statistics, solver, init, ridge, max_iter, tol)
     weights = _check_task_weights(task_weights, statistics)
-    moments, unit, target_unit = statistics.moments(center, weights).scaled()
-    scale = target_unit / unit
-
-    def report(basis, heads, loss):
-        return callback is not None and callback(
-            basis, scale * heads, loss * float(target_unit) ** 2
-        )
-
-    rng = check_random_state(random_state)
+    moments = statistics.moments(center, weights)
+    random = check_random_state(random_state).standard_normal((n_features, k))
     with few_blas_threads(n_features**2 * k):
-        basis = _first_basis(statistics, moments, k, init, whiten, rng)
+        basis = _first_basis(statistics, moments, k, init, whiten, random)
         basis, heads, losses = _alternate(
-            moments, basis, solver, ridge, max_iter, tol, report
+            moments, basis, solver, ridge, max_iter, tol, callback
         )
-    losses = [loss * float(target_unit) ** 2 for loss in losses]
-    needed = k if min_task_samples is None else min_task_samples
-    return _give_result(statistics, basis, scale * heads, losses, center, needed)
+    intercepts = compute_intercepts(statistics, basis, heads, center)
+    heads = heads.swapaxes(0, 1)  # (k, T, m)
+    if statistics.single_output:
+        heads, intercepts = heads[:, :, 0], intercepts[:, 0]
+    reliable = statistics.counts >= (min_task_samples or k)
+    return SharedRepresentation(basis, heads, intercepts, reliable, losses)
 
 
 def fit_heads(statistics, basis, *, center=False, ridge=1e-8):
     """Fit a head (T, k, m) per task on a fixed basis."""
-    moments, unit, target_unit = statistics.moments(center).scaled()
-    return target_unit / unit * moments.fit_heads(basis, ridge)[0]
+    moments = statistics.moments(center)
+    return moments.head_unit * moments.fit_heads(basis, ridge)[0]
 
 
 def check_rank(k, n_features, name="n_components"):
@@ -202,7 +193,8 @@ def check_rank(k, n_features, name="n_components"):
         )
 
 
-def _check_parameters(k, n_heads, n_features, solver, init, ridge, max_iter, tol):
+def _check_parameters(k, statistics, solver, init, ridge, max_iter, tol):
+    n_tasks, n_features, n_outputs = statistics.cross.shape
     check_rank(k, n_features, "k")
     if solver not in SOLVERS:
         raise ValueError(f"solver must be one of {SOLVERS}, got {solver!r}.")
@@ -211,9 +203,9 @@ def _check_parameters(k, n_heads, n_features, solver, init, ridge, max_iter, tol
     for name, value in (("ridge", ridge), ("tol", tol), ("max_iter", max_iter)):
         if not value >= 0:
             raise ValueError(f"{name} must be at least 0, got {value}.")
-    if k > n_heads:
+    if k > n_tasks * n_outputs:
         warnings.warn(
-            f"k={k} exceeds the number of task heads, {n_heads}: the representation is "
+            f"k={k} exceeds the number of task heads, {n_tasks * n_outputs}: the representation is "
             "not identifiable.",
             stacklevel=3,
         )
@@ -228,19 +220,17 @@ def _check_task_weights(task_weights, statistics):
             "task_weights must hold one number at least 0 for each of "
             f"{len(statistics.tasks)} tasks, got {values}."
         )
-    return to_array(values, statistics.means)
+    return values
 
 
-def _first_basis(statistics, moments, k, init, whiten, rng):
+def _first_basis(statistics, moments, k, init, whiten, random):
     """Return an orthonormal start, completed at random where it is short."""
-    n_features = statistics.means.shape[1]
-    random = to_array(rng.standard_normal((n_features, k)), statistics.means)
     if not isinstance(init, str):
-        if tuple(init.shape) != (n_features, k):
+        if np.shape(init) != random.shape:
             raise ValueError(
-                f"init must have shape {(n_features, k)}, got {tuple(init.shape)}."
+                f"init must have shape {random.shape}, got {np.shape(init)}."
             )
-        return orthonormalise(to_array(init, statistics.means))
+        return orthonormalise(np.asarray(init, dtype=np.float64))
     if init == "random":
         return orthonormalise(random)
     if init == "moments":
@@ -248,33 +238,37 @@ def _first_basis(statistics, moments, k, init, whiten, rng):
             raise ValueError(
                 "init='moments' needs statistics gathered with_label_moment=True."
             )
-        found = leading_directions(statistics.label_moment, k)
+        matrix = statistics.label_moment
     else:
         counts = statistics.counts
-        roots = counts.clip(1.0) ** 0.5
+        roots = np.sqrt(counts.clip(1.0))
         products = moments.cross / roots[:, None, None]  # sqrt(n_t) times the mean
-        products = products.reshape(len(counts), n_features, -1)
-        wide = products.swapaxes(0, 1).reshape(n_features, -1)
+        matrix = products.swapaxes(0, 1).reshape(len(random), -1)
         if whiten:
-            wide = whitened(wide, moments.pooled() / counts.sum())
-        found = leading_directions(wide, k)
-    both = array_namespace(random).hstack([found, random])
-    return orthonormalise(both[:, :k])
+            covariance = moments.gram.sum(axis=0) / counts.sum()
+            level = 1e-8 * np.trace(covariance) / len(covariance)
+            matrix = np.linalg.solve(
+                covariance + level * np.eye(len(covariance)), matrix
+            )
+    found = leading_directions(matrix, k)
+    return orthonormalise(np.hstack([found, random])[:, :k])
 
 
 def _alternate(moments, basis, solver, ridge, max_iter, tol, callback):
     """Alternate heads and basis until the loss stands still."""
-    improve = moments.basis_improver(solver, basis.shape[0] * basis.shape[1])
+    improve = moments.basis_improver(solver, basis.size)
     heads, loss = moments.fit_heads(basis, ridge)
-    losses = [float(loss)]
-    exact = max(float(moments.squares.sum()) * 1e-15, 0.0)
+    losses = [moments.loss_unit * loss]
+    exact = moments.loss_unit * moments.squares.sum() * 1e-15
     for _ in range(max_iter):
         basis = orthonormalise(improve(heads, basis))
         heads, loss = moments.fit_heads(basis, ridge)
-        losses.append(float(loss))
-        is_stopped = callback(basis, heads, losses[-1])
+        losses.append(moments.loss_unit * loss)
+        is_stopped = callback is not None and callback(
+            basis, moments.head_unit * heads, losses[-1]
+        )
         if is_stopped or losses[-2] - losses[-1] <= max(tol * losses[-2], exact):
-            return basis, heads, losses
+            return basis, moments.head_unit * heads, losses
     if max_iter:
         change = (losses[-2] - losses[-1]) / losses[-2]
         warnings.warn(
@@ -283,7 +277,7 @@ def _alternate(moments, basis, solver, ridge, max_iter, tol, callback):
             ConvergenceWarning,
             stacklevel=4,
         )
-    return basis, heads, losses
+    return basis, moments.head_unit * heads, losses
 
 
 def compute_intercepts(statistics, basis, heads, center):
@@ -292,12 +286,3 @@ def compute_intercepts(statistics, basis, heads, center):
         return 0 * statistics.target_means
     images = (statistics.means @ basis)[:, None, :] @ heads  # (T, 1, m)
     return statistics.target_means - images[:, 0]
-
-
-def _give_result(statistics, basis, heads, losses, center, needed):
-    intercepts = compute_intercepts(statistics, basis, heads, center)
-    reliable = np.asarray(statistics.counts.tolist()) >= needed
-    heads = heads.swapaxes(0, 1)  # (k, T, m)
-    if statistics.single_output:
-        heads, intercepts = heads[:, :, 0], intercepts[:, 0]
-    return SharedRepresentation(basis, heads, intercepts, reliable, losses)

@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minimalml.multioutput._lasso_task_selection._heads import (
+from minimalml.multioutput._lasso_task_selection._relevance import (
     check_heads,
     check_weights,
+    relevance_path,
     units,
 )
-from minimalml.multioutput._lasso_task_selection._relevance_path import relevance_path
 
 # All supports of so many sources are 4096 small least-squares fits: about 0.2 s.
 EXHAUSTIVE_TASKS = 12

@@ -17,14 +17,12 @@ from minimalml._core.validation import (
     validate_data,
 )
 from minimalml.multioutput._lasso_task_selection._allocation import allocate_samples
-from minimalml.multioutput._lasso_task_selection._heads import check_weights
 from minimalml.multioutput._lasso_task_selection._relevance import (
+    check_weights,
+    lambda_by_discrepancy,
     relevance_l1,
     relevance_l2,
     relevance_lasso,
-)
-from minimalml.multioutput._lasso_task_selection._relevance_path import (
-    lambda_by_discrepancy,
     relevance_path,
 )
 from minimalml.multioutput._lasso_task_selection._task_choice import (

@@ -5,22 +5,19 @@ be gathered from streams, workers or machines.
 """
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 from sklearn.utils import check_consistent_length
 from sklearn.utils._missing import is_pandas_na
 
 from minimalml._core.array_checks import check_rows, check_targets
-from minimalml._core.arrays import array_namespace, is_torch_tensor, to_numpy
+from minimalml._core.arrays import to_numpy
 from minimalml.multioutput._lasso_task_selection._task_moments import (
-    RowMoments,
     TaskMoments,
     few_blas_threads,
 )
 
-# Above this the moments of all tasks take more memory than most machines' rows do.
-MAX_MOMENT_BYTES = 1e9
+ADDITIVE = "counts", "means", "target_means", "scatter", "cross", "target_scatter"
 
 
 @dataclass(frozen=True)
@@ -33,19 +30,19 @@ class TaskStatistics:
     ----------
     tasks : ndarray of shape (n_tasks,)
         Identifiers, rising.
-    counts : array of shape (n_tasks,)
+    counts : ndarray of shape (n_tasks,)
         Number of rows.
-    means : array of shape (n_tasks, n_features)
+    means : ndarray of shape (n_tasks, n_features)
         Mean row.
-    target_means : array of shape (n_tasks, n_outputs)
+    target_means : ndarray of shape (n_tasks, n_outputs)
         Mean target.
-    scatter : array of shape (n_tasks, n_features, n_features)
+    scatter : ndarray of shape (n_tasks, n_features, n_features)
         Centred sums of squares and products of the inputs.
-    cross : array of shape (n_tasks, n_features, n_outputs)
+    cross : ndarray of shape (n_tasks, n_features, n_outputs)
         Centred sums of products of inputs and targets.
-    target_scatter : array of shape (n_tasks, n_outputs)
+    target_scatter : ndarray of shape (n_tasks, n_outputs)
         Centred sums of squares of the targets.
-    label_moment : array of shape (n_features, n_features) or None
+    label_moment : ndarray of shape (n_features, n_features) or None
         ``sum of y**2 * outer(x, x)`` over all rows, uncentred, where it was asked for.
     single_output : bool
         Whether the targets were one-dimensional.
@@ -100,17 +97,12 @@ class TaskStatistics:
 
     def _spread(self, tasks):
         """Place these tasks among ``tasks``, empty where they are new."""
-        xp, at = array_namespace(self.counts), np.searchsorted(tasks, self.tasks)
+        places = np.searchsorted(tasks, self.tasks)
         spread = {"tasks": tasks}
-        for name in (
-            "counts", "means", "target_means", "scatter", "cross", "target_scatter"
-        ):  # fmt: skip
+        for name in ADDITIVE:
             values = getattr(self, name)
-            spread[name] = xp.zeros(
-                (len(tasks), *values.shape[1:]),
-                dtype=values.dtype, device=values.device,
-            )  # fmt: skip
-            spread[name][at] = values
+            spread[name] = np.zeros((len(tasks), *values.shape[1:]))
+            spread[name][places] = values
         return replace(self, **spread)
 
     def moments(self, center=False, weights=None):
@@ -137,10 +129,10 @@ def task_statistics(X, y, tasks, *, with_label_moment=False):
 
     Parameters
     ----------
-    X : array-like or torch.Tensor of shape (n_rows, n_features)
+    X : array-like of shape (n_rows, n_features)
         Inputs.
 
-    y : array-like or torch.Tensor of shape (n_rows,) or (n_rows, n_outputs)
+    y : array-like of shape (n_rows,) or (n_rows, n_outputs)
         Targets.
 
     tasks : array-like of shape (n_rows,)
@@ -153,8 +145,7 @@ def task_statistics(X, y, tasks, *, with_label_moment=False):
     Returns
     -------
     TaskStatistics
-        Tensors on the device of ``X``, if that is a tensor; else NumPy arrays in double
-        precision.
+        In double precision.
 
     Raises
     ------
@@ -174,107 +165,37 @@ def task_statistics(X, y, tasks, *, with_label_moment=False):
     >>> bool(abs(whole.scatter - task_statistics(X, y, tasks).scatter).max() < 1e-9)
     True
     """
-    X, y, tasks = check_task_rows(X, y, tasks)
-    xp, columns = array_namespace(X), y.reshape(len(y), -1)
-    names, codes = np.unique(tasks, return_inverse=True)
-    order = xp.asarray(np.argsort(codes, kind="stable"), device=X.device)
-    counts = np.bincount(codes, minlength=len(names))
-    ends = np.cumsum(counts)
-    blocks = [order[a:b] for a, b in zip(ends - counts, ends, strict=True)]
+    X, y, tasks = _check_rows(X, y, tasks)
+    columns = y.reshape(len(y), -1)
+    names, codes, counts = np.unique(tasks, return_inverse=True, return_counts=True)
+    blocks = np.split(np.argsort(codes, kind="stable"), np.cumsum(counts)[:-1])
     with few_blas_threads(X.shape[0] * X.shape[1] ** 2 / len(names)):
         parts = [_block_moments(X[rows], columns[rows]) for rows in blocks]
-    means, *sums = map(xp.stack, zip(*parts, strict=True))
-    return TaskStatistics(
-        names,
-        xp.asarray(counts, dtype=means.dtype, device=X.device),
-        means,
-        *sums,
-        label_moment(X, columns) if with_label_moment else None,
-        y.ndim == 1,
-    )
+    sums = map(np.stack, zip(*parts, strict=True))
+    moment = _label_moment(X, columns) if with_label_moment else None
+    return TaskStatistics(names, counts.astype(float), *sums, moment, y.ndim == 1)
 
 
-class TaskRows:
-    """Rows sorted by task, where the moments of all tasks would not fit.
-
-    Has ``tasks``, ``counts``, ``means``, ``target_means``, ``label_moment``,
-    ``single_output``, `moments` and ``+`` as `TaskStatistics` has.
-    """
-
-    def __init__(self, X, y, tasks):
-        X, y, tasks = check_task_rows(X, y, tasks)
-        self.single_output, y = y.ndim == 1, y.reshape(len(y), -1)
-        self.tasks, codes = np.unique(tasks, return_inverse=True)
-        order, counts = np.argsort(codes, kind="stable"), np.bincount(codes)
-        self.X, self.y, self.row_tasks = X[order], y[order], tasks[order]
-        self.counts, self._starts = counts.astype(float), np.cumsum(counts)[:-1]
-        self.means = np.stack([rows.mean(axis=0) for rows in self._blocks(self.X)])
-        self.target_means = np.stack([y.mean(axis=0) for y in self._blocks(self.y)])
-
-    def __add__(self, other):
-        """Merge with other rows."""
-        if not isinstance(other, TaskRows):
-            return NotImplemented
-        check_same_kind(self.tasks, other.tasks)
-        y = np.vstack([self.y, other.y])
-        return TaskRows(
-            np.vstack([self.X, other.X]),
-            y[:, 0] if self.single_output else y,
-            np.concatenate([self.row_tasks, other.row_tasks]),
-        )
-
-    def _blocks(self, values):
-        return np.split(values, self._starts)
-
-    @cached_property
-    def label_moment(self):
-        """``sum of y**2 * outer(x, x)`` over all rows."""
-        return label_moment(self.X, self.y)
-
-    def moments(self, center=False, weights=None):
-        """Return `RowMoments` about the means or about zero, times task weights."""
-        blocks, targets = self._blocks(self.X), self._blocks(self.y)
-        if center:
-            blocks = [rows - rows.mean(axis=0) for rows in blocks]
-            targets = [y - y.mean(axis=0) for y in targets]
-        if weights is not None:
-            roots = np.sqrt(weights)
-            blocks = [root * rows for root, rows in zip(roots, blocks, strict=True)]
-            targets = [root * y for root, y in zip(roots, targets, strict=True)]
-        pairs = zip(blocks, targets, strict=True)
-        cross = np.stack([rows.T @ y for rows, y in pairs])
-        return RowMoments(blocks, cross, np.stack([np.sum(y**2, 0) for y in targets]))
+def _check_rows(X, y, tasks):
+    X, tasks = check_rows(to_numpy(X)), check_tasks(tasks)
+    y = check_targets(y, X)
+    check_consistent_length(X, tasks)
+    check_squares(X, y)
+    # Sums of squares lose half of float32's digits.
+    return X.astype(np.float64, copy=False), y.astype(np.float64, copy=False), tasks
 
 
-def gather_tasks(X, y, tasks, *, so_far=None, with_label_moment=False):
-    """Return `TaskStatistics`, or `TaskRows` where those would pass 1 GB.
-
-    What was gathered ``so_far`` is added, and decides which of the two.
-    """
-    n_bytes = 8 * len(np.unique(tasks)) * X.shape[1] ** 2
-    is_large = so_far is None and n_bytes > MAX_MOMENT_BYTES
-    if is_large or isinstance(so_far, TaskRows):
-        new = TaskRows(X, y, tasks)
-    else:
-        new = task_statistics(X, y, tasks, with_label_moment=with_label_moment)
-    return new if so_far is None else so_far + new
+def _block_moments(X, y):
+    """Moments of one task's rows; BLAS takes the product as symmetric."""
+    mean, target_mean = X.mean(0), y.mean(0)
+    centred, target = X - mean, y - target_mean
+    scatter, cross = centred.T @ centred, centred.T @ target
+    return mean, target_mean, scatter, cross, (target**2).sum(0)
 
 
-def label_moment(X, y):
-    """Return ``sum of |y|**2 * outer(x, x)``."""
+def _label_moment(X, y):
     check_squares(X, y, power=4)
     return (X * (y**2).sum(1)[:, None]).T @ X
-
-
-def check_task_rows(X, y, tasks):
-    """Check rows, targets and task identifiers of equal length."""
-    X = check_rows(X)
-    y, tasks = check_targets(y, X), check_tasks(tasks)
-    check_consistent_length(X, tasks)
-    if not is_torch_tensor(X):  # sums of squares lose half of float32's digits
-        X, y = X.astype(np.float64, copy=False), y.astype(np.float64, copy=False)
-    check_squares(X, y)
-    return X, y, tasks
 
 
 def check_tasks(tasks, name="tasks"):
@@ -304,7 +225,7 @@ def check_squares(X, y, power=2):
 
     Values may differ in size; the largest decides.
     """
-    limits = array_namespace(X).finfo(X.dtype if is_torch_tensor(X) else np.float64)
+    limits = np.finfo(np.float64)
     largest_allowed = (limits.max / X.nbytes) ** (1 / power)
     smallest_allowed = limits.tiny ** (1 / power) / limits.eps
     for name, values in (("X", X), ("y", y)):
@@ -315,11 +236,3 @@ def check_squares(X, y, power=2):
                 f"of floats: scale {name} so that its largest is between "
                 f"{smallest_allowed:.0e} and {largest_allowed:.0e}."
             )
-
-
-def _block_moments(X, y):
-    """Moments of one task's rows; BLAS takes the product as symmetric."""
-    mean, target_mean = X.mean(0), y.mean(0)
-    centred, target = X - mean, y - target_mean
-    scatter, cross = centred.T @ centred, centred.T @ target
-    return mean, target_mean, scatter, cross, (target**2).sum(0)

@@ -16,8 +16,8 @@ from minimalml.multioutput import (
     relevance_path,
 )
 from minimalml.multioutput._lasso_task_selection import _relevance
-from minimalml.multioutput._lasso_task_selection._heads import distinct_columns
-from minimalml.multioutput._lasso_task_selection._relevance_path import (
+from minimalml.multioutput._lasso_task_selection._relevance import (
+    distinct_columns,
     lambda_by_discrepancy,
 )
 
@@ -262,10 +262,7 @@ def test_nearly_equal_sources_still_give_the_optimum():
 def test_path_falls_back_where_sources_nearly_coincide(monkeypatch):
     rng = np.random.default_rng(1)
     W, w0 = rng.standard_normal((6, 20)), rng.standard_normal(6)
-    monkeypatch.setattr(
-        "minimalml.multioutput._lasso_task_selection._relevance_path.OPTIMALITY_TOLERANCE",
-        -1,
-    )
+    monkeypatch.setattr(_relevance, "OPTIMALITY_TOLERANCE", -1)
     path = relevance_path(W, w0)
     assert len(path.lambdas) == 100
     atol = 1e-4 * np.abs(path.relevance).max()

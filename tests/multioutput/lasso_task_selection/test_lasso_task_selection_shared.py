@@ -20,13 +20,11 @@ from minimalml.multioutput import (
     make_low_rank_tasks,
     task_statistics,
 )
-from minimalml.multioutput._lasso_task_selection import _task_moments, _task_statistics
+from minimalml.multioutput._lasso_task_selection import _task_moments
 from minimalml.multioutput._lasso_task_selection._task_moments import (
-    RowMoments,
     TaskMoments,
     few_blas_threads,
 )
-from minimalml.multioutput._lasso_task_selection._task_statistics import TaskRows
 
 FLOAT64_TOLERANCE = 1e-10
 FIELDS = (
@@ -214,33 +212,6 @@ def test_dask_reduces_the_statistics():
     np.testing.assert_allclose(total.scatter, whole.scatter, atol=1e-9)
 
 
-@pytest.mark.parametrize("center", [False, True])
-@pytest.mark.parametrize("solver", ["alternating", "altgdmin"])
-def test_rows_and_moments_give_the_same_fit(center, solver, recwarn):
-    X, y, tasks, _ = tasks_of(noise=0.2)
-    weights = np.linspace(0.5, 2, 13)
-    fit = partial(
-        fit_shared_representation, k=3, center=center, task_weights=weights,
-        max_iter=300, solver=solver, tol=1e-10, whiten=True,
-    )  # fmt: skip
-    moments, rows = fit(task_statistics(X, y, tasks)), fit(TaskRows(X, y, tasks))
-    assert subspace_angles(moments.basis, rows.basis).max() < 1e-2
-    assert rows.losses[-1] == pytest.approx(moments.losses[-1], rel=1e-5)
-    np.testing.assert_allclose(rows.intercepts, moments.intercepts, atol=1e-2)
-
-
-def test_rows_are_kept_where_moments_would_not_fit(monkeypatch):
-    monkeypatch.setattr(_task_statistics, "MAX_MOMENT_BYTES", 1000)
-    X, y, tasks, _ = tasks_of(noise=0.2)
-    model = SharedRepresentationRegressor(3)
-    kept = model.fit(X, y, tasks=tasks).predict(X, tasks=tasks)
-    assert isinstance(model.statistics_, TaskRows)
-    for rows in (slice(0, 200), slice(200, None)):
-        model = model if rows.start else SharedRepresentationRegressor(3)
-        model.partial_fit(X[rows], y[rows], tasks=tasks[rows])
-    np.testing.assert_allclose(model.predict(X, tasks=tasks), kept, atol=1e-2)
-
-
 def test_task_weights_are_repeated_rows():
     X, y, tasks, _ = tasks_of(noise=0.5)
     weights = np.where(np.arange(13) % 2, 2.0, 1.0)
@@ -267,8 +238,8 @@ def test_several_outputs_share_the_basis():
 @pytest.fixture
 def systems_data(rng):
     X = rng.standard_normal((5, 9, 6))
-    gram, cross = X.transpose(0, 2, 1) @ X, rng.standard_normal((5, 6, 2))
-    moments = gram, cross, rng.random((5, 2)) + 9.0
+    gram, cross = X.mT @ X, rng.standard_normal((5, 6, 2))
+    moments = TaskMoments(gram, cross, rng.random((5, 2)) + 9.0)
     return moments, rng.standard_normal((6, 3)), rng.standard_normal((5, 3, 2))
 
 
@@ -280,142 +251,27 @@ def brute_force_basis(gram, cross, heads):
 
 
 @pytest.mark.kernel
-def test_systems_of_tensors_agree_with_those_of_arrays(systems_data, torch):
-    moments, basis, heads = systems_data
-    ours = TaskMoments(*moments)
-    twin = TaskMoments(*map(torch.tensor, moments))
-    calls = {
-        "times": (heads[:, :1] @ np.ones((5, 2, 1)) * np.ones((5, 6, 1)),),
-        "projected": (basis,),
-        "traces": (),
-        "pooled": (),
-        "largest_eigenvalue": (),
-        "fit_heads": (basis, 1e-8),
-        "solve_basis": (heads, basis),
-        "conjugate_gradients": (heads, basis, 50),
-        "descend": (heads, basis, 20.0),
-    }
-    for name, arguments in calls.items():
-        tensors = [torch.tensor(a) if np.ndim(a) else a for a in arguments]
-        found = getattr(twin, name)(*tensors)
-        expected = getattr(ours, name)(*arguments)
-        if name == "fit_heads":
-            np.testing.assert_allclose(float(found[1]), expected[1])
-            found, expected = found[0], expected[0]
-        assert isinstance(found, torch.Tensor), name
-        np.testing.assert_allclose(found.numpy(), expected, atol=1e-7, err_msg=name)
-
-
-@pytest.mark.kernel
-def test_directions_of_tensors_agree_with_those_of_arrays(systems_data, torch):
-    (gram, *_), basis, _ = systems_data
-    for function, arguments in (
-        (_task_moments.orthonormalise, (basis,)),
-        (_task_moments.leading_directions, (basis, 2)),
-        (_task_moments.whitened, (basis, gram.sum(axis=0) / 45)),
-    ):
-        tensors = [torch.tensor(a) if np.ndim(a) else a for a in arguments]
-        found = function(*tensors).numpy()
-        np.testing.assert_allclose(found, function(*arguments), atol=1e-7)
-    triangle = _task_moments.orthonormalise(basis).T @ basis
-    assert np.all(np.diag(triangle) > 0)
-
-
-@pytest.mark.kernel
 def test_both_ways_to_the_basis_agree_with_brute_force(systems_data):
     moments, basis, heads = systems_data
-    expected = brute_force_basis(*moments[:2], heads)
-    direct = TaskMoments(*moments).solve_basis(heads, basis)
+    expected = brute_force_basis(moments.gram, moments.cross, heads)
+    direct = moments.solve_basis(heads, basis)
     np.testing.assert_allclose(direct, expected, atol=1e-6)
     # Conjugate gradients end after as many steps as there are unknowns.
-    found = TaskMoments(*moments).conjugate_gradients(heads, basis, basis.size)
+    found = moments.conjugate_gradients(heads, basis, basis.size)
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 @pytest.mark.kernel
-def test_rows_stand_for_their_gram_matrices(rng):
-    blocks = np.split(rng.standard_normal((20, 4)), [3, 11])
-    gram = np.stack([block.T @ block for block in blocks])
-    basis, cross = rng.standard_normal((4, 2)), rng.standard_normal((3, 4, 1))
-    rows = RowMoments(blocks, cross, np.ones((3, 1)))
-    moments = TaskMoments(gram, cross, np.ones((3, 1)))
-    for name, *arguments in (
-        ("times", np.stack([basis] * 3)), ("projected", basis), ("traces",), ("pooled",),
-        ("largest_eigenvalue",),
-    ):  # fmt: skip
-        expected = getattr(moments, name)(*arguments)
-        np.testing.assert_allclose(getattr(rows, name)(*arguments), expected)
-
-
-@pytest.mark.kernel
 def test_heads_agree_with_brute_force(systems_data):
-    (gram, cross, squares), basis, _ = systems_data
-    moments = TaskMoments(gram, cross, squares)
+    moments, basis, _ = systems_data
     heads, loss = moments.fit_heads(basis, 1e-12)
-    expected_loss = squares.sum()
+    expected_loss = moments.squares.sum()
     for t in range(5):
-        system = basis.T @ gram[t] @ basis
-        np.testing.assert_allclose(
-            moments.projected(basis)[t], system, atol=FLOAT64_TOLERANCE
-        )
-        expected = np.linalg.solve(system, basis.T @ cross[t])
+        right = basis.T @ moments.cross[t]
+        expected = np.linalg.solve(basis.T @ moments.gram[t] @ basis, right)
         np.testing.assert_allclose(heads[t], expected, atol=1e-8)
-        expected_loss -= np.sum(expected * (basis.T @ cross[t]))
+        expected_loss -= np.sum(expected * right)
     assert loss == pytest.approx(expected_loss)
-
-
-@pytest.mark.parametrize("solver", ["alternating", "altgdmin"])
-@pytest.mark.parametrize("init", ["spectral", "moments", "random"])
-def test_tensors_are_fitted_as_arrays_are(solver, init, recwarn):
-    torch = pytest.importorskip("torch")
-    X, y, tasks, _ = tasks_of(noise=0.3)
-    fit = partial(
-        fit_shared_representation, k=3, solver=solver, init=init, center=True,
-        random_state=0, max_iter=300,
-    )  # fmt: skip
-    gather = partial(task_statistics, with_label_moment=True)
-    tensors = fit(gather(torch.tensor(X), torch.tensor(y), torch.tensor(tasks)))
-    arrays = fit(gather(X, y, tasks))
-    assert isinstance(tensors.basis, torch.Tensor)
-    assert tensors.losses[-1] == pytest.approx(arrays.losses[-1], rel=1e-5)
-    np.testing.assert_allclose(
-        (tensors.basis @ tensors.heads).numpy(), arrays.basis @ arrays.heads, atol=0.02
-    )
-    np.testing.assert_array_equal(tensors.reliable, arrays.reliable)
-
-
-def test_tensors_go_through_conjugate_gradients_too(monkeypatch):
-    torch = pytest.importorskip("torch")
-    monkeypatch.setattr(_task_moments, "DIRECT_UNKNOWNS", 0)
-    X, y, tasks, _ = tasks_of(noise=0.3)
-    tensors = fit_shared_representation(
-        task_statistics(torch.tensor(X), torch.tensor(y), tasks), 3
-    )
-    arrays = fit_shared_representation(task_statistics(X, y, tasks), 3)
-    assert tensors.losses[-1] == pytest.approx(arrays.losses[-1], rel=1e-6)
-
-
-def test_statistics_of_tensors_add_up_too():
-    torch = pytest.importorskip("torch")
-    X, y, tasks, _ = tasks_of()
-    whole = task_statistics(X, y, tasks)
-    first = np.random.default_rng(0).random(len(X)) < 0.3 * (tasks != 4)
-    parts = sum(
-        task_statistics(torch.tensor(X[rows]), torch.tensor(y[rows]), tasks[rows])
-        for rows in (first, ~first)
-    )
-    np.testing.assert_array_equal(parts.tasks, whole.tasks)
-    for name in FIELDS[:-1]:
-        expected = getattr(whole, name)
-        np.testing.assert_allclose(getattr(parts, name).numpy(), expected, atol=1e-9)
-
-
-def test_tensor_statistics_name_bad_input():
-    torch = pytest.importorskip("torch")
-    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
-        task_statistics(torch.ones(3, 2), torch.ones(3), [0, 1])
-    with pytest.raises(ValueError, match="X contains NaN"):
-        task_statistics(torch.full((3, 2), torch.nan), torch.ones(3), [0, 1, 1])
 
 
 def test_tasks_with_few_rows_are_flagged():
