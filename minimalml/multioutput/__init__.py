@@ -48,9 +48,6 @@ from minimalml.multioutput._lasso_task_selection._allocation import (
     allocate_samples,
     excess_risk_bound,
 )
-from minimalml.multioutput._lasso_task_selection._network_representation import (
-    NetworkRepresentation,
-)
 from minimalml.multioutput._lasso_task_selection._relevance import (
     relevance_l1,
     relevance_l2,
@@ -63,8 +60,10 @@ from minimalml.multioutput._lasso_task_selection._shared_regressor import (
 from minimalml.multioutput._lasso_task_selection._shared_representation import (
     fit_shared_representation,
 )
-from minimalml.multioutput._lasso_task_selection._task_choice import select_tasks
-from minimalml.multioutput._lasso_task_selection._task_selector import LassoTaskSelector
+from minimalml.multioutput._lasso_task_selection._task_selector import (
+    LassoTaskSelector,
+    select_tasks,
+)
 from minimalml.multioutput._lasso_task_selection._task_statistics import (
     TaskStatistics,
     task_statistics,
@@ -78,7 +77,6 @@ __all__ = [
     "CompositionalZeroShotClassifier",
     "IndependentPrimitives",
     "LassoTaskSelector",
-    "NetworkRepresentation",
     "ObjectSimilarityOverSampler",
     "PairHoldoutSplit",
     "SharedRepresentationRegressor",

@@ -1,6 +1,6 @@
 """What the rounds learn: a representation from the samples, relevance from the heads.
 
-A learner has ``update(X, y, codes, is_last)``, ``transform(X)``, ``heads`` (k, T, m) and
+A learner has ``update(X, y, codes, is_last)``, ``transform(X)``, ``heads`` (T, k, m) and
 ``is_usable`` (T, m), which says whose head can be trusted.
 """
 
@@ -12,6 +12,7 @@ from minimalml.multioutput._lasso_task_selection._relevance import (
     without_convergence_warnings,
 )
 from minimalml.multioutput._lasso_task_selection._shared_representation import (
+    check_rank,
     fit_shared_representation,
 )
 from minimalml.multioutput._lasso_task_selection._task_selector import (
@@ -23,94 +24,81 @@ from minimalml.multioutput._lasso_task_selection._task_statistics import task_st
 class LinearLearner:
     """The shared linear representation, warm started from round to round."""
 
-    def __init__(self, n_components, n_tasks, reuse_data, **settings):
-        self.n_components, self.n_tasks = n_components, n_tasks
-        self.reuse_data, self._settings = reuse_data, settings
+    def __init__(self, n_tasks, n_components, n_features, *, reuse_data, **settings):
+        check_rank(n_components, n_features)
+        self._n_tasks, self._n_components = n_tasks, n_components
+        self._reuse_data, self._settings = reuse_data, settings
         self._statistics = self.basis = None
 
     def update(self, X, y, codes, is_last):
         """Fit to the new samples and, with ``reuse_data``, all earlier ones."""
         new = task_statistics(X, y, codes)
-        is_added = self.reuse_data and self._statistics is not None
+        is_added = self._reuse_data and self._statistics is not None
         self._statistics = self._statistics + new if is_added else new
+        init = "spectral" if self.basis is None else self.basis
         # A later round goes on from here.
         with nullcontext() if is_last else without_convergence_warnings():
             shared = fit_shared_representation(
-                self._statistics,
-                self.n_components,
-                init="spectral" if self.basis is None else self.basis,
-                **self._settings,
+                self._statistics, self._n_components, init=init, **self._settings
             )
         self.basis, self.loss = shared.basis, shared.losses[-1]
         self.n_iter = len(shared.losses) - 1
-        heads = shared.heads.reshape(*shared.heads.shape[:2], -1)
         self.heads, self.is_usable = spread_heads(
-            self._statistics, heads, shared.reliable, self.n_tasks
+            self._statistics, shared.heads.swapaxes(0, 1), self._n_tasks
         )
 
     def transform(self, X):
         """Map rows into the representation."""
-        return X @ self.basis.astype(X.dtype, copy=False)
+        return X @ self.basis
 
 
-def spread_heads(statistics, heads, is_reliable, n_tasks):
-    """Place heads among all tasks; those without rows or with one label are barred."""
-    squares = statistics.moments(center=True).squares
-    spread = np.zeros((len(heads), n_tasks, heads.shape[2]))
-    spread[:, statistics.tasks] = heads
-    is_usable = np.zeros(spread.shape[1:], dtype=bool)
-    is_usable[statistics.tasks] = is_reliable[:, None] & (squares > 0)
+def spread_heads(statistics, heads, n_tasks):
+    """Place heads (T, k, m) among all tasks, and say which can be used.
+
+    Those of tasks with fewer rows than the head has numbers, or one label, are not.
+    """
+    spread = np.zeros((n_tasks, *heads.shape[1:]))
+    spread[statistics.tasks] = heads
+    is_usable = np.zeros((n_tasks, heads.shape[2]), dtype=bool)
+    has_rows = statistics.counts[:, None] >= heads.shape[1]
+    is_usable[statistics.tasks] = has_rows & (statistics.target_scatter > 0)
     return spread, is_usable
 
 
 def fit_target_head(features, targets, center):
-    """Fit the target's head by least squares; return it, its intercept and its error.
-
-    The error is the length of each column's, estimated as textbooks do.
-    """
-    features, targets = features.astype(np.float64), targets.astype(np.float64)
+    """Fit the target's head by least squares; also its intercept and its error."""
     means = features.mean(axis=0), targets.mean(axis=0)
     if not center:
         means = 0 * means[0], 0 * means[1]
     features, targets = features - means[0], targets - means[1]
     head = np.linalg.lstsq(features, targets, rcond=None)[0]
-    error = head_error(features, targets, head)
-    return head, means[1] - means[0] @ head, error
+    return head, means[1] - means[0] @ head, head_error(features, targets, head)
 
 
 def head_error(features, targets, head):
     """Estimate the length of the error of each column of a least-squares head."""
     n_free = max(len(features) - len(head), 1)
-    spread = np.linalg.norm(targets - features @ head, axis=0) / np.sqrt(n_free)
-    return spread * np.linalg.norm(np.linalg.pinv(features))
+    noise = np.linalg.norm(targets - features @ head, axis=0) / np.sqrt(n_free)
+    return noise * np.linalg.norm(np.linalg.pinv(features))
 
 
-def task_relevance(
-    heads, is_usable, target_head, error, *, sample_cost, task_cost, **parameters
-):
-    """Write the target's heads (k, m) with the usable heads (k, T, m) of the sources.
+def task_relevance(learner, target_head, error, *, sample_cost, task_cost, **settings):
+    """Write the target's heads (k, m) with the usable heads of the sources.
 
-    Signed (T,) for one output, else the norm over all pairs of outputs; ``parameters``
+    Signed (T,) for one output, else the norm over all pairs of outputs; ``settings``
     are those of `relevance_by_strategy`.
     """
-    nu = np.zeros((*is_usable.shape, len(error)))
-    if not is_usable.any():
-        return nu[:, 0, 0]
-    owners = np.nonzero(is_usable)[0]
+    nu = np.zeros((*learner.is_usable.shape, len(error)))
+    owners = np.nonzero(learner.is_usable)[0]
     prices, openings = (
         None if cost is None else np.broadcast_to(cost, len(nu))[owners]
         for cost in (sample_cost, task_cost)
     )
-    columns = [
-        relevance_by_strategy(
-            heads[:, is_usable],
-            column,
-            sample_cost=prices,
-            task_cost=openings,
-            head_error=length,
-            **parameters,
-        )
-        for column, length in zip(target_head.T, error, strict=True)
-    ]
-    nu[is_usable] = np.array(columns).T
+    sources = learner.heads.swapaxes(1, 2)[learner.is_usable].T  # (k, n_usable)
+    for output, (head, length) in enumerate(zip(target_head.T, error, strict=True)):
+        if len(owners):
+            nu[learner.is_usable, output] = relevance_by_strategy(
+                sources, head, sample_cost=prices, task_cost=openings,
+                head_error=length, **settings,
+            )  # fmt: skip
     return nu[:, 0, 0] if nu[0].size == 1 else np.linalg.norm(nu, axis=(1, 2))

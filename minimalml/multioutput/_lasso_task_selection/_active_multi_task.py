@@ -70,9 +70,17 @@ max_iter : int, default=100
 tol : float, default=1e-4
     A round's alternations stop when one lowers the loss by less than this share.
 
-representation : NetworkRepresentation or torch.nn.Module, default=None
-    Network in place of the linear representation, trained anew or on in each round;
-    a module alone trains with the defaults of `NetworkRepresentation`.
+representation : torch.nn.Module, default=None
+    Network from inputs to ``n_components`` features, for what is not linear. It is
+    copied; the copy is trained by Adam in each round, on the device of its weights,
+    with a linear head for each task, on squared errors, of classes on the logistic
+    loss.
+
+max_epochs : int, default=50
+    Epochs of the network in each round.
+
+learning_rate : float, default=1e-3
+    Step size of the network.
 
 random_state : int, RandomState instance or None, default=None
     Decides which rows are bought, or the sampler's seeds, and the network's.
@@ -182,11 +190,12 @@ class ActiveMultiTaskRegressor(RegressorMixin, ActiveMultiTask):
         """
         return self._scores(X)[:, 0]
 
-    def _set_predictor(self, basis, head, intercept):
-        super()._set_predictor(basis, head, intercept)
+    def _fit_target(self, learner, X, targets):
+        error = super()._fit_target(learner, X, targets)
         self.intercept_ = float(self.intercept_[0])
-        if isinstance(basis, np.ndarray):
+        if isinstance(self.representation_, np.ndarray):
             self.coef_ = self.coef_[0]
+        return error
 
 
 @document_shared
@@ -278,11 +287,11 @@ class ActiveMultiTaskClassifier(ClassifierMixin, ActiveMultiTask):
             raise ValueError(
                 f"y must hold at least two classes, got one class: {self.classes_[0]}."
             )
-        return X, self._encode(y).astype(X.dtype, copy=False)
+        return X, y
 
     def _encode(self, y):
         """Turn labels into -1 and 1, a column a class, or one for two classes."""
-        codes = encode_labels(y, self.classes_, name="y of the sampler")
+        codes = encode_labels(y, self.classes_, name="y of the sampler")[:, None]
         if len(self.classes_) == 2:
             return 2.0 * codes - 1.0
-        return np.where(codes[:, None] == np.arange(len(self.classes_)), 1.0, -1.0)
+        return np.where(codes == np.arange(len(self.classes_)), 1.0, -1.0)

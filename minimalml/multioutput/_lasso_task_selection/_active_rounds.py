@@ -9,7 +9,7 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, is_classifier
 from sklearn.utils import check_consistent_length, check_random_state
 
 from minimalml._core.arrays import import_torch
@@ -32,16 +32,6 @@ from minimalml.multioutput._lasso_task_selection._active_sources import (
     PoolSource,
     SamplerSource,
 )
-from minimalml.multioutput._lasso_task_selection._allocation import allocate_samples
-from minimalml.multioutput._lasso_task_selection._network_representation import (
-    NetworkRepresentation,
-)
-from minimalml.multioutput._lasso_task_selection._relevance import check_weights
-from minimalml.multioutput._lasso_task_selection._shared_representation import (
-    check_rank,
-)
-from minimalml.multioutput._lasso_task_selection._task_choice import check_task_cost
-from minimalml.multioutput._lasso_task_selection._task_selector import check_sparse
 from minimalml.multioutput._lasso_task_selection._task_statistics import (
     check_squares,
     check_tasks,
@@ -72,11 +62,9 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
         "center": ["boolean"],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
-        "representation": [
-            HasMethods(["forward", "parameters"]),
-            NetworkRepresentation,
-            None,
-        ],
+        "representation": [HasMethods(["forward", "parameters"]), None],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "random_state": ["random_state"],
         "n_jobs": [Integral, None],
     }
@@ -100,6 +88,8 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
         max_iter=100,
         tol=1e-4,
         representation=None,
+        max_epochs=50,
+        learning_rate=1e-3,
         random_state=None,
         n_jobs=None,
     ):
@@ -119,6 +109,8 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
         self.max_iter = max_iter
         self.tol = tol
         self.representation = representation
+        self.max_epochs = max_epochs
+        self.learning_rate = learning_rate
         self.random_state = random_state
         self.n_jobs = n_jobs
 
@@ -149,9 +141,7 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
         """
         X, y = self._check_rows(X, y)
         rng = check_random_state(self.random_state)
-        if tasks is None:
-            tasks = np.zeros(len(X), dtype=np.intp)
-        tasks = check_tasks(tasks)
+        tasks = np.zeros(len(X), dtype=np.intp) if tasks is None else check_tasks(tasks)
         check_consistent_length(X, tasks)
         names = np.unique(tasks)
         target_task = names[-1] if target_task is None else target_task
@@ -161,7 +151,8 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
                 f"{len(names)} ids from {names[0]} to {names[-1]}."
             )
         is_target = tasks == target_task
-        source = PoolSource(X, y, tasks, names[names != target_task], rng)
+        others = names[names != target_task]
+        source = PoolSource(X, self._encode(y), tasks, others, rng)
         return self._fit_rounds(source, X[is_target], y[is_target], rng)
 
     @with_callbacks
@@ -196,18 +187,15 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
         if len(task_ids) == 0 or len(np.unique(task_ids)) < len(task_ids):
             raise ValueError("task_ids must hold at least one id, each only once.")
         rng = check_random_state(self.random_state)
-        source = SamplerSource(
-            sampler, task_ids, X.shape[1], X.dtype, self._encode, rng, self.n_jobs
-        )
+        source = SamplerSource(sampler, task_ids, X, self._encode, rng, self.n_jobs)
         return self._fit_rounds(source, X, y, rng)
 
     def _check_rows(self, X, y):
-        X, y = validate_data(self, X, y, dtype=FLOATS, y_numeric=True)
-        return X, y.astype(X.dtype, copy=False)
+        return validate_data(self, X, y, dtype=FLOATS, y_numeric=True)
 
     def _encode(self, y):
-        """Turn what a sampler gave into targets."""
-        return y.astype(np.float64)
+        """Turn targets into numbers, (n_rows, n_outputs)."""
+        return y.astype(np.float64)[:, None]
 
     def __sklearn_is_fitted__(self):
         # The parameter lambda_ ends as fitted attributes do.
@@ -215,23 +203,40 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
 
     def _fit_rounds(self, source, X, y, rng):
         """Buy and learn, round by round; ``X`` and ``y`` are the target's."""
-        check_squares(X, y)
-        n_tasks, n_outputs = len(source.tasks), y.reshape(len(y), -1).shape[1]
+        targets, n_tasks = self._encode(y), len(source.tasks)
+        check_squares(X, targets)
+        plan = BudgetPlan(self, n_tasks, targets.shape[1]) if n_tasks else None
+        learner = self._make_learner(n_tasks, targets.shape[1], rng)
+        self.tasks_, self.history_, self.relevance_ = (
+            source.tasks,
+            [],
+            np.zeros(n_tasks),
+        )
         n_rounds = self.n_rounds if n_tasks else 1
-        self._check_bounds(n_outputs)
-        self.tasks_, self.history_ = source.tasks, []
-        learner = self._make_learner(n_tasks, n_outputs, rng)
-        plan = self._plan(n_tasks) if n_tasks else None
         with fit_task(self, X, y, n_rounds) as task:
             for number in range(n_rounds):
                 with task.step("round"):
-                    counts, spent = self._buy(number, plan, source)
-                    if not n_tasks:  # the target itself teaches the representation
-                        learner.update(X, y, np.zeros(len(X), np.intp), is_last=True)
-                    elif counts.any():
-                        is_last = number == n_rounds - 1
-                        learner.update(*source.draw(counts), is_last=is_last)
-                    self._finish_round(learner, plan, X, y, counts, spent)
+                    is_last = number == n_rounds - 1
+                    if plan is None:  # the target itself teaches the representation
+                        learner.update(X, targets, np.zeros(len(X), np.intp), is_last)
+                        counts, cost = np.zeros(0, dtype=np.int64), 0.0
+                    else:
+                        counts = self._choose(number, plan, source.available)
+                        cost = plan.pay(counts)
+                        if counts.any():
+                            learner.update(*source.draw(counts), is_last)
+                    error = self._fit_target(learner, X, targets)
+                    if plan is not None:
+                        money = plan.worth_weighing(number + 1, self.budget)
+                        self.relevance_ = self._relevance(learner, error, money)
+                    self.history_.append(
+                        {
+                            "allocation": counts,
+                            "relevance": self.relevance_,
+                            "cost": cost,
+                            "source_loss": learner.loss,
+                        }
+                    )
                 if task.is_stopped:
                     break
         self.allocation_ = np.array([entry["allocation"] for entry in self.history_])
@@ -243,141 +248,65 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
 
     def _make_learner(self, n_tasks, n_outputs, rng):
         """Make what the parameters ask for."""
-        sizes = self.n_components, max(n_tasks, 1), self.reuse_data
+        common = {"reuse_data": self.reuse_data, "center": self.center}
         if self.representation is not None:
             import_torch(type(self).__name__)
             from minimalml.multioutput._lasso_task_selection._shared_network_torch import (
                 NetworkLearner,
             )
 
-            settings = self.representation
-            if not isinstance(settings, NetworkRepresentation):
-                settings = NetworkRepresentation(settings)
-            settings._validate_params()
             return NetworkLearner(
-                *sizes, center=self.center, rng=rng, settings=settings
+                (max(n_tasks, 1), self.n_components, n_outputs),
+                self.representation,
+                rng,
+                is_logistic=is_classifier(self),
+                max_epochs=self.max_epochs,
+                learning_rate=self.learning_rate,
+                **common,
             )
-        if not n_tasks:  # the target alone is least squares
-            sizes = min(n_outputs, self.n_features_in_), *sizes[1:]
-        check_rank(sizes[0], self.n_features_in_)
+        # The target alone is least squares.
+        k = self.n_components if n_tasks else min(n_outputs, self.n_features_in_)
         return LinearLearner(
-            *sizes,
-            center=self.center,
+            max(n_tasks, 1),
+            k,
+            self.n_features_in_,
             max_iter=self.max_iter,
             tol=self.tol if n_tasks else 0.0,
             random_state=rng,
+            **common,
         )
 
-    def _check_bounds(self, n_outputs):
-        """Check what would fail after exploration, before anything is bought."""
-        check_sparse(self.strategy, self.max_tasks, self.task_cost)
-        if self._is_bounded() and n_outputs > 1:
-            raise ValueError(
-                f"max_tasks and task_cost need two classes, got {n_outputs}: fit one "
-                "class against the others."
-            )
-
-    def _plan(self, n_tasks):
-        is_money = self.sample_cost is not None or self.task_cost is not None
-        if not is_money and self.budget != int(self.budget):
-            raise ValueError(
-                "budget must be a whole number of samples unless sample_cost or "
-                f"task_cost is set, got {self.budget}."
-            )
-        plan = BudgetPlan(
-            self.budget if is_money else int(self.budget),
-            self.exploration_fraction,
-            self.n_rounds,
-            check_weights(self.sample_cost, n_tasks, "sample_cost"),
-            check_task_cost(self.task_cost, n_tasks),
-            is_money,
-        )
-        if not self._is_bounded():
-            plan.check_floor(self._floor())
-        return plan
-
-    def _is_bounded(self):
-        return self.max_tasks is not None or self.task_cost is not None
-
-    def _floor(self):
-        if self.min_samples is not None:
-            return self.min_samples
-        return 0 if self.reuse_data else self.n_components + 1
-
-    def _buy(self, number, plan, source):
-        """Decide what this round draws of each task; return that and its cost."""
-        if plan is None:
-            return np.zeros(0, dtype=np.int64), 0.0
-        if number:
-            counts = self._allocate(plan.for_round(number), plan, source.available)
-        else:
-            counts = self._explore(plan, source.available)
-        return counts, plan.pay(counts)
-
-    def _explore(self, plan, pool):
-        """Share the first round equally."""
-        if not plan.is_money and plan.left > pool.sum():
-            warnings.warn(
-                f"budget={plan.left} exceeds the {pool.sum():g} rows of the sources: "
-                "all of them are bought.",
-                stacklevel=6,
-            )
-        total = int(min(plan.each * len(pool), pool.sum()))
-        return allocate_samples(np.ones(len(pool)), total, max_samples=pool)
-
-    def _allocate(self, money, plan, pool):
-        """Share a later round by the relevance found before it."""
-        nu, exponent = self.relevance_, self.exponent
+    def _choose(self, number, plan, pool):
+        """Decide how many samples of which task a round buys."""
+        if number == 0:
+            return plan.explore(pool)
         if self.strategy == "uniform":  # equal numbers whatever they cost
-            nu, exponent = np.sqrt(plan.prices), 1
-        is_open = (nu != 0) | (not self._is_bounded() or not nu.any())
-        floors = np.where(is_open, np.minimum(self._floor(), pool), 0)
-        caps = np.where(is_open, pool, 0)
-        if plan.is_money:
-            total = money - plan.openings[is_open & (nu != 0)].sum()
-        else:
-            total = int(min(money, caps.sum()))
-        if total <= 0:
-            return np.zeros(len(pool), dtype=np.int64)
-        prices = plan.prices if plan.is_money else None
-        return allocate_samples(nu, total, floors, exponent, caps, prices)
+            return plan.share(number, np.sqrt(plan.prices), 1, pool)
+        return plan.share(number, self.relevance_, self.exponent, pool)
 
-    def _finish_round(self, learner, plan, X, y, counts, spent):
-        """Fit the target's head, re-estimate relevance, and set fitted attributes."""
-        targets = y.reshape(len(y), -1)
-        head, intercept, error = fit_target_head(
+    def _fit_target(self, learner, X, targets):
+        """Fit the target's head, and set the attributes of the predictor."""
+        self.target_head_, self.intercept_, error = fit_target_head(
             learner.transform(X), targets, self.center
         )
-        self.representation_, self.target_head_ = learner.basis, head
-        self.n_iter_ = learner.n_iter
-        self._set_predictor(learner.basis, head, intercept)
-        self.relevance_ = np.zeros(0)
-        if plan is not None:
-            money = plan.worth_weighing(len(self.history_) + 1, self.budget)
-            self.relevance_ = self._relevance(learner, head, error, money)
-        self.history_.append(
-            {
-                "allocation": counts,
-                "relevance": self.relevance_,
-                "cost": spent,
-                "source_loss": learner.loss,
-            }
-        )
+        self.representation_, self.n_iter_ = learner.basis, learner.n_iter
+        if isinstance(self.representation_, np.ndarray):
+            self.coef_ = (self.representation_ @ self.target_head_).T
+        return error
 
-    def _relevance(self, learner, head, error, money):
+    def _relevance(self, learner, error, money):
         """Relevance of each task, as the parameters say."""
         if self.strategy == "uniform":
-            return np.ones(len(learner.is_usable))
+            return np.ones(len(self.tasks_))
         if not learner.is_usable.any():
             warnings.warn(
                 f"No source has the {self.n_components} rows that its head needs: "
                 "samples are shared equally. Raise budget or exploration_fraction.",
-                stacklevel=6,
+                stacklevel=5,
             )
         return task_relevance(
-            learner.heads,
-            learner.is_usable,
-            head,
+            learner,
+            self.target_head_,
             error,
             strategy=self.strategy,
             lambda_=self.lambda_,
@@ -386,11 +315,6 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
             task_cost=self.task_cost,
             budget=money,
         )
-
-    def _set_predictor(self, basis, head, intercept):
-        self.intercept_ = intercept
-        if isinstance(basis, np.ndarray):
-            self.coef_ = (basis @ head).T  # (n_outputs, n_features)
 
     def _scores(self, X):
         """Score rows in the target task, (n_rows, n_outputs)."""

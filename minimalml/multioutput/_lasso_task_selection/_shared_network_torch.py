@@ -1,4 +1,4 @@
-"""What learns from the samples bought so far: a network that all tasks share.
+"""A network that all tasks share, as what learns from the samples bought so far.
 
 It ends in the features of the representation; each task has a linear head on them. Both
 are trained together, then the heads are fitted again by least squares, so that they can
@@ -12,30 +12,23 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from minimalml._core.arrays import resolve_device
 from minimalml._core.training.inference import map_batches
 from minimalml._core.training.loop import train
 from minimalml.multioutput._lasso_task_selection._active_learners import spread_heads
 from minimalml.multioutput._lasso_task_selection._shared_representation import fit_heads
 from minimalml.multioutput._lasso_task_selection._task_statistics import task_statistics
 
-LOSSES = {
-    "squared": functional.mse_loss,
-    "logistic": lambda scores, y: functional.softplus(-y * scores).mean(),
-}
-
 
 class SharedNetwork(nn.Module):
     """A representation with a linear head for each task."""
 
-    def __init__(self, representation, n_components, n_tasks, n_outputs, seed):
+    def __init__(self, representation, sizes, seed):
         super().__init__()
-        self.representation = representation
-        # Zero heads would leave the representation without a gradient at first.
+        n_tasks, n_components, n_outputs = sizes
         generator = torch.Generator().manual_seed(seed)
-        sizes = n_tasks, n_components, n_outputs
+        # Zero heads would leave the representation without a gradient at first.
         heads = torch.randn(sizes, generator=generator) * n_components**-0.5
-        self.heads = nn.Parameter(heads)
+        self.representation, self.heads = representation, nn.Parameter(heads)
         self.intercepts = nn.Parameter(torch.zeros(n_tasks, n_outputs))
 
     def forward(self, X, tasks):
@@ -46,69 +39,53 @@ class SharedNetwork(nn.Module):
 
 
 class NetworkLearner:
-    """The shared network, trained on from round to round."""
+    """The shared network, trained on from round to round, where its weights are."""
 
-    def __init__(self, n_components, n_tasks, reuse_data, *, center, rng, settings):
-        self.n_components, self.n_tasks = n_components, n_tasks
-        self.reuse_data, self._center = reuse_data, center
-        settings = settings.get_params(deep=False)
-        self.basis = copy.deepcopy(settings.pop("module"))
-        self.basis.to(resolve_device(settings["device"]), torch.float32)
-        self._loss, self._settings = settings.pop("loss"), settings
-        self._seeds = rng.randint(np.iinfo(np.int32).max, size=3)
-        self._network = self._rows = None
+    def __init__(
+        self, sizes, module, rng, *, reuse_data, center, is_logistic, **options
+    ):
+        self.basis = copy.deepcopy(module).to(torch.float32)
+        self._sizes, self._reuse_data, self._center = sizes, reuse_data, center
+        self._is_logistic, self._options = is_logistic, options
+        seeds = rng.randint(np.iinfo(np.int32).max, size=3).tolist()
+        self._options |= {"order_seed": seeds[0], "noise_seed": seeds[1]}
+        self._network = SharedNetwork(self.basis, sizes, seeds[2])
+        self._rows = None
 
     def update(self, X, y, codes, is_last):
         """Train on the new samples and, with ``reuse_data``, all earlier ones."""
-        rows = X, y.reshape(len(y), -1), codes
-        if self.reuse_data and self._rows is not None:
+        rows = X, y, codes
+        if self._rows is None:
+            self._check_width(X[:2])
+        elif self._reuse_data:
             rows = tuple(map(np.concatenate, zip(self._rows, rows, strict=True)))
         self._rows = X, y, codes = rows
-        if self._network is None:
-            self._check_rows(X, y)
-            self._network = SharedNetwork(
-                self.basis,
-                self.n_components,
-                self.n_tasks,
-                y.shape[1],
-                int(self._seeds[2]),
-            )
-        loss = LOSSES[self._loss]
-
-        def step(batch, state):
-            return loss(state.network(batch.X, batch.task), batch.y)
-
         state = train(
-            step,
+            self._loss,
             self._network,
             {"X": X, "y": y, "task": codes},
-            order_seed=int(self._seeds[0]),
-            noise_seed=int(self._seeds[1]),
-            **self._settings,
+            device=device_of(self.basis),
+            **self._options,
         )
         self.loss, self.n_iter = state.loss_curve[-1], state.epoch
-        self._refit_heads(X, y, codes)
-
-    def _check_rows(self, X, y):
-        if self._loss == "logistic" and not np.all(np.abs(y) == 1):
-            raise ValueError(
-                "loss='logistic' needs targets of -1 and 1, got others: set "
-                "loss='squared'."
-            )
-        shape = tuple(self.transform(X[:2]).shape)
-        if shape != (len(X[:2]), self.n_components):
-            raise ValueError(
-                f"representation must give n_components={self.n_components} features "
-                f"a row, got shape {shape} for {len(X[:2])} rows."
-            )
-
-    def _refit_heads(self, X, y, codes):
         statistics = task_statistics(self.transform(X), y, codes)
-        heads = fit_heads(statistics, np.eye(self.n_components), center=self._center)
-        reliable = statistics.counts >= self.n_components
-        self.heads, self.is_usable = spread_heads(
-            statistics, heads.swapaxes(0, 1), reliable, self.n_tasks
-        )
+        n_tasks, n_components, _ = self._sizes
+        heads = fit_heads(statistics, np.eye(n_components), center=self._center)
+        self.heads, self.is_usable = spread_heads(statistics, heads, n_tasks)
+
+    def _loss(self, batch, state):
+        scores = state.network(batch.X, batch.task)
+        if self._is_logistic:
+            return functional.softplus(-batch.y * scores).mean()
+        return functional.mse_loss(scores, batch.y)
+
+    def _check_width(self, X):
+        shape = self.transform(X).shape
+        if shape != (len(X), self._sizes[1]):
+            raise ValueError(
+                f"representation must give n_components={self._sizes[1]} features a "
+                f"row, got shape {shape} for {len(X)} rows."
+            )
 
     def transform(self, X):
         """Map rows into the representation."""
@@ -117,6 +94,11 @@ class NetworkLearner:
 
 def network_features(module, X):
     """Compute the features of NumPy rows, in double precision for least squares."""
-    device = next((p.device for p in module.parameters()), torch.device("cpu"))
+    device = device_of(module)
     features = map_batches(module, module, [X], device=device, dtype=torch.float32)
     return features.cpu().numpy().astype(np.float64)
+
+
+def device_of(module):
+    """Return where the weights of a module are."""
+    return next((weight.device for weight in module.parameters()), torch.device("cpu"))

@@ -179,7 +179,7 @@ def fit_shared_representation(
 
 
 def fit_heads(statistics, basis, *, center=False, ridge=1e-8):
-    """Fit a head (T, k, m) per task on a fixed basis."""
+    """Fit a head per task on a fixed basis, (T, k, m)."""
     moments = statistics.moments(center)
     return moments.head_unit * moments.fit_heads(basis, ridge)[0]
 

@@ -250,9 +250,8 @@ def test_heads_of_one_label_few_rows_or_none_are_barred(rng):
     tasks = np.repeat([0, 1, 3], [5, 5, 1])
     y = np.where(tasks == 0, -1.0, rng.standard_normal(11))
     statistics = task_statistics(rng.standard_normal((11, 4)), y, tasks)
-    is_reliable = np.array([True, True, False])
-    heads, is_usable = spread_heads(statistics, np.ones((2, 3, 1)), is_reliable, 4)
-    np.testing.assert_array_equal(heads[0, :, 0], [1, 1, 0, 1])
+    heads, is_usable = spread_heads(statistics, np.ones((3, 2, 1)), 4)
+    np.testing.assert_array_equal(heads[:, 0, 0], [1, 1, 0, 1])
     np.testing.assert_array_equal(is_usable[:, 0], [False, True, False, False])
 
 

@@ -13,7 +13,7 @@ from minimalml.multioutput import (
     relevance_l1,
     select_tasks,
 )
-from minimalml.multioutput._lasso_task_selection import _task_choice as task_choice
+from minimalml.multioutput._lasso_task_selection import _task_selector as task_choice
 
 ROUNDING = 1e-12
 
