@@ -12,10 +12,9 @@ from sklearn.utils import check_X_y
 from sklearn.utils.parallel import Parallel, delayed
 
 from minimalml.multioutput._lasso_task_selection._allocation import allocate_samples
-from minimalml.multioutput._lasso_task_selection._relevance import check_weights
 from minimalml.multioutput._lasso_task_selection._task_selector import (
+    check_prices,
     check_sparse,
-    check_task_cost,
 )
 
 LARGEST_SEED = np.iinfo(np.int32).max
@@ -95,8 +94,9 @@ class BudgetPlan:
                 "class against the others."
             )
         self._is_money = estimator.sample_cost is not None or has_opening
-        self.prices = check_weights(estimator.sample_cost, n_tasks, "sample_cost")
-        self.openings = check_task_cost(estimator.task_cost, n_tasks)
+        self.prices, self.openings = check_prices(
+            estimator.sample_cost, estimator.task_cost, n_tasks
+        )
         self.left = estimator.budget if self._is_money else int(estimator.budget)
         if self.left != estimator.budget:
             raise ValueError(

@@ -11,7 +11,7 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils import check_array
 
-from minimalml.multioutput._lasso_task_selection._relevance import check_weights
+from minimalml.multioutput._lasso_task_selection._relevance import check_per_task
 
 # A share this close to a whole number is one: it is rounding error of the division.
 WHOLE = 1e-9
@@ -74,13 +74,10 @@ def allocate_samples(
         raise ValueError(f"nu must be 1-dimensional, got shape {nu.shape}.")
     if not exponent > 0:
         raise ValueError(f"exponent must be positive, got {exponent!r}.")
-    prices = check_weights(sample_cost, len(nu), "sample_cost")
+    prices = check_per_task(sample_cost, len(nu), "sample_cost", is_positive=True)
     floors = _check_counts(min_samples, len(nu), "min_samples")
-    caps = (
-        np.full(len(nu), np.inf)
-        if max_samples is None
-        else _check_counts(max_samples, len(nu), "max_samples")
-    )
+    max_samples = np.inf if max_samples is None else max_samples
+    caps = _check_counts(max_samples, len(nu), "max_samples")
     _check_budget(n_total, floors, caps, prices, sample_cost is not None)
     if not nu.any():
         warnings.warn("nu is all zero: samples are shared equally.", stacklevel=2)
@@ -91,8 +88,11 @@ def allocate_samples(
     return _round_to_budget(filled, caps, prices, n_total, np.abs(nu))
 
 
-def excess_risk_bound(nu, n, *, noise=1.0, n_features=1, rank=1, n_target=None):
+def excess_risk_bound(nu, n):
     """Bound the target's excess risk for a relevance and numbers of samples.
+
+    Up to the factor ``noise**2 * n_features * rank`` and the error of the target's own
+    head, which no choice of sources changes.
 
     Parameters
     ----------
@@ -102,28 +102,15 @@ def excess_risk_bound(nu, n, *, noise=1.0, n_features=1, rank=1, n_target=None):
     n : array-like of shape (n_tasks,)
         Samples of each source.
 
-    noise : float, default=1.0
-        Standard deviation of the labels' noise.
-
-    n_features : int, default=1
-        Dimension of the inputs.
-
-    rank : int, default=1
-        Dimension of the representation.
-
-    n_target : int, default=None
-        Samples of the target; None leaves its own term out.
-
     Returns
     -------
     float
-        ``noise**2 * (n_features * rank * sum(nu**2 / n) + rank / n_target)``, up to
-        a constant; infinite if a relevant source has no sample.
+        ``sum(nu**2 / n)``; infinite if a relevant source has no sample.
 
     Raises
     ------
     ValueError
-        If shapes disagree, a number of samples is negative, or ``n_target`` is zero.
+        If shapes disagree, or a number of samples is negative.
 
     Examples
     --------
@@ -136,26 +123,17 @@ def excess_risk_bound(nu, n, *, noise=1.0, n_features=1, rank=1, n_target=None):
         raise ValueError(f"nu and n must match, got shapes {nu.shape} and {n.shape}.")
     if np.isnan(nu).any() or not (n >= 0).all():
         raise ValueError("nu must not hold NaN, and n no NaN and no negative number.")
-    if n_target is not None and not n_target > 0:
-        raise ValueError(f"n_target must be positive, got {n_target}.")
     used = nu != 0
     with np.errstate(divide="ignore"):
-        sources = n_features * rank * np.sum((noise * nu[used]) ** 2 / n[used])
-    own = 0.0 if n_target is None else noise**2 * rank / n_target
-    return float(sources + own)
+        return float(np.sum((nu[used] / np.sqrt(n[used])) ** 2))
 
 
 def _check_counts(counts, n_tasks, name):
     counts = np.asarray(counts, dtype=np.float64)
-    if counts.ndim and counts.shape != (n_tasks,):
-        raise ValueError(
-            f"{name} must be a number or hold one for each of {n_tasks} tasks, "
-            f"got shape {counts.shape}."
-        )
-    counts = np.broadcast_to(counts, (n_tasks,))
-    if not (counts >= 0).all() or (counts[np.isfinite(counts)] % 1).any():
+    finite = check_per_task(np.where(counts == np.inf, 0, counts), n_tasks, name)
+    if (finite % 1).any():
         raise ValueError(f"{name} must hold whole numbers at least 0, got {counts}.")
-    return counts
+    return np.broadcast_to(counts, (n_tasks,))
 
 
 def _check_budget(n_total, floors, caps, prices, is_money):

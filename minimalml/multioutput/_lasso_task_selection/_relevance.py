@@ -82,11 +82,6 @@ def relevance_l1(W, w0, *, weights=None):
     Of sources that are equal up to sign only the first is used. The end of the Lasso's
     path, where its dual proves that optimal; else dual simplex of HiGHS.
 
-    References
-    ----------
-    Wang, Chen, Jamieson, Du. Improved Active Multi-Task Representation Learning via
-    Lasso. ICML 2023.
-
     Examples
     --------
     >>> from minimalml.multioutput import relevance_l1
@@ -132,8 +127,10 @@ def relevance_l2(W, w0):
     >>> relevance_l2([[1.0, 0.0, 0.8], [0.0, 1.0, 0.6]], [0.8, 0.6]).round(2)
     array([0.4, 0.3, 0.5])
     """
-    W, targets, give_back = check_heads(W, w0)
-    return give_back(np.linalg.lstsq(W, targets, rcond=None)[0])
+    problem = HeadProblem(W, w0, distinct=False)
+    return problem.relevance(
+        np.linalg.lstsq(problem.sources, problem.targets, rcond=None)[0].T
+    )
 
 
 def relevance_lasso(
@@ -197,8 +194,10 @@ def relevance_lasso(
     problem = HeadProblem(W, w0, weights)
     sources, targets = problem.sources, problem.targets
     products = sources.T @ targets  # (n_distinct, n_targets), one product for all
-    largest = np.abs(products).max(axis=0, initial=0.0)
-    penalties = lambda_ * largest if relative else problem.scaled_penalties(lambda_)
+    if relative:
+        penalties = lambda_ * np.abs(products).max(axis=0, initial=0.0)
+    else:
+        penalties = lambda_ / problem.unit / problem.target_units
     # A Gram matrix helps only where sources are few; else it is the larger of the two.
     gram = sources.T @ sources if sources.shape[1] < len(sources) else None
     with without_convergence_warnings():  # LARS warns of what is checked and mended
@@ -254,10 +253,13 @@ def relevance_path(W, w0, *, weights=None):
            [0. , 0. , 0.6]])
     """
     problem = HeadProblem(W, w0, weights)
-    paths = [
-        RelevancePath(*problem.relevance_along(*_path(problem.sources, target), number))
-        for number, target in enumerate(problem.targets.T)
-    ]
+    paths = []
+    for target, target_unit in zip(
+        problem.targets.T, problem.target_units, strict=True
+    ):
+        penalties, coefficients = _path(problem.sources, target)
+        relevance = problem.spread(coefficients, target_unit)
+        paths.append(RelevancePath(penalties * problem.unit * target_unit, relevance))
     return paths if np.ndim(w0) == 2 else paths[0]
 
 
@@ -391,47 +393,35 @@ def _path(sources, target):
 
 
 class HeadProblem:
-    """Distinct source heads and targets near size 1, and the way back.
+    """Source heads ``sources`` and ``targets`` near size 1, and the way back.
 
-    Attributes
-    ----------
-    sources : ndarray of shape (k, n_distinct)
-        Heads over their weights; of those that are equal up to sign the first.
-    targets : ndarray of shape (k, n_targets)
-        Target heads.
+    Heads are over their weights. Of sources that are equal up to sign only the first is
+    taken where they are to be ``distinct``.
     """
 
-    def __init__(self, W, w0, weights=None):
-        W, targets, self._give_back = check_heads(W, w0, stacklevel=4)
-        self._weights = check_weights(weights, W.shape[1])
-        W = W / self._weights
-        self._unit, self._target_units = units(W), units(targets, axis=0)
-        W = W / self._unit
-        self._kept = distinct_columns(W)
+    def __init__(self, W, w0, weights=None, *, distinct=True):
+        W, w0 = _check_heads(W, w0)
+        self._shape, self._dtype = (W.shape[1], *w0.shape[1:]), np.result_type(W, w0)
+        self._weights = check_per_task(weights, W.shape[1], "weights", is_positive=True)
+        W, targets = W / self._weights, w0.reshape(len(w0), -1).astype(np.float64)
+        self.unit, self.target_units = units(W), units(targets, axis=0)
+        W, self.targets = W / self.unit, targets / self.target_units
+        self._kept = distinct_columns(W) if distinct else np.arange(W.shape[1])
         self.sources = np.asfortranarray(W[:, self._kept])
-        self.targets = targets / self._target_units
-
-    def scaled_penalties(self, penalty):
-        """Turn a penalty of the caller's heads into one of these, for each target."""
-        return penalty / self._unit / self._target_units
 
     def relevance(self, columns):
-        """Place one solution a target among all tasks."""
-        return self._give_back(self._spread(np.array(columns).T, self._target_units))
+        """Place one solution a target among all tasks, in the caller's units."""
+        spread = self.spread(np.array(columns).T, self.target_units)
+        return spread.astype(self._dtype, copy=False).reshape(self._shape)
 
-    def relevance_along(self, penalties, path, target):
-        """Give back the penalties, and solutions (n_distinct, n_penalties), of one."""
-        target_unit = self._target_units[target]
-        return penalties * self._unit * target_unit, self._spread(path, target_unit)
-
-    def _spread(self, coefficients, target_units):
+    def spread(self, coefficients, target_units):
+        """Place solutions (n_sources, n_solutions) among all tasks."""
         spread = np.zeros((len(self._weights), coefficients.shape[1]))
         spread[self._kept] = coefficients
-        return spread * (target_units / self._unit) / self._weights[:, None]
+        return spread * (target_units / self.unit) / self._weights[:, None]
 
 
-def check_heads(W, w0, stacklevel=3):
-    """Check heads; return them in float64 and what undoes the change of shape."""
+def _check_heads(W, w0):
     if np.ndim(W) != 2:
         raise ValueError(
             f"W must be 2-dimensional, (k, n_tasks), got {np.ndim(W)} dimensions."
@@ -444,31 +434,23 @@ def check_heads(W, w0, stacklevel=3):
             f"w0 must have as many rows as W, {len(W)}, got shape {w0.shape}."
         )
     if not np.all(np.any(w0 != 0, axis=0)):
-        message = "w0 is zero: no source is relevant to it."
-        warnings.warn(message, stacklevel=stacklevel)
-    dtype = np.result_type(W, w0)
-
-    def give_back(relevance):
-        relevance = relevance.astype(dtype, copy=False)
-        return relevance[:, 0] if w0.ndim == 1 else relevance
-
-    targets = w0.reshape(len(w0), -1).astype(np.float64, copy=False)
-    return W.astype(np.float64, copy=False), targets, give_back
+        warnings.warn("w0 is zero: no source is relevant to it.", stacklevel=4)
+    return W, w0
 
 
-def check_weights(weights, n_tasks, name="weights"):
-    """Check one positive number a task; None becomes ones."""
-    if weights is None:
-        return np.ones(n_tasks)
-    weights = np.asarray(weights, dtype=np.float64)
-    if weights.shape != (n_tasks,):
+def check_per_task(values, n_tasks, name, *, default=1.0, is_positive=False):
+    """Check numbers at least 0 (or above), one a task or the same for all."""
+    values = np.asarray(default if values is None else values, dtype=np.float64)
+    if values.ndim and values.shape != (n_tasks,):
         raise ValueError(
-            f"{name} must hold one number for each of {n_tasks} tasks, "
-            f"got shape {weights.shape}."
+            f"{name} must be a number or hold one number for each of {n_tasks} tasks, "
+            f"got shape {values.shape}."
         )
-    if not (np.isfinite(weights).all() and (weights > 0).all()):
-        raise ValueError(f"{name} must be positive and finite, got {weights.min()}.")
-    return weights
+    is_valid = values > 0 if is_positive else values >= 0
+    if not np.all(is_valid & np.isfinite(values)):
+        kind = "positive and finite" if is_positive else "at least 0 and finite"
+        raise ValueError(f"{name} must be {kind}, got {values.min()}.")
+    return np.broadcast_to(values, (n_tasks,))
 
 
 def units(values, axis=None):

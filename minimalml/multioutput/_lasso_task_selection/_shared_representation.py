@@ -56,20 +56,17 @@ def fit_shared_representation(
     *,
     solver="alternating",
     init="spectral",
-    whiten=False,
     center=False,
-    task_weights=None,
     ridge=1e-8,
     max_iter=100,
     tol=1e-6,
-    min_task_samples=None,
     random_state=None,
     callback=None,
 ):
     """Fit one basis and a head per task to all tasks at once.
 
-    Minimises ``sum_t task_weights_t * ||X_t basis w_t - y_t||^2`` over an orthonormal
-    basis and heads. From moments only: an alternation costs ``O(T d^2 k)``, whatever
+    Minimises ``sum_t ||X_t basis w_t - y_t||^2`` over an orthonormal basis and heads: a
+    task counts by its rows. From moments only: an alternation costs ``O(T d^2 k)``, whatever
     the number of rows, and takes ``O(T d^2)`` memory.
 
     Parameters
@@ -90,14 +87,8 @@ def fit_shared_representation(
         products, "moments" eigenvectors of ``sum y^2 x x^T`` (for inputs of mean zero
         and equal variance), "random" any.
 
-    whiten : bool, default=False
-        Whether "spectral" first removes the pooled covariance of the inputs.
-
     center : bool, default=False
         Whether each task has an intercept.
-
-    task_weights : array-like of shape (n_tasks,), default=None
-        Weight of each task's squared error; None counts every row once.
 
     ridge : float, default=1e-8
         Ridge of the heads, relative to the mean diagonal of their systems.
@@ -108,9 +99,6 @@ def fit_shared_representation(
 
     tol : float, default=1e-6
         Stop when an alternation lowers the loss by less than this share.
-
-    min_task_samples : int, default=None
-        Rows below which a head is flagged as unreliable; None takes ``k``.
 
     random_state : int, RandomState instance or None, default=None
         For the random start, and for directions that no task determines.
@@ -162,11 +150,10 @@ def fit_shared_representation(
         )
     n_features = statistics.means.shape[1]
     _check_parameters(k, statistics, solver, init, ridge, max_iter, tol)
-    weights = _check_task_weights(task_weights, statistics)
-    moments = statistics.moments(center, weights)
+    moments = statistics.moments(center)
     random = check_random_state(random_state).standard_normal((n_features, k))
     with few_blas_threads(n_features**2 * k):
-        basis = _first_basis(statistics, moments, k, init, whiten, random)
+        basis = _first_basis(statistics, moments, k, init, random)
         basis, heads, losses = _alternate(
             moments, basis, solver, ridge, max_iter, tol, callback
         )
@@ -174,7 +161,7 @@ def fit_shared_representation(
     heads = heads.swapaxes(0, 1)  # (k, T, m)
     if statistics.single_output:
         heads, intercepts = heads[:, :, 0], intercepts[:, 0]
-    reliable = statistics.counts >= (min_task_samples or k)
+    reliable = statistics.counts >= k
     return SharedRepresentation(basis, heads, intercepts, reliable, losses)
 
 
@@ -211,19 +198,7 @@ def _check_parameters(k, statistics, solver, init, ridge, max_iter, tol):
         )
 
 
-def _check_task_weights(task_weights, statistics):
-    if task_weights is None:
-        return None
-    values = np.asarray(task_weights, dtype=np.float64)
-    if values.shape != (len(statistics.tasks),) or not (values >= 0).all():
-        raise ValueError(
-            "task_weights must hold one number at least 0 for each of "
-            f"{len(statistics.tasks)} tasks, got {values}."
-        )
-    return values
-
-
-def _first_basis(statistics, moments, k, init, whiten, random):
+def _first_basis(statistics, moments, k, init, random):
     """Return an orthonormal start, completed at random where it is short."""
     if not isinstance(init, str):
         if np.shape(init) != random.shape:
@@ -244,12 +219,6 @@ def _first_basis(statistics, moments, k, init, whiten, random):
         roots = np.sqrt(counts.clip(1.0))
         products = moments.cross / roots[:, None, None]  # sqrt(n_t) times the mean
         matrix = products.swapaxes(0, 1).reshape(len(random), -1)
-        if whiten:
-            covariance = moments.gram.sum(axis=0) / counts.sum()
-            level = 1e-8 * np.trace(covariance) / len(covariance)
-            matrix = np.linalg.solve(
-                covariance + level * np.eye(len(covariance)), matrix
-            )
     found = leading_directions(matrix, k)
     return orthonormalise(np.hstack([found, random])[:, :k])
 

@@ -23,14 +23,13 @@ from minimalml._core.validation import (
 )
 from minimalml.multioutput._lasso_task_selection._allocation import allocate_samples
 from minimalml.multioutput._lasso_task_selection._relevance import (
-    check_heads,
-    check_weights,
+    HeadProblem,
+    check_per_task,
     lambda_by_discrepancy,
     relevance_l1,
     relevance_l2,
     relevance_lasso,
     relevance_path,
-    units,
 )
 
 # All supports of so many sources are 4096 small least-squares fits: about 0.2 s.
@@ -129,17 +128,15 @@ def select_tasks(
     """
     if np.ndim(w0) != 1:
         raise ValueError(f"w0 must be 1-dimensional, got {np.ndim(w0)} dimensions.")
-    W, targets, give_back = check_heads(W, w0)
-    n_tasks = W.shape[1]
-    prices = check_weights(sample_cost, n_tasks, "sample_cost")
-    openings = check_task_cost(task_cost, n_tasks)
+    problem = HeadProblem(W, w0, distinct=False)
+    W, n_tasks = problem.sources, problem.sources.shape[1]
+    prices, openings = check_prices(sample_cost, task_cost, n_tasks)
     money = _check_money(budget, openings, max_tasks)
-    unit, target_unit = units(W), units(targets)
-    W, target = W / unit, targets[:, 0] / target_unit
-    target = W @ np.linalg.lstsq(W, target, rcond=None)[0]
+    target = W @ np.linalg.lstsq(W, problem.targets[:, 0], rcond=None)[0]
     if not target.any():
-        nothing = give_back(np.zeros((n_tasks, 1)))
-        return TaskChoice(nothing, np.arange(0), 0.0, float(targets.any()))
+        residual = float(problem.targets.any())
+        nothing = problem.relevance([np.zeros(n_tasks)])
+        return TaskChoice(nothing, np.arange(0), 0.0, residual)
     most = min(n_tasks, len(W), max_tasks or n_tasks)
     supports = (
         _all_supports(n_tasks, most)
@@ -153,9 +150,8 @@ def select_tasks(
     )
     choices = [choice for choice in priced if choice is not None]
     choice = _best(choices, tolerance, openings, money)
-    scale = target_unit / unit
-    relevance = give_back(scale * choice.relevance[:, None])
-    return choice._replace(relevance=relevance, bound=scale**2 * choice.bound)
+    bound = choice.bound * float(problem.target_units[0] / problem.unit) ** 2
+    return choice._replace(relevance=problem.relevance([choice.relevance]), bound=bound)
 
 
 def relevance_by_strategy(
@@ -172,8 +168,7 @@ def relevance_by_strategy(
     head_error=0.0,
 ):
     """Compute the relevance of sources as the parameters of an estimator say."""
-    prices = check_weights(sample_cost, W.shape[1], "sample_cost")
-    check_task_cost(task_cost, W.shape[1])
+    prices, _ = check_prices(sample_cost, task_cost, W.shape[1])
     check_sparse(strategy, max_tasks, task_cost)
     if strategy == "l2":
         return relevance_l2(W, w0)
@@ -356,24 +351,22 @@ class LassoTaskSelector(SelectorMixin, BaseEstimator):
             If ``n_total`` can't pay for the floors or what it takes to open the
             selected sources.
         """
-        support = self.get_support()
-        prices = self.sample_cost
+        support, prices = self.get_support(), self.sample_cost
         if self.task_cost is not None:
-            opening = check_task_cost(self.task_cost, len(support))[support].sum()
+            prices, openings = check_prices(prices, self.task_cost, len(support))
+            opening = openings[support].sum()
             if not n_total > opening:
                 raise ValueError(
                     f"n_total must exceed {opening:g}, the task_cost of the selected "
                     f"tasks, got {n_total}."
                 )
             n_total = n_total - opening
-            prices = np.ones(len(support)) if prices is None else prices
+        max_samples = np.inf if max_samples is None else max_samples
         return allocate_samples(
             np.where(support, self.relevance_, 0),
             n_total,
             np.where(support, min_samples, 0),
-            max_samples=np.where(
-                support, np.inf if max_samples is None else max_samples, 0
-            ),
+            max_samples=np.where(support, max_samples, 0),
             sample_cost=prices,
         )
 
@@ -392,19 +385,10 @@ class LassoTaskSelector(SelectorMixin, BaseEstimator):
         return tags
 
 
-def check_task_cost(task_cost, n_tasks):
-    """Check opening prices; return one a task."""
-    openings = np.asarray(0.0 if task_cost is None else task_cost, dtype=np.float64)
-    if openings.ndim and openings.shape != (n_tasks,):
-        raise ValueError(
-            f"task_cost must be a number or hold one for each of {n_tasks} tasks, "
-            f"got shape {openings.shape}."
-        )
-    if not (np.isfinite(openings).all() and (openings >= 0).all()):
-        raise ValueError(
-            f"task_cost must not be negative or infinite, got {openings.min()}."
-        )
-    return np.broadcast_to(openings, (n_tasks,))
+def check_prices(sample_cost, task_cost, n_tasks):
+    """Check prices of samples and of opening tasks; return one a task of each."""
+    prices = check_per_task(sample_cost, n_tasks, "sample_cost", is_positive=True)
+    return prices, check_per_task(task_cost, n_tasks, "task_cost", default=0.0)
 
 
 def _check_money(budget, openings, max_tasks):

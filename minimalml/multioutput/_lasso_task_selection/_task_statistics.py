@@ -105,8 +105,8 @@ class TaskStatistics:
             spread[name][places] = values
         return replace(self, **spread)
 
-    def moments(self, center=False, weights=None):
-        """Return `TaskMoments` about the means or about zero, times task weights."""
+    def moments(self, center=False):
+        """Return `TaskMoments` about the means or about zero."""
         gram, cross, squares = self.scatter, self.cross, self.target_scatter
         if not center:
             weighted = self.counts[:, None] * self.means  # (n_tasks, n_features)
@@ -114,9 +114,6 @@ class TaskStatistics:
             gram = weighted[:, :, None] * self.means[:, None, :]
             gram += self.scatter  # in place: these are the largest arrays of a fit
             squares = squares + self.counts[:, None] * self.target_means**2
-        if weights is not None:
-            gram, cross = weights[:, None, None] * gram, weights[:, None, None] * cross
-            squares = weights[:, None] * squares
         return TaskMoments(gram, cross, squares)
 
 

@@ -303,7 +303,7 @@ def test_classifier_names_what_it_cannot_do(pool):
         ({"sample_cost": -np.ones(12)}, "sample_cost must be positive"),
         ({"sample_cost": np.ones(3)}, "one number for each of 12 tasks"),
         ({"task_cost": -1.0}, "The 'task_cost' parameter"),
-        ({"task_cost": np.full(12, np.nan)}, "task_cost must not be negative"),
+        ({"task_cost": np.full(12, np.nan)}, "task_cost must be at least 0"),
         (
             {"reuse_data": False, "n_rounds": 4, "budget": 200},
             "budget leaves 21.* min_samples=4 of",

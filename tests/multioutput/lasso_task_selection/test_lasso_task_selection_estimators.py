@@ -131,7 +131,7 @@ def test_selector_of_a_zero_target_keeps_all(heads):
         ({"task_cost": 1.0}, "task_cost needs a budget"),
         ({"sample_cost": [1.0]}, "one number for each of 30 tasks"),
         ({"sample_cost": -np.ones(30)}, "sample_cost must be positive"),
-        ({"task_cost": -np.ones(30), "budget": 9}, "task_cost must not be negative"),
+        ({"task_cost": -np.ones(30), "budget": 9}, "task_cost must be at least 0"),
         ({"budget": 0}, "The 'budget' parameter"),
         ({"lambda_": -1}, "The 'lambda_' parameter"),
     ],

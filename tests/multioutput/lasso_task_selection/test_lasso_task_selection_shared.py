@@ -119,12 +119,11 @@ def test_without_noise_the_span_is_recovered(seed, center):
     assert subspace_angles(shared.basis, truth.basis).max() < 1e-6
 
 
-@pytest.mark.parametrize("whiten", [False, True])
-def test_correlated_inputs_are_no_obstacle(whiten):
+def test_correlated_inputs_are_no_obstacle():
     X, y, tasks, truth = tasks_of(noise=0.0, n_tasks=20)
     mixing = np.random.default_rng(1).standard_normal((8, 8)) + 2 * np.eye(8)
     shared = fit_shared_representation(
-        task_statistics(X @ mixing, y, tasks), 3, whiten=whiten, tol=1e-12, max_iter=500
+        task_statistics(X @ mixing, y, tasks), 3, tol=1e-12, max_iter=500
     )
     expected = np.linalg.solve(mixing, truth.basis)
     assert subspace_angles(shared.basis, expected).max() < 1e-5
@@ -212,18 +211,6 @@ def test_dask_reduces_the_statistics():
     np.testing.assert_allclose(total.scatter, whole.scatter, atol=1e-9)
 
 
-def test_task_weights_are_repeated_rows():
-    X, y, tasks, _ = tasks_of(noise=0.5)
-    weights = np.where(np.arange(13) % 2, 2.0, 1.0)
-    repeats = weights[tasks].astype(int)
-    doubled = task_statistics(*(np.repeat(v, repeats, axis=0) for v in (X, y, tasks)))
-    weighted = fit_shared_representation(
-        task_statistics(X, y, tasks), 3, task_weights=weights
-    )
-    repeated = fit_shared_representation(doubled, 3)
-    assert weighted.losses[-1] == pytest.approx(repeated.losses[-1], rel=1e-5)
-
-
 def test_several_outputs_share_the_basis():
     X, y, tasks, _ = tasks_of(noise=0.1)
     both = np.column_stack([y, -2 * y])
@@ -281,7 +268,6 @@ def test_tasks_with_few_rows_are_flagged():
     shared = fit_shared_representation(statistics, 3)
     np.testing.assert_array_equal(np.flatnonzero(~shared.reliable), [4])
     assert np.isfinite(shared.heads).all()
-    assert fit_shared_representation(statistics, 3, min_task_samples=1).reliable.all()
 
 
 def test_callback_stops():
@@ -315,8 +301,6 @@ def test_a_basis_can_be_given():
         ({"k": 2, "ridge": -1.0}, "ridge must be at least 0, got -1"),
         ({"k": 2, "tol": -1.0}, "tol must be at least 0"),
         ({"k": 2, "max_iter": -1}, "max_iter must be at least 0, got -1"),
-        ({"k": 2, "task_weights": [1.0]}, "task_weights must hold one number"),
-        ({"k": 2, "task_weights": -np.ones(13)}, "task_weights must hold one number"),
     ],
 )
 def test_bad_parameters_are_named(settings, message):
