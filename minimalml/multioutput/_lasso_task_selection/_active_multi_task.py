@@ -4,8 +4,6 @@ Buy source samples where they help one target task most. See Wang, Chen, Jamieso
 (2023), arXiv 2306.02556.
 """
 
-import inspect
-
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 
@@ -15,117 +13,10 @@ from minimalml.multioutput._lasso_task_selection._active_rounds import (
     FLOATS,
     ActiveMultiTask,
 )
-
-PARAMETERS = """\
-n_components : int, default=5
-    Dimension of the representation.
-
-budget : int or float, default=1000
-    Number of source samples to buy; the money for them, if ``sample_cost`` or
-    ``task_cost`` is set.
-
-strategy : {"lasso", "l2", "uniform"}, default="lasso"
-    What later rounds buy by: the smallest-L1 relevance, the smallest-L2 relevance,
-    or equal shares (passive learning).
-
-exponent : float, default=1
-    Samples are shared in proportion to ``|relevance| ** exponent``. With "l2", 2
-    is the rule of the method of 2022.
-
-lambda_ : float, "lp" or "discrepancy", default=0.05
-    Penalty of the Lasso in units of the smallest that gives zero. "lp" takes the
-    limit of none; "discrepancy" the largest whose residual is within the error of
-    the target's head.
-
-exploration_fraction : float, default=0.25
-    Share of the budget that the first round spends equally on all sources.
-
-n_rounds : int, default=2
-    Number of rounds; each after the second has twice the budget of the one before.
-    One round is passive learning.
-
-reuse_data : bool, default=True
-    Whether each round fits to all samples so far, or to its own only (which is
-    unstable).
-
-min_samples : int, default=None
-    Floor of each source in later rounds; None takes 0 when data are reused, else
-    ``n_components + 1``.
-
-sample_cost : array-like of shape (n_sources,), default=None
-    Positive price of a sample of each source, sources in the order of ``tasks_``.
-
-task_cost : float or array-like of shape (n_sources,), default=None
-    Price of drawing from a source at all, paid in each round that does.
-
-max_tasks : int, default=None
-    Largest number of sources that a later round draws from.
-
-center : bool, default=True
-    Whether every task has an intercept; the paper's model has none.
-
-max_iter : int, default=100
-    Largest number of alternations of the representation in a round.
-
-tol : float, default=1e-4
-    A round's alternations stop when one lowers the loss by less than this share.
-
-representation : torch.nn.Module, default=None
-    Network from inputs to ``n_components`` features, for what is not linear. It is
-    copied; the copy is trained by Adam in each round, on the device of its weights,
-    with a linear head for each task, on squared errors, of classes on the logistic
-    loss.
-
-max_epochs : int, default=50
-    Epochs of the network in each round.
-
-learning_rate : float, default=1e-3
-    Step size of the network.
-
-random_state : int, RandomState instance or None, default=None
-    Decides which rows are bought, or the sampler's seeds, and the network's.
-
-n_jobs : int, default=None
-    Threads that call a sampler at the same time."""
-
-ATTRIBUTES = """\
-relevance_ : ndarray of shape (n_sources,)
-    Relevance of each source after the last round: signed, but for more than two
-    classes the norm over their heads.
-allocation_ : ndarray of shape (n_rounds, n_sources)
-    Samples bought in each round.
-tasks_ : ndarray of shape (n_sources,)
-    Identifiers of the sources.
-history_ : list of dict
-    Of each round ``allocation``, ``relevance``, ``cost`` and ``source_loss``.
-representation_ : ndarray of shape (n_features, n_components)
-    Orthonormal basis; the trained network, where one was given.
-target_head_ : ndarray of shape (n_components, n_outputs)
-    Head of the target, one output, or one a class beyond two.
-n_iter_ : int
-    Alternations, or epochs, up to the end of the last round.
-n_samples_spent_ : int
-    Number of source samples bought.
-cost_ : float
-    What they cost.
-sample_indices_ : ndarray of int of shape (n_samples_spent_,)
-    Rows of ``X`` bought, in this order; only after `fit`.
-n_features_in_ : int
-    Number of features seen during fit.
-feature_names_in_ : ndarray of shape (n_features,)
-    Names of the features, where ``X`` has string column names."""
+from minimalml.multioutput._lasso_task_selection._documentation import document
 
 
-def document_shared(cls):
-    """Put the words on what both classes share into the docstring of one."""
-    if cls.__doc__ is not None:  # None with python -OO
-        cls.__doc__ = inspect.cleandoc(cls.__doc__).format(
-            parameters=PARAMETERS, attributes=ATTRIBUTES
-        )
-    return cls
-
-
-@document_shared
+@document
 class ActiveMultiTaskRegressor(RegressorMixin, ActiveMultiTask):
     """Learn a target task from the source samples that help it most.
 
@@ -136,11 +27,11 @@ class ActiveMultiTaskRegressor(RegressorMixin, ActiveMultiTask):
 
     Parameters
     ----------
-    {parameters}
+    {active}
 
     Attributes
     ----------
-    {attributes}
+    {active_attributes}
     coef_ : ndarray of shape (n_features,)
         Weights of the target; not with a network.
     intercept_ : float
@@ -155,12 +46,12 @@ class ActiveMultiTaskRegressor(RegressorMixin, ActiveMultiTask):
     -----
     The target's excess risk is bounded by ``sum(nu**2 / n)`` for any ``nu`` that
     writes its head with the sources' heads; buying ``n`` in proportion to ``|nu|`` of
-    the smallest L1 norm minimises it.
+    the smallest L1 norm minimises it. Prices stand in the order of ``tasks_``, and
+    ``task_cost`` is paid in each round that draws from a task.
 
     References
     ----------
-    Wang, Chen, Jamieson, Du. Improved Active Multi-Task Representation Learning via
-    Lasso. ICML 2023.
+    {paper}
 
     Examples
     --------
@@ -198,7 +89,7 @@ class ActiveMultiTaskRegressor(RegressorMixin, ActiveMultiTask):
         return error
 
 
-@document_shared
+@document
 class ActiveMultiTaskClassifier(ClassifierMixin, ActiveMultiTask):
     """Learn a target classification task from the source samples that help most.
 
@@ -208,11 +99,11 @@ class ActiveMultiTaskClassifier(ClassifierMixin, ActiveMultiTask):
 
     Parameters
     ----------
-    {parameters}
+    {active}
 
     Attributes
     ----------
-    {attributes}
+    {active_attributes}
     coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
         Weights of the target; not with a network.
     intercept_ : ndarray of shape (1,) or (n_classes,)
@@ -233,8 +124,7 @@ class ActiveMultiTaskClassifier(ClassifierMixin, ActiveMultiTask):
 
     References
     ----------
-    Wang, Chen, Jamieson, Du. Improved Active Multi-Task Representation Learning via
-    Lasso. ICML 2023.
+    {paper}
 
     Examples
     --------

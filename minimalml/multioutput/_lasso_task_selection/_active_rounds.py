@@ -124,13 +124,10 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
         X : array-like of shape (n_samples, n_features)
             Rows of the target, all of which are used, and of the sources, of which
             ``budget`` are bought.
-
         y : array-like of shape (n_samples,)
             Targets.
-
         tasks : array-like of shape (n_samples,), default=None
             Task of each row; None means that there is only the target.
-
         target_task : int or str, default=None
             Task to predict; None takes the last in sorted order.
 
@@ -165,13 +162,10 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
         sampler : callable
             ``sampler(task_id, n, random_state) -> (X, y)`` makes or buys ``n`` samples
             of a source; ``random_state`` is a fresh integer each time.
-
         task_ids : array-like of shape (n_tasks,)
             Identifiers of the sources.
-
         X_target : array-like of shape (n_samples, n_features)
             Rows of the target.
-
         y_target : array-like of shape (n_samples,)
             Targets of the target.
 

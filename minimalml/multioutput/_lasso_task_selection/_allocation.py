@@ -31,22 +31,17 @@ def allocate_samples(
     nu : array-like of shape (n_tasks,)
         Relevance; its sign does not matter. All zeros give equal shares, with a
         warning.
-
     n_total : int or float
         Number of samples, spent exactly; with ``sample_cost`` the money, spent up to
         less than the price of one more sample.
-
     min_samples : int or array-like of shape (n_tasks,), default=0
         Floor of each source.
-
     exponent : float, default=1
         1 with the smallest-L1 relevance is optimal; 2 with the smallest-L2 relevance
         is the rule of 2022.
-
     max_samples : int or array-like of shape (n_tasks,), default=None
         Largest number of each source (its pool); None sets no bound. Where all
         relevant pools run dry, the rest goes to the others in equal shares.
-
     sample_cost : array-like of shape (n_tasks,), default=None
         Positive price of a sample of each source; None counts samples.
 
@@ -98,7 +93,6 @@ def excess_risk_bound(nu, n):
     ----------
     nu : array-like of shape (n_tasks,)
         Any relevance with ``W @ nu = w0``.
-
     n : array-like of shape (n_tasks,)
         Samples of each source.
 

@@ -19,6 +19,8 @@ from sklearn.linear_model import Lasso, lars_path, lasso_path
 from sklearn.utils import check_array
 from sklearn.utils.parallel import Parallel, delayed
 
+from minimalml.multioutput._lasso_task_selection._documentation import document
+
 # Where LARS, which recomputes its path, loses to coordinate descent: beyond these
 # sizes of the heads and numbers of sources.
 LARS_MAX_RANK = 200
@@ -47,6 +49,7 @@ class RelevancePath(NamedTuple):
     relevance: np.ndarray
 
 
+@document
 def relevance_l1(W, w0, *, weights=None):
     """Write the target head with the smallest L1 norm of source weights.
 
@@ -56,20 +59,13 @@ def relevance_l1(W, w0, *, weights=None):
 
     Parameters
     ----------
-    W : array-like of shape (k, n_tasks)
-        Source heads, one a column.
+    {heads}
 
-    w0 : array-like of shape (k,) or (k, n_targets)
-        Target head, or several.
-
-    weights : array-like of shape (n_tasks,), default=None
-        Positive price of each source's weight; None takes ones. With prices
-        ``c`` per sample, ``sqrt(c)`` gives the cheapest design.
+    {weights}
 
     Returns
     -------
-    ndarray of shape (n_tasks,) or (n_tasks, n_targets)
-        The relevance of each source.
+    {relevance}
 
     Raises
     ------
@@ -97,6 +93,7 @@ def relevance_l1(W, w0, *, weights=None):
     return problem.relevance([_basic_solution(rows, v) for v in (span.T @ targets).T])
 
 
+@document
 def relevance_l2(W, w0):
     """Write the target head with the smallest L2 norm of source weights.
 
@@ -105,16 +102,11 @@ def relevance_l2(W, w0):
 
     Parameters
     ----------
-    W : array-like of shape (k, n_tasks)
-        Source heads, one a column.
-
-    w0 : array-like of shape (k,) or (k, n_targets)
-        Target head, or several.
+    {heads}
 
     Returns
     -------
-    ndarray of shape (n_tasks,) or (n_tasks, n_targets)
-        The relevance of each source.
+    {relevance}
 
     Raises
     ------
@@ -133,6 +125,7 @@ def relevance_l2(W, w0):
     )
 
 
+@document
 def relevance_lasso(
     W, w0, lambda_=0.05, relative=True, weights=None, *, refit=False, n_jobs=None
 ):
@@ -143,22 +136,14 @@ def relevance_lasso(
 
     Parameters
     ----------
-    W : array-like of shape (k, n_tasks)
-        Source heads, one a column. They are not normalised: a source with a small
-        head is less informative.
-
-    w0 : array-like of shape (k,) or (k, n_targets)
-        Target head, or several.
-
+    {heads}
     lambda_ : float, default=0.05
         Penalty, not negative; raising it uses fewer sources.
-
     relative : bool, default=True
         Whether ``lambda_`` counts in units of the smallest penalty that gives zero,
         ``max(|W.T @ w0| / weights)``, of each target.
 
-    weights : array-like of shape (n_tasks,), default=None
-        Positive price of each source's weight; None takes ones.
+    {weights}
 
     refit : bool, default=False
         Whether to refit the sources in use by least squares where they are linearly
@@ -169,8 +154,7 @@ def relevance_lasso(
 
     Returns
     -------
-    ndarray of shape (n_tasks,) or (n_tasks, n_targets)
-        The relevance of each source.
+    {relevance}
 
     Raises
     ------
@@ -212,19 +196,15 @@ def relevance_lasso(
     return problem.relevance(list(columns))
 
 
+@document
 def relevance_path(W, w0, *, weights=None):
     """Follow the Lasso from no source to the smallest L1 norm.
 
     Parameters
     ----------
-    W : array-like of shape (k, n_tasks)
-        Source heads, one a column.
+    {heads}
 
-    w0 : array-like of shape (k,) or (k, n_targets)
-        Target head, or several.
-
-    weights : array-like of shape (n_tasks,), default=None
-        Positive price of each source's weight; None takes ones.
+    {weights}
 
     Returns
     -------

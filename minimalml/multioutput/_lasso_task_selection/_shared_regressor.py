@@ -23,6 +23,7 @@ from minimalml._core.validation import (
     check_is_fitted,
     validate_data,
 )
+from minimalml.multioutput._lasso_task_selection._documentation import document
 from minimalml.multioutput._lasso_task_selection._shared_representation import (
     SOLVERS,
     STARTS,
@@ -38,6 +39,7 @@ from minimalml.multioutput._lasso_task_selection._task_statistics import (
 FLOATS = [np.float64, np.float32]
 
 
+@document
 class SharedRepresentationRegressor(
     CallbackSupportMixin,
     ClassNamePrefixFeaturesOutMixin,
@@ -56,9 +58,7 @@ class SharedRepresentationRegressor(
     n_components : int, default=5
         Dimension of the representation.
 
-    solver : {"alternating", "altgdmin"}, default="alternating"
-        Solve for the representation at each iteration, or take one gradient step
-        (for many features).
+    {solver}
 
     init : {"spectral", "moments", "random"}, default="spectral"
         First representation.
@@ -66,18 +66,7 @@ class SharedRepresentationRegressor(
     center : bool, default=True
         Whether each task has an intercept.
 
-    ridge : float, default=1e-8
-        Ridge of the heads, relative to the mean diagonal of their systems.
-
-    max_iter : int, default=100
-        Largest number of alternations. 0 keeps the first representation, which with
-        "moments" is the method of moments.
-
-    tol : float, default=1e-6
-        Stop when an alternation lowers the loss by less than this share.
-
-    random_state : int, RandomState instance or None, default=None
-        For the random start, and for directions that no task determines.
+    {stopping}
 
     Attributes
     ----------
@@ -97,10 +86,7 @@ class SharedRepresentationRegressor(
         Sum of squared residuals after each alternation.
     n_iter_ : int
         Number of alternations.
-    n_features_in_ : int
-        Number of features seen during fit.
-    feature_names_in_ : ndarray of shape (n_features,)
-        Names of the features, where ``X`` has string column names.
+    {features}
 
     See Also
     --------
@@ -112,8 +98,7 @@ class SharedRepresentationRegressor(
 
     References
     ----------
-    Wang, Chen, Jamieson, Du. Improved Active Multi-Task Representation Learning via
-    Lasso. ICML 2023.
+    {paper}
 
     Examples
     --------
@@ -166,10 +151,8 @@ class SharedRepresentationRegressor(
         ----------
         X : array-like of shape (n_samples, n_features)
             Inputs.
-
         y : array-like of shape (n_samples,)
             Targets.
-
         tasks : array-like of shape (n_samples,), default=None
             Task of each row; None takes all rows as one task.
 
@@ -193,10 +176,8 @@ class SharedRepresentationRegressor(
         ----------
         X : array-like of shape (n_samples, n_features)
             Inputs.
-
         y : array-like of shape (n_samples,)
             Targets.
-
         tasks : array-like of shape (n_samples,), default=None
             Task of each row; given at each call, or at none.
 
@@ -242,7 +223,6 @@ class SharedRepresentationRegressor(
         ----------
         X : array-like of shape (n_samples, n_features)
             Inputs.
-
         tasks : array-like of shape (n_samples,), default=None
             Task of each row; may be None after a fit without tasks.
 
@@ -270,13 +250,10 @@ class SharedRepresentationRegressor(
         ----------
         X : array-like of shape (n_samples, n_features)
             Inputs.
-
         y : array-like of shape (n_samples,)
             Targets.
-
         tasks : array-like of shape (n_samples,), default=None
             Task of each row; may be None after a fit without tasks.
-
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each row.
 

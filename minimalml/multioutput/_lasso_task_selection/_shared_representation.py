@@ -13,6 +13,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
+from minimalml.multioutput._lasso_task_selection._documentation import document
 from minimalml.multioutput._lasso_task_selection._task_moments import (
     few_blas_threads,
     leading_directions,
@@ -50,6 +51,7 @@ class SharedRepresentation(NamedTuple):
     losses: list
 
 
+@document
 def fit_shared_representation(
     statistics,
     k,
@@ -73,13 +75,10 @@ def fit_shared_representation(
     ----------
     statistics : TaskStatistics
         From `task_statistics`.
-
     k : int
         Dimension of the representation, at most the number of features.
 
-    solver : {"alternating", "altgdmin"}, default="alternating"
-        "alternating" solves for the basis, exactly for at most 400 unknowns, else by
-        conjugate gradients; "altgdmin" takes one gradient step, for many features.
+    {solver}
 
     init : {"spectral", "moments", "random"} or array of shape (n_features, k), \
             default="spectral"
@@ -90,18 +89,7 @@ def fit_shared_representation(
     center : bool, default=False
         Whether each task has an intercept.
 
-    ridge : float, default=1e-8
-        Ridge of the heads, relative to the mean diagonal of their systems.
-
-    max_iter : int, default=100
-        Largest number of alternations. 0 keeps the first basis, which with "moments"
-        is the method of moments.
-
-    tol : float, default=1e-6
-        Stop when an alternation lowers the loss by less than this share.
-
-    random_state : int, RandomState instance or None, default=None
-        For the random start, and for directions that no task determines.
+    {stopping}
 
     callback : callable, default=None
         ``callback(basis, heads, loss)`` is called after each alternation, with heads
@@ -116,7 +104,6 @@ def fit_shared_representation(
     ------
     ValueError
         If ``k`` exceeds the number of features, or a parameter is out of range.
-
     TypeError
         If ``statistics`` are something else.
 
@@ -127,8 +114,7 @@ def fit_shared_representation(
 
     References
     ----------
-    Wang, Chen, Jamieson, Du. Improved Active Multi-Task Representation Learning via
-    Lasso. ICML 2023.
+    {paper}
 
     Examples
     --------

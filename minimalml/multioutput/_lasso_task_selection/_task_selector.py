@@ -22,6 +22,7 @@ from minimalml._core.validation import (
     validate_data,
 )
 from minimalml.multioutput._lasso_task_selection._allocation import allocate_samples
+from minimalml.multioutput._lasso_task_selection._documentation import document
 from minimalml.multioutput._lasso_task_selection._relevance import (
     HeadProblem,
     check_per_task,
@@ -57,6 +58,7 @@ class TaskChoice(NamedTuple):
     residual: float
 
 
+@document
 def select_tasks(
     W,
     w0,
@@ -77,22 +79,13 @@ def select_tasks(
     ----------
     W : array-like of shape (k, n_tasks)
         Source heads, one a column.
-
     w0 : array-like of shape (k,)
         Target head.
-
     budget : float, default=None
         Money for opening prices and samples together. Needed with ``task_cost`` only:
         without opening prices the choice does not depend on it.
 
-    sample_cost : array-like of shape (n_tasks,), default=None
-        Positive price of a sample of each source; None takes ones.
-
-    task_cost : float or array-like of shape (n_tasks,), default=None
-        Price, not negative, of using a source at all; None takes zeros.
-
-    max_tasks : int, default=None
-        Largest number of sources; None sets no bound.
+    {prices}
 
     tolerance : float, default=0.1
         Largest accepted ``||W @ nu - w0|| / ||w0||`` (of the part of ``w0`` that the
@@ -197,6 +190,7 @@ def check_sparse(strategy, max_tasks, task_cost):
         )
 
 
+@document
 class LassoTaskSelector(SelectorMixin, BaseEstimator):
     """Select the source tasks whose heads express a target's head.
 
@@ -210,37 +204,24 @@ class LassoTaskSelector(SelectorMixin, BaseEstimator):
     strategy : {"lasso", "lp", "l2"}, default="lasso"
         How the target is expressed: by a Lasso, exactly with the smallest L1 norm, or
         with the smallest L2 norm, which uses all sources.
-
     lambda_ : float, default=0.05
         Penalty of the Lasso in units of the smallest that gives zero; raising it keeps
         fewer sources.
-
-    max_tasks : int, default=None
-        Largest number of sources; None sets no bound. Not with "l2".
-
+    refit : bool, default=False
+        Whether the Lasso's nonzeros are refitted by least squares.
     threshold : float, default=1e-8
         Sources whose relevance is at most this share of the largest are dropped.
 
-    sample_cost : array-like of shape (n_tasks,), default=None
-        Positive price of a sample of each source.
-
-    task_cost : float or array-like of shape (n_tasks,), default=None
-        Price of using a source at all. Not with "l2".
+    {prices}
 
     budget : float, default=None
         Money for samples and ``task_cost`` together; needed with ``task_cost``.
-
-    refit : bool, default=False
-        Whether the Lasso's nonzeros are refitted by least squares.
 
     Attributes
     ----------
     relevance_ : ndarray of shape (n_tasks,)
         Relevance of each source, signed.
-    n_features_in_ : int
-        Number of source tasks seen during fit.
-    feature_names_in_ : ndarray of shape (n_tasks,)
-        Names of the source tasks, where ``X`` has string column names.
+    {features}
 
     See Also
     --------
@@ -249,12 +230,11 @@ class LassoTaskSelector(SelectorMixin, BaseEstimator):
     Notes
     -----
     ``max_tasks`` and ``task_cost`` choose among the supports on the Lasso path, as
-    `select_tasks` does. With a target of zero no source is relevant, and all are kept.
+    `select_tasks` does; they need a sparse strategy, not "l2". With a target of zero no source is relevant, and all are kept.
 
     References
     ----------
-    Wang, Chen, Jamieson, Du. Improved Active Multi-Task Representation Learning via
-    Lasso. ICML 2023.
+    {paper}
 
     Examples
     --------
@@ -271,12 +251,12 @@ class LassoTaskSelector(SelectorMixin, BaseEstimator):
     _parameter_constraints = {
         "strategy": [StrOptions({"lasso", "lp", "l2"})],
         "lambda_": [Interval(Real, 0, None, closed="left")],
-        "max_tasks": [Interval(Integral, 1, None, closed="left"), None],
+        "refit": ["boolean"],
         "threshold": [Interval(Real, 0, 1, closed="left")],
         "sample_cost": ["array-like", None],
         "task_cost": ["array-like", Interval(Real, 0, None, closed="left"), None],
+        "max_tasks": [Interval(Integral, 1, None, closed="left"), None],
         "budget": [Interval(Real, 0, None, closed="neither"), None],
-        "refit": ["boolean"],
     }
 
     def __init__(
@@ -284,21 +264,21 @@ class LassoTaskSelector(SelectorMixin, BaseEstimator):
         strategy="lasso",
         *,
         lambda_=0.05,
-        max_tasks=None,
+        refit=False,
         threshold=1e-8,
         sample_cost=None,
         task_cost=None,
+        max_tasks=None,
         budget=None,
-        refit=False,
     ):
         self.strategy = strategy
         self.lambda_ = lambda_
-        self.max_tasks = max_tasks
+        self.refit = refit
         self.threshold = threshold
         self.sample_cost = sample_cost
         self.task_cost = task_cost
+        self.max_tasks = max_tasks
         self.budget = budget
-        self.refit = refit
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y):
@@ -308,7 +288,6 @@ class LassoTaskSelector(SelectorMixin, BaseEstimator):
         ----------
         X : array-like of shape (k, n_tasks)
             Source heads, one a column.
-
         y : array-like of shape (k,)
             Target head.
 
@@ -333,10 +312,8 @@ class LassoTaskSelector(SelectorMixin, BaseEstimator):
         n_total : int or float
             Number of samples; the money for samples and opening prices, if
             ``sample_cost`` or ``task_cost`` is set.
-
         min_samples : int, default=0
             Floor of each selected source.
-
         max_samples : int or array-like of shape (n_tasks,), default=None
             Pool size of each source.
 

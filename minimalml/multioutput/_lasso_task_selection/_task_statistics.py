@@ -128,13 +128,10 @@ def task_statistics(X, y, tasks, *, with_label_moment=False):
     ----------
     X : array-like of shape (n_rows, n_features)
         Inputs.
-
     y : array-like of shape (n_rows,) or (n_rows, n_outputs)
         Targets.
-
     tasks : array-like of shape (n_rows,)
         Task of each row, any sortable identifiers.
-
     with_label_moment : bool, default=False
         Whether to gather what ``init="moments"`` of `fit_shared_representation` needs,
         which takes as long as all the rest.
