@@ -70,9 +70,8 @@ def allocate_samples(
     if not exponent > 0:
         raise ValueError(f"exponent must be positive, got {exponent!r}.")
     prices = check_per_task(sample_cost, len(nu), "sample_cost", is_positive=True)
-    floors = _check_counts(min_samples, len(nu), "min_samples")
-    max_samples = np.inf if max_samples is None else max_samples
-    caps = _check_counts(max_samples, len(nu), "max_samples")
+    floors = check_counts(min_samples, len(nu), "min_samples")
+    caps = check_counts(max_samples, len(nu), "max_samples")
     _check_budget(n_total, floors, caps, prices, sample_cost is not None)
     if not nu.any():
         warnings.warn("nu is all zero: samples are shared equally.", stacklevel=2)
@@ -122,8 +121,9 @@ def excess_risk_bound(nu, n):
         return float(np.sum((nu[used] / np.sqrt(n[used])) ** 2))
 
 
-def _check_counts(counts, n_tasks, name):
-    counts = np.asarray(counts, dtype=np.float64)
+def check_counts(counts, n_tasks, name):
+    """Check whole numbers, one a task or the same for all; None becomes infinity."""
+    counts = np.asarray(np.inf if counts is None else counts, dtype=np.float64)
     finite = check_per_task(np.where(counts == np.inf, 0, counts), n_tasks, name)
     if (finite % 1).any():
         raise ValueError(f"{name} must hold whole numbers at least 0, got {counts}.")

@@ -21,7 +21,10 @@ from minimalml._core.validation import (
     check_is_fitted,
     validate_data,
 )
-from minimalml.multioutput._lasso_task_selection._allocation import allocate_samples
+from minimalml.multioutput._lasso_task_selection._allocation import (
+    allocate_samples,
+    check_counts,
+)
 from minimalml.multioutput._lasso_task_selection._documentation import document
 from minimalml.multioutput._lasso_task_selection._relevance import (
     HeadProblem,
@@ -338,12 +341,15 @@ class LassoTaskSelector(SelectorMixin, BaseEstimator):
                     f"tasks, got {n_total}."
                 )
             n_total = n_total - opening
-        max_samples = np.inf if max_samples is None else max_samples
         return allocate_samples(
             np.where(support, self.relevance_, 0),
             n_total,
-            np.where(support, min_samples, 0),
-            max_samples=np.where(support, max_samples, 0),
+            np.where(
+                support, check_counts(min_samples, len(support), "min_samples"), 0
+            ),
+            max_samples=np.where(
+                support, check_counts(max_samples, len(support), "max_samples"), 0
+            ),
             sample_cost=prices,
         )
 

@@ -104,6 +104,18 @@ def test_without_reuse_and_without_sources(pool):
     assert alone.predict(X.astype(np.float32)).dtype == np.float32
 
 
+@pytest.mark.parametrize("view", [np.s_[::-1], np.s_[:, ::-1], np.s_[::2]])
+def test_views_of_rows_are_rows(pool, view):
+    X, y, tasks, _ = pool
+    X = np.asfortranarray(X)[view]
+    rows = slice(None, None, 2) if len(X) < len(y) else slice(None)
+    fits = [
+        model_for(max_epochs=1, budget=300).fit(array, y[rows], tasks=tasks[rows])
+        for array in (X, np.ascontiguousarray(X))
+    ]
+    np.testing.assert_array_equal(fits[0].predict(X), fits[1].predict(X))
+
+
 def test_a_network_of_the_wrong_width_is_named(pool):
     X, y, tasks, _ = pool
     with pytest.raises(ValueError, match="must give n_components=3 features a row"):
