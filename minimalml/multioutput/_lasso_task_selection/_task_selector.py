@@ -63,36 +63,26 @@ class TaskChoice(NamedTuple):
 
 @document
 def select_tasks(
-    W,
-    w0,
-    budget=None,
-    *,
-    sample_cost=None,
-    task_cost=None,
-    max_tasks=None,
+    W, w0, budget=None, *, sample_cost=None, task_cost=None, max_tasks=None,
     tolerance=0.1,
-):
+):  # fmt: skip
     """Choose the sources whose samples serve the target best for the money.
 
-    Walks the Lasso path of the columns scaled by ``1 / sqrt(sample_cost)``, refits the
-    relevance on each support, and takes the support with the smallest bound on the
-    excess risk. With at most 12 sources every support is tried.
+    Refits the relevance on every support on the Lasso path of the columns over
+    ``sqrt(sample_cost)``, with at most 12 sources on every support at all, and takes
+    that with the smallest bound on the excess risk.
 
     Parameters
     ----------
-    W : array-like of shape (k, n_tasks)
-        Source heads, one a column.
-    w0 : array-like of shape (k,)
-        Target head.
+    {heads}
     budget : float, default=None
         Money for opening prices and samples together. Needed with ``task_cost`` only:
         without opening prices the choice does not depend on it.
-
     {prices}
-
     tolerance : float, default=0.1
         Largest accepted ``||W @ nu - w0|| / ||w0||`` (of the part of ``w0`` that the
-        sources can express) after refitting.
+        sources can express) after refitting. If no support comes within it, the one
+        with the smallest residual is taken, with a warning.
 
     Returns
     -------
@@ -102,21 +92,16 @@ def select_tasks(
     Raises
     ------
     ValueError
-        If a price is negative, ``budget`` is missing, or no source can be afforded.
-
-    Notes
-    -----
-    If no affordable support comes within ``tolerance``, the one with the smallest
-    residual is taken, with a warning.
+        If ``w0`` holds several targets, a price is negative, or ``budget`` is missing
+        or opens no source.
 
     Examples
     --------
     A single source that points the right way beats two exact ones once opening a
     source costs enough.
 
-    >>> import numpy as np
     >>> from minimalml.multioutput import select_tasks
-    >>> W = np.array([[1.0, 0.0, 0.4], [0.0, 1.0, 0.4]])
+    >>> W = [[1.0, 0.0, 0.4], [0.0, 1.0, 0.4]]
     >>> select_tasks(W, [0.5, 0.5], budget=100).support
     array([0, 1])
     >>> select_tasks(W, [0.5, 0.5], budget=100, task_cost=40).support
@@ -124,54 +109,46 @@ def select_tasks(
     """
     if np.ndim(w0) != 1:
         raise ValueError(f"w0 must be 1-dimensional, got {np.ndim(w0)} dimensions.")
+    if max_tasks is not None and max_tasks < 1:
+        raise ValueError(f"max_tasks must be at least 1, got {max_tasks}.")
+    if budget is not None and not 0 < budget < np.inf:
+        raise ValueError(f"budget must be positive, got {budget}.")
     problem = HeadProblem(W, w0, distinct=False)
     W, n_tasks = problem.sources, problem.sources.shape[1]
     prices, openings = check_prices(sample_cost, task_cost, n_tasks)
-    money = _check_money(budget, openings, max_tasks)
+    if budget is None and openings.any():
+        raise ValueError("task_cost needs a budget to be weighed against.")
+    money = 1.0 if budget is None else float(budget)
     target = W @ np.linalg.lstsq(W, problem.targets[:, 0], rcond=None)[0]
     if not target.any():
         residual = float(problem.targets.any())
         nothing = problem.relevance([np.zeros(n_tasks)])
         return TaskChoice(nothing, np.arange(0), 0.0, residual)
-    most = min(n_tasks, len(W), max_tasks or n_tasks)
-    supports = (
-        _all_supports(n_tasks, most)
-        if n_tasks <= EXHAUSTIVE_TASKS
-        else _path_supports(W, target, np.sqrt(prices), most)
-    )
-    priced = (
-        _price(W, target, support, np.sqrt(prices), money - openings[support].sum())
+    most, roots = min(n_tasks, len(W), max_tasks or n_tasks), np.sqrt(prices)
+    if n_tasks <= EXHAUSTIVE_TASKS:
+        supports = _all_supports(n_tasks, most)
+    else:
+        supports = _path_supports(W, target, roots, most)
+    choices = [
+        _price(W, target, support, roots, money - openings[support].sum())
         for support in supports
         if openings[support].sum() < money
-    )
-    choices = [choice for choice in priced if choice is not None]
-    choice = _best(choices, tolerance, openings, money)
+    ]
+    choice = _best([c for c in choices if c], tolerance, openings, money)
     bound = choice.bound * float(problem.target_units[0] / problem.unit) ** 2
     return choice._replace(relevance=problem.relevance([choice.relevance]), bound=bound)
 
 
-def relevance_by_strategy(
-    W,
-    w0,
-    strategy,
-    lambda_,
-    *,
-    refit=False,
-    max_tasks=None,
-    sample_cost=None,
-    task_cost=None,
-    budget=None,
-    head_error=0.0,
-):
+def relevance_by_strategy(W, w0, strategy, lambda_, *, head_error=0.0, **settings):
     """Compute the relevance of sources as the parameters of an estimator say."""
-    prices, _ = check_prices(sample_cost, task_cost, W.shape[1])
+    max_tasks, task_cost = settings["max_tasks"], settings["task_cost"]
     check_sparse(strategy, max_tasks, task_cost)
+    prices, _ = check_prices(settings["sample_cost"], task_cost, W.shape[1])
+    refit = settings.pop("refit", False)
     if strategy == "l2":
         return relevance_l2(W, w0)
     if task_cost is not None or max_tasks is not None:
-        return select_tasks(
-            W, w0, budget, sample_cost=prices, task_cost=task_cost, max_tasks=max_tasks
-        ).relevance
+        return select_tasks(W, w0, **settings).relevance
     weights = np.sqrt(prices)
     if "lp" in (strategy, lambda_):
         return relevance_l1(W, w0, weights=weights)
@@ -232,8 +209,8 @@ class LassoTaskSelector(SelectorMixin, BaseEstimator):
 
     Notes
     -----
-    ``max_tasks`` and ``task_cost`` choose among the supports on the Lasso path, as
-    `select_tasks` does; they need a sparse strategy, not "l2". With a target of zero no source is relevant, and all are kept.
+    ``max_tasks`` and ``task_cost`` choose as `select_tasks` does, which needs a sparse
+    strategy, not "l2". With a target of zero no source is relevant, and all are kept.
 
     References
     ----------
@@ -241,10 +218,8 @@ class LassoTaskSelector(SelectorMixin, BaseEstimator):
 
     Examples
     --------
-    >>> import numpy as np
     >>> from minimalml.multioutput import LassoTaskSelector
-    >>> heads = np.array([[1.0, 0.0, 0.8], [0.0, 1.0, 0.6]])
-    >>> selector = LassoTaskSelector().fit(heads, [0.8, 0.6])
+    >>> selector = LassoTaskSelector().fit([[1.0, 0.0, 0.8], [0.0, 1.0, 0.6]], [0.8, 0.6])
     >>> selector.get_support()
     array([False, False,  True])
     >>> selector.allocate(100)
@@ -300,10 +275,10 @@ class LassoTaskSelector(SelectorMixin, BaseEstimator):
             The fitted selector.
         """
         X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], y_numeric=True)
-        settings = self.get_params(deep=False)
-        del settings["threshold"]
         self.relevance_ = relevance_by_strategy(
-            X, y.astype(X.dtype, copy=False), **settings
+            X,
+            y.astype(X.dtype, copy=False),
+            **{k: v for k, v in self.get_params().items() if k != "threshold"},
         )
         return self
 
@@ -372,18 +347,6 @@ def check_prices(sample_cost, task_cost, n_tasks):
     """Check prices of samples and of opening tasks; return one a task of each."""
     prices = check_per_task(sample_cost, n_tasks, "sample_cost", is_positive=True)
     return prices, check_per_task(task_cost, n_tasks, "task_cost", default=0.0)
-
-
-def _check_money(budget, openings, max_tasks):
-    if max_tasks is not None and max_tasks < 1:
-        raise ValueError(f"max_tasks must be at least 1, got {max_tasks}.")
-    if budget is None:
-        if openings.any():
-            raise ValueError("task_cost needs a budget to be weighed against.")
-        return 1.0
-    if not 0 < budget < np.inf:
-        raise ValueError(f"budget must be positive, got {budget}.")
-    return float(budget)
 
 
 def _all_supports(n_tasks, most):
