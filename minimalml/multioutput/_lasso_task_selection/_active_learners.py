@@ -18,7 +18,7 @@ from minimalml.multioutput._lasso_task_selection._shared_representation import (
 from minimalml.multioutput._lasso_task_selection._task_selector import (
     relevance_by_strategy,
 )
-from minimalml.multioutput._lasso_task_selection._task_statistics import task_statistics
+from minimalml.multioutput._lasso_task_selection._task_statistics import gather
 
 
 class LinearLearner:
@@ -32,7 +32,7 @@ class LinearLearner:
 
     def update(self, X, y, codes, is_last):
         """Fit to the new samples and, with ``reuse_data``, all earlier ones."""
-        new = task_statistics(X, y, codes)
+        new = gather(X, y, codes)
         is_added = self._reuse_data and self._statistics is not None
         self._statistics = self._statistics + new if is_added else new
         init = "spectral" if self.basis is None else self.basis

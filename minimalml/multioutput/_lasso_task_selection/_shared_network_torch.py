@@ -16,7 +16,7 @@ from minimalml._core.training.inference import map_batches
 from minimalml._core.training.loop import train
 from minimalml.multioutput._lasso_task_selection._active_learners import spread_heads
 from minimalml.multioutput._lasso_task_selection._shared_representation import fit_heads
-from minimalml.multioutput._lasso_task_selection._task_statistics import task_statistics
+from minimalml.multioutput._lasso_task_selection._task_statistics import gather
 
 
 class SharedNetwork(nn.Module):
@@ -68,7 +68,7 @@ class NetworkLearner:
             **self._options,
         )
         self.loss, self.n_iter = state.loss_curve[-1], state.epoch
-        statistics = task_statistics(self.transform(X), y, codes)
+        statistics = gather(self.transform(X), y, codes)
         n_tasks, n_components, _ = self._sizes
         heads = fit_heads(statistics, np.eye(n_components), center=self._center)
         self.heads, self.is_usable = spread_heads(statistics, heads, n_tasks)

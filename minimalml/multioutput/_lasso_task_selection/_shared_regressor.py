@@ -3,6 +3,7 @@
 See Wang, Chen, Jamieson and Du (2023), arXiv 2306.02556, for where it is used.
 """
 
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -33,7 +34,7 @@ from minimalml.multioutput._lasso_task_selection._shared_representation import (
 )
 from minimalml.multioutput._lasso_task_selection._task_statistics import (
     check_tasks,
-    task_statistics,
+    gather,
 )
 
 FLOATS = [np.float64, np.float32]
@@ -57,9 +58,7 @@ class SharedRepresentationRegressor(
     ----------
     n_components : int, default=5
         Dimension of the representation.
-
     {solver}
-
     init : {"spectral", "moments", "random"}, default="spectral"
         First representation.
 
@@ -161,8 +160,7 @@ class SharedRepresentationRegressor(
         SharedRepresentationRegressor
             The fitted estimator.
         """
-        rows = self._check_rows(X, y, tasks, reset=True)
-        return self._fit_first(rows, tasks is not None)
+        return self._update(X, y, tasks, None)
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
@@ -186,18 +184,7 @@ class SharedRepresentationRegressor(
         SharedRepresentationRegressor
             The fitted estimator.
         """
-        is_first = not hasattr(self, "statistics_")
-        rows = self._check_rows(X, y, tasks, reset=is_first)
-        if is_first:
-            return self._fit_first(rows, tasks is not None)
-        if self._has_tasks != (tasks is not None):
-            raise ValueError(
-                "tasks must be given at each call of partial_fit, or none."
-            )
-        self.statistics_ = self.statistics_ + self._gather(rows)
-        is_continued = len(self.components_) == self._n_components()
-        init = self.components_.T if is_continued else self.init
-        return self._fit_statistics(init, *rows[:2])
+        return self._update(X, y, tasks, getattr(self, "statistics_", None))
 
     def transform(self, X):
         """Map rows into the representation.
@@ -264,19 +251,26 @@ class SharedRepresentationRegressor(
         """
         return r2_score(y, self.predict(X, tasks), sample_weight=sample_weight)
 
-    def _check_rows(self, X, y, tasks, reset):
-        X, y = validate_data(self, X, y, dtype=FLOATS, y_numeric=True, reset=reset)
-        tasks = np.zeros(len(X), dtype=np.intp) if tasks is None else check_tasks(tasks)
+    def _update(self, X, y, tasks, so_far):
+        """Fit to rows and what was gathered so far of others."""
+        X, y = validate_data(
+            self, X, y, dtype=FLOATS, y_numeric=True, reset=so_far is None
+        )
+        has_tasks = tasks is not None
+        if so_far is not None and self._has_tasks != has_tasks:
+            raise ValueError(
+                "tasks must be given at each call of partial_fit, or none."
+            )
+        tasks = check_tasks(tasks) if has_tasks else np.zeros(len(X), dtype=np.intp)
         check_consistent_length(X, tasks)
-        return X, y.astype(X.dtype, copy=False), tasks
-
-    def _fit_first(self, rows, has_tasks):
+        new = gather(X, y, tasks, self.init == "moments")
         self._has_tasks = has_tasks
-        self.statistics_ = self._gather(rows)
-        return self._fit_statistics(self.init, *rows[:2])
-
-    def _gather(self, rows):
-        return task_statistics(*rows, with_label_moment=self.init == "moments")
+        self.statistics_ = new if so_far is None else so_far + new
+        init, k = self.init, self.n_components if has_tasks else 1  # one task, one head
+        check_rank(k, self.n_features_in_)
+        if so_far is not None and len(self.components_) == k:
+            init = self.components_.T
+        return self._fit_statistics(X, y, n_components=k, init=init)
 
     def _codes(self, tasks, n_rows):
         if tasks is None and self._has_tasks:
@@ -293,40 +287,27 @@ class SharedRepresentationRegressor(
             raise ValueError(f"tasks has the id {unknown[0]!r}, which fit did not see.")
         return np.array([known[task] for task in names.tolist()])[places]
 
-    def _n_components(self):
-        """Dimension of the representation: a single task has but one head."""
-        return self.n_components if self._has_tasks else 1
-
-    def _fit_statistics(self, init, X, y):
-        check_rank(self._n_components(), self.n_features_in_)
-        self.tasks_ = self.statistics_.tasks
+    def _fit_statistics(self, X, y, **replaced):
+        settings = self.get_params() | replaced
         with fit_task(self, X, y, self.max_iter) as task:
 
             def after_alternation(basis, heads, loss):
-                with task.step(
-                    "alternation", attributes=lambda: self._parameters(basis, heads)
-                ):
+                attributes = partial(self._parameters, basis, heads)
+                with task.step("alternation", attributes=attributes):
                     pass  # its work is done
                 return task.is_stopped
 
             shared = fit_shared_representation(
                 self.statistics_,
-                self._n_components(),
-                solver=self.solver,
-                init=init,
-                center=self.center,
-                ridge=self.ridge,
-                max_iter=self.max_iter,
-                tol=self.tol,
-                random_state=self.random_state,
+                settings.pop("n_components"),
                 callback=after_alternation,
+                **settings,
             )
         self.components_ = np.ascontiguousarray(shared.basis.T)
         self.task_coef_ = np.ascontiguousarray(shared.heads.T)
-        self.intercepts_ = shared.intercepts
-        self.reliable_ = shared.reliable
-        self.loss_curve_ = shared.losses
-        self.n_iter_ = len(shared.losses) - 1
+        self.intercepts_, self.reliable_ = shared.intercepts, shared.reliable
+        self.loss_curve_, self.n_iter_ = shared.losses, len(shared.losses) - 1
+        self.tasks_ = self.statistics_.tasks
         return self
 
     def _parameters(self, basis, heads):

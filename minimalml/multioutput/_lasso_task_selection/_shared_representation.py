@@ -14,13 +14,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from minimalml.multioutput._lasso_task_selection._documentation import document
-from minimalml.multioutput._lasso_task_selection._task_moments import (
+from minimalml.multioutput._lasso_task_selection._task_statistics import (
+    TaskStatistics,
     few_blas_threads,
     leading_directions,
     orthonormalise,
-)
-from minimalml.multioutput._lasso_task_selection._task_statistics import (
-    TaskStatistics,
 )
 
 SOLVERS = ("alternating", "altgdmin")
@@ -68,8 +66,8 @@ def fit_shared_representation(
     """Fit one basis and a head per task to all tasks at once.
 
     Minimises ``sum_t ||X_t basis w_t - y_t||^2`` over an orthonormal basis and heads: a
-    task counts by its rows. From moments only: an alternation costs ``O(T d^2 k)``, whatever
-    the number of rows, and takes ``O(T d^2)`` memory.
+    task counts by its rows. An alternation costs ``O(T d^2 k)``, whatever the number of
+    rows, and ``O(T d^2)`` memory.
 
     Parameters
     ----------
@@ -77,9 +75,7 @@ def fit_shared_representation(
         From `task_statistics`.
     k : int
         Dimension of the representation, at most the number of features.
-
     {solver}
-
     init : {"spectral", "moments", "random"} or array of shape (n_features, k), \
             default="spectral"
         First basis. "spectral" takes singular vectors of the tasks' input-target
@@ -88,9 +84,7 @@ def fit_shared_representation(
 
     center : bool, default=False
         Whether each task has an intercept.
-
     {stopping}
-
     callback : callable, default=None
         ``callback(basis, heads, loss)`` is called after each alternation, with heads
         (n_tasks, k, n_outputs); returning True stops.

@@ -20,8 +20,8 @@ from minimalml.multioutput import (
     make_low_rank_tasks,
     task_statistics,
 )
-from minimalml.multioutput._lasso_task_selection import _task_moments
-from minimalml.multioutput._lasso_task_selection._task_moments import (
+from minimalml.multioutput._lasso_task_selection import _task_statistics
+from minimalml.multioutput._lasso_task_selection._task_statistics import (
     TaskMoments,
     few_blas_threads,
 )
@@ -90,7 +90,7 @@ def test_loss_never_rises_for_any_sizes(seed, k, n_samples, is_direct):
     statistics = task_statistics(X, y, tasks)
     unknowns = 10**6 if is_direct else 0
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_task_moments, "DIRECT_UNKNOWNS", unknowns)
+        patch.setattr(_task_statistics, "DIRECT_UNKNOWNS", unknowns)
         losses = fit_shared_representation(statistics, k, max_iter=15).losses
     assert np.all(np.diff(losses) <= 1e-6 * (y @ y))
 
