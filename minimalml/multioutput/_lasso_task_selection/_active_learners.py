@@ -1,6 +1,6 @@
 """What the rounds learn: a representation from the samples, relevance from the heads.
 
-A learner has ``update(X, y, codes, is_last)``, ``transform(X)``, ``heads`` (T, k, m) and
+A learner has ``update(X, y, codes, is_last)``, ``basis``, ``heads`` (T, k, m) and
 ``is_usable`` (T, m), which says whose head can be trusted.
 """
 
@@ -12,7 +12,6 @@ from minimalml.multioutput._lasso_task_selection._relevance import (
     without_convergence_warnings,
 )
 from minimalml.multioutput._lasso_task_selection._shared_representation import (
-    check_rank,
     fit_shared_representation,
 )
 from minimalml.multioutput._lasso_task_selection._task_selector import (
@@ -24,8 +23,7 @@ from minimalml.multioutput._lasso_task_selection._task_statistics import gather
 class LinearLearner:
     """The shared linear representation, warm started from round to round."""
 
-    def __init__(self, n_tasks, n_components, n_features, *, reuse_data, **settings):
-        check_rank(n_components, n_features)
+    def __init__(self, n_tasks, n_components, *, reuse_data, **settings):
         self._n_tasks, self._n_components = n_tasks, n_components
         self._reuse_data, self._settings = reuse_data, settings
         self._statistics = self.basis = None
@@ -47,16 +45,9 @@ class LinearLearner:
             self._statistics, shared.heads.swapaxes(0, 1), self._n_tasks
         )
 
-    def transform(self, X):
-        """Map rows into the representation."""
-        return X @ self.basis
-
 
 def spread_heads(statistics, heads, n_tasks):
-    """Place heads (T, k, m) among all tasks, and say which can be used.
-
-    Those of tasks with fewer rows than the head has numbers, or one label, are not.
-    """
+    """Place heads (T, k, m) among all tasks; usable need k rows and two labels."""
     spread = np.zeros((n_tasks, *heads.shape[1:]))
     spread[statistics.tasks] = heads
     is_usable = np.zeros((n_tasks, heads.shape[2]), dtype=bool)
@@ -83,11 +74,7 @@ def head_error(features, targets, head):
 
 
 def task_relevance(learner, target_head, error, *, sample_cost, task_cost, **settings):
-    """Write the target's heads (k, m) with the usable heads of the sources.
-
-    Signed (T,) for one output, else the norm over all pairs of outputs; ``settings``
-    are those of `relevance_by_strategy`.
-    """
+    """Write the target's heads (k, m) with usable ones; the norm for several outputs."""
     nu = np.zeros((*learner.is_usable.shape, len(error)))
     owners = np.nonzero(learner.is_usable)[0]
     prices, openings = (

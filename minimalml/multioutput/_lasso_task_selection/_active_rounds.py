@@ -32,12 +32,16 @@ from minimalml.multioutput._lasso_task_selection._active_sources import (
     PoolSource,
     SamplerSource,
 )
+from minimalml.multioutput._lasso_task_selection._shared_representation import (
+    check_rank,
+)
 from minimalml.multioutput._lasso_task_selection._task_statistics import (
     check_squares,
     check_tasks,
 )
 
 FLOATS = [np.float64, np.float32]
+HISTORY = "allocation", "relevance", "cost", "source_loss"
 
 
 class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
@@ -211,26 +215,7 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
             for number in range(n_rounds):
                 with task.step("round"):
                     is_last = number == n_rounds - 1
-                    if plan is None:  # the target itself teaches the representation
-                        learner.update(X, targets, np.zeros(len(X), np.intp), is_last)
-                        counts, cost = np.zeros(0, dtype=np.int64), 0.0
-                    else:
-                        counts = self._choose(number, plan, source.available)
-                        cost = plan.pay(counts)
-                        if counts.any():
-                            learner.update(*source.draw(counts), is_last)
-                    error = self._fit_target(learner, X, targets)
-                    if plan is not None:
-                        money = plan.worth_weighing(number + 1, self.budget)
-                        self.relevance_ = self._relevance(learner, error, money)
-                    self.history_.append(
-                        {
-                            "allocation": counts,
-                            "relevance": self.relevance_,
-                            "cost": cost,
-                            "source_loss": learner.loss,
-                        }
-                    )
+                    self._run_round(number, is_last, plan, source, learner, X, targets)
                 if task.is_stopped:
                     break
         self.allocation_ = np.array([entry["allocation"] for entry in self.history_])
@@ -240,35 +225,42 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
             self.sample_indices_ = source.bought
         return self
 
+    def _run_round(self, number, is_last, plan, source, learner, X, targets):
+        """Buy, learn from what was bought, and set the fitted attributes."""
+        if plan is None:  # the target itself teaches the representation
+            counts, cost = np.zeros(0, dtype=np.int64), 0.0
+            learner.update(X, targets, np.zeros(len(X), np.intp), is_last)
+        else:
+            counts = self._choose(number, plan, source.available)
+            cost = plan.pay(counts)
+            if counts.any():
+                learner.update(*source.draw(counts), is_last)
+        error = self._fit_target(learner, X, targets)
+        if plan is not None:
+            money = plan.worth_weighing(number + 1, self.budget)
+            self.relevance_ = self._relevance(learner, error, money)
+        entry = counts, self.relevance_, cost, learner.loss
+        self.history_.append(dict(zip(HISTORY, entry, strict=True)))
+
     def _make_learner(self, n_tasks, n_outputs, rng):
         """Make what the parameters ask for."""
         common = {"reuse_data": self.reuse_data, "center": self.center}
-        if self.representation is not None:
-            import_torch(type(self).__name__)
-            from minimalml.multioutput._lasso_task_selection._shared_network_torch import (
-                NetworkLearner,
-            )
-
-            return NetworkLearner(
-                (max(n_tasks, 1), self.n_components, n_outputs),
-                self.representation,
-                rng,
-                is_logistic=is_classifier(self),
-                max_epochs=self.max_epochs,
-                learning_rate=self.learning_rate,
-                **common,
-            )
-        # The target alone is least squares.
-        k = self.n_components if n_tasks else min(n_outputs, self.n_features_in_)
-        return LinearLearner(
-            max(n_tasks, 1),
-            k,
-            self.n_features_in_,
-            max_iter=self.max_iter,
-            tol=self.tol if n_tasks else 0.0,
-            random_state=rng,
-            **common,
+        if self.representation is None:
+            # The target alone is least squares.
+            k = self.n_components if n_tasks else min(n_outputs, self.n_features_in_)
+            check_rank(k, self.n_features_in_)
+            tol = self.tol if n_tasks else 0.0
+            common |= {"max_iter": self.max_iter, "tol": tol, "random_state": rng}
+            return LinearLearner(max(n_tasks, 1), k, **common)
+        import_torch(type(self).__name__)
+        from minimalml.multioutput._lasso_task_selection._shared_network_torch import (
+            NetworkLearner,
         )
+
+        common |= {"max_epochs": self.max_epochs, "learning_rate": self.learning_rate}
+        sizes = max(n_tasks, 1), self.n_components, n_outputs
+        is_logistic = is_classifier(self)
+        return NetworkLearner(sizes, self.representation, rng, is_logistic, **common)
 
     def _choose(self, number, plan, pool):
         """Decide how many samples of which task a round buys."""
@@ -280,12 +272,12 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
 
     def _fit_target(self, learner, X, targets):
         """Fit the target's head, and set the attributes of the predictor."""
-        self.target_head_, self.intercept_, error = fit_target_head(
-            learner.transform(X), targets, self.center
-        )
+        features = represent(X, learner.basis)
+        head, intercept, error = fit_target_head(features, targets, self.center)
         self.representation_, self.n_iter_ = learner.basis, learner.n_iter
-        if isinstance(self.representation_, np.ndarray):
-            self.coef_ = (self.representation_ @ self.target_head_).T
+        self.target_head_, self.intercept_ = head, intercept
+        if isinstance(learner.basis, np.ndarray):
+            self.coef_ = (learner.basis @ head).T
         return error
 
     def _relevance(self, learner, error, money):
@@ -298,28 +290,24 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
                 "samples are shared equally. Raise budget or exploration_fraction.",
                 stacklevel=5,
             )
+        names = "strategy", "lambda_", "max_tasks", "sample_cost", "task_cost"
+        settings = {name: getattr(self, name) for name in names}
         return task_relevance(
-            learner,
-            self.target_head_,
-            error,
-            strategy=self.strategy,
-            lambda_=self.lambda_,
-            max_tasks=self.max_tasks,
-            sample_cost=self.sample_cost,
-            task_cost=self.task_cost,
-            budget=money,
+            learner, self.target_head_, error, budget=money, **settings
         )
 
     def _scores(self, X):
         """Score rows in the target task, (n_rows, n_outputs)."""
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=FLOATS)
-        if isinstance(self.representation_, np.ndarray):
-            scores = X @ np.atleast_2d(self.coef_).T
-        else:
-            from minimalml.multioutput._lasso_task_selection._shared_network_torch import (
-                network_features,
-            )
-
-            scores = network_features(self.representation_, X) @ self.target_head_
+        scores = represent(X, self.representation_) @ self.target_head_
         return (scores + self.intercept_).astype(X.dtype, copy=False)
+
+
+def represent(X, basis):
+    """Map rows into the representation: a basis, or a network."""
+    if isinstance(basis, np.ndarray):
+        return X @ basis
+    from minimalml.multioutput._lasso_task_selection import _shared_network_torch
+
+    return _shared_network_torch.network_features(basis, X)

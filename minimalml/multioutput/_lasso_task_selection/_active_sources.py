@@ -1,8 +1,7 @@
 """Where source samples come from, and how many of which a round buys.
 
-Rows at hand and a function that makes them both have ``tasks`` (T,), ``available`` (T,)
-and ``draw(counts)``, which gives the rows, their targets, and the number of the task of
-each.
+A source has ``tasks`` (T,), ``available`` (T,) and ``draw(counts)``, which gives rows,
+their targets, and the number of the task of each.
 """
 
 import warnings
@@ -78,11 +77,7 @@ class SamplerSource:
 
 
 class BudgetPlan:
-    """Share the budget of an active estimator among rounds and, in each, among tasks.
-
-    Money where there are prices, else samples. Exploration takes equal numbers; of
-    the rest each round gets twice the one before.
-    """
+    """The budget of an active estimator: money where there are prices, else samples."""
 
     def __init__(self, estimator, n_tasks, n_outputs):
         check_sparse(estimator.strategy, estimator.max_tasks, estimator.task_cost)
@@ -164,15 +159,12 @@ class BudgetPlan:
         return allocate_samples(nu, total, floors, exponent, caps, prices)
 
     def _for_round(self, number):
-        """Budget of a later round, numbered from 1."""
+        """Budget of a later round, from 1 on: each has twice the one before."""
         left = self.left / (2 ** (self.n_rounds - number) - 1)
         return left if self._is_money else int(left)
 
     def worth_weighing(self, number, budget):
-        """Budget that the choice for a round is made with.
-
-        All of it where the round can't open a task anyway, or there is no such round.
-        """
+        """Budget that a round's choice is made with; all where it can't open a task."""
         money = self._for_round(number) if number < self.n_rounds else 0
         return money if money > self.openings.min() else budget
 

@@ -60,7 +60,6 @@ def relevance_l1(W, w0, *, weights=None):
     Parameters
     ----------
     {heads}
-
     {weights}
 
     Returns
@@ -142,9 +141,7 @@ def relevance_lasso(
     relative : bool, default=True
         Whether ``lambda_`` counts in units of the smallest penalty that gives zero,
         ``max(|W.T @ w0| / weights)``, of each target.
-
     {weights}
-
     refit : bool, default=False
         Whether to refit the sources in use by least squares where they are linearly
         independent, which takes back the penalty's shrinkage.
@@ -203,7 +200,6 @@ def relevance_path(W, w0, *, weights=None):
     Parameters
     ----------
     {heads}
-
     {weights}
 
     Returns
@@ -307,15 +303,13 @@ def _basic_solution(rows, value):
 
 
 def _end_of_path(rows, value):
-    """Follow the Lasso to no penalty; None unless the dual proves that optimal.
+    """Follow the Lasso to no penalty; None unless the dual of a full basis proves it.
 
-    The proof needs a full basis. A tenth of the linear program's time.
+    A tenth of the linear program's time.
     """
     n_rows, n_columns = rows.shape
     with without_convergence_warnings():
-        ended = lars_path(
-            rows, value, max_iter=10 * n_rows + 100, method="lasso", return_path=False
-        )[2]
+        ended = _lars(rows, value)[1][:, -1]
     support = np.flatnonzero(ended)
     basis, signs = rows[:, support], np.sign(ended[support])
     if len(support) != n_rows or np.linalg.cond(basis) > 1 / OPTIMALITY_TOLERANCE:
@@ -337,10 +331,10 @@ def _lasso(sources, target, product, penalty, gram):
         return np.zeros(n_sources)
     is_small = n_rows <= LARS_MAX_RANK and n_sources <= LARS_MAX_TASKS
     if is_small:
-        coefficients = lars_path(
-            sources, target, Xy=product, Gram=gram, alpha_min=penalty / n_rows,
-            max_iter=10 * n_rows + 100, method="lasso", return_path=False,
-        )[2]  # fmt: skip
+        _, path = _lars(
+            sources, target, Xy=product, Gram=gram, alpha_min=penalty / n_rows
+        )
+        coefficients = path[:, -1]
         violation = np.abs(sources.T @ (target - sources @ coefficients)).max()
         if violation <= penalty + OPTIMALITY_TOLERANCE * largest:
             return coefficients
@@ -355,14 +349,20 @@ def _lasso(sources, target, product, penalty, gram):
     return model.fit(sources, target).coef_
 
 
+def _lars(sources, target, **options):
+    """Follow the Lasso's path; return penalties and solutions at its breakpoints."""
+    n_steps = 10 * len(target) + 100
+    alphas, _, path = lars_path(
+        sources, target, method="lasso", max_iter=n_steps, **options
+    )
+    return alphas * len(target), path
+
+
 def _path(sources, target):
     """Follow one path; penalties and solutions at its breakpoints."""
     largest = np.abs(sources.T @ target).max(initial=0.0)
     with without_convergence_warnings():
-        alphas, _, coefficients = lars_path(
-            sources, target, method="lasso", max_iter=10 * len(target) + 100
-        )
-    penalties = alphas * len(target)
+        penalties, coefficients = _lars(sources, target)
     violations = np.abs(sources.T @ (target[:, None] - sources @ coefficients))
     if np.any(violations.max(axis=0) > penalties + OPTIMALITY_TOLERANCE * largest):
         penalties = np.geomspace(1.0, 1e-4, N_GRID_PENALTIES) * largest
@@ -373,11 +373,7 @@ def _path(sources, target):
 
 
 class HeadProblem:
-    """Source heads ``sources`` and ``targets`` near size 1, and the way back.
-
-    Heads are over their weights. Of sources that are equal up to sign only the first is
-    taken where they are to be ``distinct``.
-    """
+    """Heads over their weights, scaled near 1, ``distinct`` up to sign, and the way back."""
 
     def __init__(self, W, w0, weights=None, *, distinct=True):
         W, w0 = _check_heads(W, w0)
@@ -434,10 +430,7 @@ def check_per_task(values, n_tasks, name, *, default=1.0, is_positive=False):
 
 
 def units(values, axis=None):
-    """Return a power of two near the largest magnitude: to divide by it is exact.
-
-    Products of very small or very large numbers would leave the range of floats.
-    """
+    """Return a power of two near the largest size: products over it stay in range."""
     return np.ldexp(1.0, np.frexp(np.abs(values).max(axis, initial=0.0))[1] - 1)
 
 

@@ -41,9 +41,7 @@ class SharedNetwork(nn.Module):
 class NetworkLearner:
     """The shared network, trained on from round to round, where its weights are."""
 
-    def __init__(
-        self, sizes, module, rng, *, reuse_data, center, is_logistic, **options
-    ):
+    def __init__(self, sizes, module, rng, is_logistic, reuse_data, center, **options):
         self.basis = copy.deepcopy(module).to(torch.float32)
         self._sizes, self._reuse_data, self._center = sizes, reuse_data, center
         self._is_logistic, self._options = is_logistic, options
@@ -68,7 +66,7 @@ class NetworkLearner:
             **self._options,
         )
         self.loss, self.n_iter = state.loss_curve[-1], state.epoch
-        statistics = gather(self.transform(X), y, codes)
+        statistics = gather(network_features(self.basis, X), y, codes)
         n_tasks, n_components, _ = self._sizes
         heads = fit_heads(statistics, np.eye(n_components), center=self._center)
         self.heads, self.is_usable = spread_heads(statistics, heads, n_tasks)
@@ -80,16 +78,12 @@ class NetworkLearner:
         return functional.mse_loss(scores, batch.y)
 
     def _check_width(self, X):
-        shape = self.transform(X).shape
+        shape = network_features(self.basis, X).shape
         if shape != (len(X), self._sizes[1]):
             raise ValueError(
                 f"representation must give n_components={self._sizes[1]} features a "
                 f"row, got shape {shape} for {len(X)} rows."
             )
-
-    def transform(self, X):
-        """Map rows into the representation."""
-        return network_features(self.basis, X)
 
 
 def network_features(module, X):

@@ -61,10 +61,8 @@ class SharedRepresentationRegressor(
     {solver}
     init : {"spectral", "moments", "random"}, default="spectral"
         First representation.
-
     center : bool, default=True
         Whether each task has an intercept.
-
     {stopping}
 
     Attributes
@@ -263,11 +261,12 @@ class SharedRepresentationRegressor(
             )
         tasks = check_tasks(tasks) if has_tasks else np.zeros(len(X), dtype=np.intp)
         check_consistent_length(X, tasks)
+        init, k = self.init, self.n_components if has_tasks else 1  # one task, one head
+        check_rank(k, self.n_features_in_)
         new = gather(X, y, tasks, self.init == "moments")
         self._has_tasks = has_tasks
         self.statistics_ = new if so_far is None else so_far + new
-        init, k = self.init, self.n_components if has_tasks else 1  # one task, one head
-        check_rank(k, self.n_features_in_)
+        self.tasks_ = self.statistics_.tasks
         if so_far is not None and len(self.components_) == k:
             init = self.components_.T
         return self._fit_statistics(X, y, n_components=k, init=init)
@@ -307,7 +306,6 @@ class SharedRepresentationRegressor(
         self.task_coef_ = np.ascontiguousarray(shared.heads.T)
         self.intercepts_, self.reliable_ = shared.intercepts, shared.reliable
         self.loss_curve_, self.n_iter_ = shared.losses, len(shared.losses) - 1
-        self.tasks_ = self.statistics_.tasks
         return self
 
     def _parameters(self, basis, heads):

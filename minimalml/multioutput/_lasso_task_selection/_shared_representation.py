@@ -81,7 +81,6 @@ def fit_shared_representation(
         First basis. "spectral" takes singular vectors of the tasks' input-target
         products, "moments" eigenvectors of ``sum y^2 x x^T`` (for inputs of mean zero
         and equal variance), "random" any.
-
     center : bool, default=False
         Whether each task has an intercept.
     {stopping}

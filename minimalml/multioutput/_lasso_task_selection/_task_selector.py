@@ -191,9 +191,7 @@ class LassoTaskSelector(SelectorMixin, BaseEstimator):
         Whether the Lasso's nonzeros are refitted by least squares.
     threshold : float, default=1e-8
         Sources whose relevance is at most this share of the largest are dropped.
-
     {prices}
-
     budget : float, default=None
         Money for samples and ``task_cost`` together; needed with ``task_cost``.
 

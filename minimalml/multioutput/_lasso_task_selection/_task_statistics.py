@@ -223,10 +223,7 @@ def check_same_kind(tasks, others, name="tasks"):
 
 
 def check_squares(X, y, power=2):
-    """Check that sums of products of ``power`` values are floats.
-
-    Values may differ in size; the largest decides.
-    """
+    """Check that sums of products of ``power`` of the largest values are floats."""
     limits = np.finfo(np.float64)
     largest_allowed = (limits.max / X.nbytes) ** (1 / power)
     smallest_allowed = limits.tiny ** (1 / power) / limits.eps
@@ -241,19 +238,11 @@ def check_squares(X, y, power=2):
 
 
 class TaskMoments:
-    """Least squares of all tasks on ``basis`` (d, k) with ``heads`` (T, k, m).
-
-    Heads of targets and inputs that differ much in size would leave the range of
-    floats: all is over powers of two, and what is found has to be multiplied by
-    ``head_unit``, losses by ``loss_unit``.
-
-    Attributes
-    ----------
-    gram, cross, squares : ndarray of shape (T, d, d), (T, d, m), (T, m)
-        Sums over rows of products of inputs, with targets, and of their squares.
-    """
+    """Least squares of all tasks on ``basis`` (d, k) with ``heads`` (T, k, m)."""
 
     def __init__(self, gram, cross, squares):
+        # Heads of inputs and targets of very different sizes would be no floats: heads
+        # found are in ``head_unit``, losses in ``loss_unit``.
         unit = units(np.sqrt(np.einsum("tdd->t", gram)))
         target_unit = units(np.sqrt(squares))
         self.gram, self.squares = gram / unit**2, squares / target_unit**2

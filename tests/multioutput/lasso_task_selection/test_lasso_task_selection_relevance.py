@@ -204,7 +204,9 @@ def test_a_path_that_ends_elsewhere_is_not_taken_for_the_linear_program(
     W, w0 = rng.standard_normal((4, 9)), rng.standard_normal(4)
     wrong = np.zeros(9)
     wrong[:size] = np.linalg.lstsq(W[:, :size], w0, rcond=None)[0]
-    monkeypatch.setattr(_relevance, "lars_path", lambda *a, **k: (None, None, wrong))
+    monkeypatch.setattr(
+        _relevance, "lars_path", lambda *a, **k: (np.ones(1), None, wrong[:, None])
+    )
     norm = np.abs(relevance_l1(W, w0)).sum()
     assert norm == pytest.approx(smallest_l1_by_brute_force(W, w0), rel=1e-8)
 
