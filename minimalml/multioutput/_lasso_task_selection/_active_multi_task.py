@@ -71,8 +71,7 @@ class ActiveMultiTaskRegressor(RegressorMixin, ActiveMultiTask):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Inputs.
+        {X}
 
         Returns
         -------
@@ -141,8 +140,7 @@ class ActiveMultiTaskClassifier(ClassifierMixin, ActiveMultiTask):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Inputs.
+        {X}
 
         Returns
         -------
@@ -157,8 +155,7 @@ class ActiveMultiTaskClassifier(ClassifierMixin, ActiveMultiTask):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Inputs.
+        {X}
 
         Returns
         -------

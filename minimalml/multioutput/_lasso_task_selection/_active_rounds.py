@@ -32,6 +32,7 @@ from minimalml.multioutput._lasso_task_selection._active_sources import (
     PoolSource,
     SamplerSource,
 )
+from minimalml.multioutput._lasso_task_selection._documentation import document
 from minimalml.multioutput._lasso_task_selection._shared_representation import (
     check_rank,
 )
@@ -44,6 +45,7 @@ FLOATS = [np.float64, np.float32]
 HISTORY = "allocation", "relevance", "cost", "source_loss"
 
 
+@document
 class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
     """The rounds, common to regression and classification."""
 
@@ -137,8 +139,7 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
 
         Returns
         -------
-        self
-            The fitted estimator.
+        {fitted}
         """
         X, y = self._check_rows(X, y)
         rng = check_random_state(self.random_state)
@@ -175,8 +176,7 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
 
         Returns
         -------
-        self
-            The fitted estimator.
+        {fitted}
         """
         if not callable(sampler):
             raise TypeError(f"sampler must be callable, got {sampler!r}.")

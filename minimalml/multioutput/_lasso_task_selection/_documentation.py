@@ -71,6 +71,16 @@ cost_ : float
 sample_indices_ : ndarray of int of shape (n_samples_spent_,)
     Rows of ``X`` bought, in this order; only after `fit`.
 {features}""",
+    "X": """X : array-like of shape (n_samples, n_features)
+    Inputs.""",
+    "rows": """X : array-like of shape (n_samples, n_features)
+    Inputs.
+y : array-like of shape (n_samples,)
+    Targets.
+tasks : array-like of shape (n_samples,), default=None
+    Task of each row; None, which holds for all calls or none, takes all as one task.""",
+    "fitted": """self
+    The fitted estimator.""",
     "heads": """W : array-like of shape (k, n_tasks)
     Source heads, one a column. They are not normalised: a source with a small head is
     less informative.
@@ -109,10 +119,12 @@ Lasso. ICML 2023, arXiv 2306.02556.""",
 
 
 def document(described):
-    """Put shared words where the docstring of a function or class names them."""
-    if described.__doc__ is not None:  # python -OO
-        text = inspect.cleandoc(described.__doc__)
-        for name, words in WORDS.items():
-            text = text.replace("{" + name + "}", words)
-        described.__doc__ = text
+    """Put shared words where the docstrings of a function, or class, name them."""
+    methods = vars(described).values() if inspect.isclass(described) else ()
+    for thing in (described, *filter(inspect.isfunction, methods)):
+        if thing.__doc__ is not None:  # a private method, or python -OO
+            text = inspect.cleandoc(thing.__doc__)
+            for name, words in WORDS.items():
+                text = text.replace("{" + name + "}", words)
+            thing.__doc__ = text
     return described

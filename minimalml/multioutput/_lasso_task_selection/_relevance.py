@@ -8,7 +8,6 @@ Wang, Chen, Jamieson and Du (2023), arXiv 2306.02556.
 import importlib.util
 import warnings
 from contextlib import contextmanager
-from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +16,6 @@ from scipy.optimize import linprog
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Lasso, lars_path, lasso_path
 from sklearn.utils import check_array
-from sklearn.utils.parallel import Parallel, delayed
 
 from minimalml.multioutput._lasso_task_selection._documentation import document
 
@@ -125,9 +123,7 @@ def relevance_l2(W, w0):
 
 
 @document
-def relevance_lasso(
-    W, w0, lambda_=0.05, relative=True, weights=None, *, refit=False, n_jobs=None
-):
+def relevance_lasso(W, w0, lambda_=0.05, relative=True, weights=None, *, refit=False):
     """Write the target head approximately with few source heads.
 
     Minimises ``0.5 * ||W @ nu - w0||^2 + lambda_ * sum(weights * |nu|)``. A step of
@@ -145,9 +141,6 @@ def relevance_lasso(
     refit : bool, default=False
         Whether to refit the sources in use by least squares where they are linearly
         independent, which takes back the penalty's shrinkage.
-
-    n_jobs : int, default=None
-        Threads over targets, as in joblib.
 
     Returns
     -------
@@ -182,15 +175,14 @@ def relevance_lasso(
     # A Gram matrix helps only where sources are few; else it is the larger of the two.
     gram = sources.T @ sources if sources.shape[1] < len(sources) else None
     with without_convergence_warnings():  # LARS warns of what is checked and mended
-        columns = Parallel(n_jobs=n_jobs, prefer="threads")(
-            delayed(_lasso)(sources, target, product, penalty, gram)
-            for target, product, penalty in zip(
-                targets.T, products.T, penalties, strict=True
-            )
-        )
+        columns = [
+            _lasso(sources, *column, gram)
+            for column in zip(targets.T, products.T, penalties, strict=True)
+        ]
     if refit:
-        columns = map(refit_on_support, repeat(sources), targets.T, columns)
-    return problem.relevance(list(columns))
+        pairs = zip(targets.T, columns, strict=True)
+        columns = [refit_on_support(sources, *pair) for pair in pairs]
+    return problem.relevance(columns)
 
 
 @document

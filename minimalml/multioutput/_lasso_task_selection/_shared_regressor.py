@@ -146,17 +146,11 @@ class SharedRepresentationRegressor(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Inputs.
-        y : array-like of shape (n_samples,)
-            Targets.
-        tasks : array-like of shape (n_samples,), default=None
-            Task of each row; None takes all rows as one task.
+        {rows}
 
         Returns
         -------
-        SharedRepresentationRegressor
-            The fitted estimator.
+        {fitted}
         """
         return self._update(X, y, tasks, None)
 
@@ -170,17 +164,11 @@ class SharedRepresentationRegressor(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Inputs.
-        y : array-like of shape (n_samples,)
-            Targets.
-        tasks : array-like of shape (n_samples,), default=None
-            Task of each row; given at each call, or at none.
+        {rows}
 
         Returns
         -------
-        SharedRepresentationRegressor
-            The fitted estimator.
+        {fitted}
         """
         return self._update(X, y, tasks, getattr(self, "statistics_", None))
 
@@ -189,8 +177,7 @@ class SharedRepresentationRegressor(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Inputs.
+        {X}
 
         Returns
         -------
@@ -206,8 +193,7 @@ class SharedRepresentationRegressor(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Inputs.
+        {X}
         tasks : array-like of shape (n_samples,), default=None
             Task of each row; may be None after a fit without tasks.
 
@@ -233,12 +219,7 @@ class SharedRepresentationRegressor(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Inputs.
-        y : array-like of shape (n_samples,)
-            Targets.
-        tasks : array-like of shape (n_samples,), default=None
-            Task of each row; may be None after a fit without tasks.
+        {rows}
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each row.
 

@@ -269,8 +269,7 @@ class LassoTaskSelector(SelectorMixin, BaseEstimator):
 
         Returns
         -------
-        LassoTaskSelector
-            The fitted selector.
+        {fitted}
         """
         X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], y_numeric=True)
         self.relevance_ = relevance_by_strategy(

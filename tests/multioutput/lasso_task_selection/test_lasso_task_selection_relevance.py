@@ -162,13 +162,6 @@ def test_several_targets_are_solved_as_one_by_one():
     assert [len(path.relevance) for path in paths] == [40] * 3
 
 
-def test_threads_over_targets_change_nothing():
-    rng = np.random.default_rng(3)
-    W, targets = rng.standard_normal((5, 40)), rng.standard_normal((5, 6))
-    one, two = (relevance_lasso(W, targets, n_jobs=n) for n in (1, 2))
-    np.testing.assert_array_equal(one, two)
-
-
 def test_few_sources_use_the_gram_matrix_and_agree():
     rng = np.random.default_rng(4)
     W, w0 = rng.standard_normal((30, 6)), rng.standard_normal(30)

@@ -237,6 +237,23 @@ def brute_force_basis(gram, cross, heads):
     return np.linalg.solve(system, right.ravel()).reshape(right.shape)
 
 
+def test_bases_are_orthonormal_of_the_same_span_and_repeatable(rng):
+    matrix = rng.standard_normal((6, 3))
+    basis = _task_statistics.orthonormalise(matrix)
+    triangle = basis.T @ matrix
+    np.testing.assert_allclose(basis.T @ basis, np.eye(3), atol=FLOAT64_TOLERANCE)
+    np.testing.assert_allclose(basis @ triangle, matrix, atol=FLOAT64_TOLERANCE)
+    np.testing.assert_allclose(triangle, np.triu(triangle), atol=FLOAT64_TOLERANCE)
+    assert np.all(np.diag(triangle) > 0)
+
+
+def test_leading_directions_are_those_that_carry_anything(rng):
+    columns = rng.standard_normal((6, 2))
+    found = _task_statistics.leading_directions(columns @ [[1, 2, 3], [3, 2, 1]], 3)
+    assert found.shape == (6, 2)
+    assert subspace_angles(found, columns).max() < FLOAT64_TOLERANCE * 100
+
+
 @pytest.mark.kernel
 def test_both_ways_to_the_basis_agree_with_brute_force(systems_data):
     moments, basis, heads = systems_data
