@@ -40,10 +40,8 @@ from minimalml.multioutput._compositional_zero_shot._primitive_attack import (
     primitive_attack,
     smoothed_pair_targets,
 )
-from minimalml.multioutput._lasso_task_selection._active_classifier import (
+from minimalml.multioutput._lasso_task_selection._active_multi_task import (
     ActiveMultiTaskClassifier,
-)
-from minimalml.multioutput._lasso_task_selection._active_regressor import (
     ActiveMultiTaskRegressor,
 )
 from minimalml.multioutput._lasso_task_selection._allocation import (
@@ -54,16 +52,18 @@ from minimalml.multioutput._lasso_task_selection._relevance import (
     relevance_l1,
     relevance_l2,
     relevance_lasso,
+    relevance_path,
 )
-from minimalml.multioutput._lasso_task_selection._relevance_path import relevance_path
 from minimalml.multioutput._lasso_task_selection._shared_regressor import (
     SharedRepresentationRegressor,
 )
 from minimalml.multioutput._lasso_task_selection._shared_representation import (
     fit_shared_representation,
 )
-from minimalml.multioutput._lasso_task_selection._task_choice import select_tasks
-from minimalml.multioutput._lasso_task_selection._task_selector import LassoTaskSelector
+from minimalml.multioutput._lasso_task_selection._task_selector import (
+    LassoTaskSelector,
+    select_tasks,
+)
 from minimalml.multioutput._lasso_task_selection._task_statistics import (
     TaskStatistics,
     task_statistics,
