@@ -9,10 +9,6 @@ from minimalml.datasets import make_gaussian_classes
 from minimalml.linear_model._naive_bayes_probe._cross_validation import (
     cross_validate_naive_bayes,
 )
-from minimalml.linear_model._naive_bayes_probe._distributed import (
-    all_reduce_moments,
-    dask_class_moments,
-)
 from minimalml.linear_model._naive_bayes_probe._moments import ClassMoments
 from minimalml.linear_model._naive_bayes_probe._moments_functions import class_moments
 from minimalml.linear_model._naive_bayes_probe._naive_bayes_probe import NaiveBayesProbe
@@ -25,10 +21,8 @@ __all__ = [
     "ClassMoments",
     "NaiveBayesProbe",
     "RegimeCurveDisplay",
-    "all_reduce_moments",
     "class_moments",
     "cross_validate_naive_bayes",
-    "dask_class_moments",
     "generative_discriminative_curve",
     "make_gaussian_classes",
 ]

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
-from sklearn.utils import _safe_indexing, check_array, indexable
+from sklearn.utils import _safe_indexing, check_array, column_or_1d, indexable
 
 from minimalml.linear_model._naive_bayes_probe._input import (
     FLOATING,
@@ -65,7 +65,7 @@ def cross_validate_naive_bayes(
     estimator._validate_params()
     X = check_array(X, accept_sparse="csr", dtype=FLOATING)
     X, y, groups = indexable(X, y, groups)
-    y = np.asarray(y)
+    y = column_or_1d(y, warn=True)
     classes, codes = unique_labels(y)
     weights = check_weights(sample_weight, X)
     scorer = check_scoring(estimator, scoring)
@@ -75,7 +75,7 @@ def cross_validate_naive_bayes(
             _safe_indexing(X, rows),
             codes[rows],
             len(classes),
-            None if weights is None else weights[rows],
+            weights[rows],
             per_class=estimator.variance == "per_class",
         ).with_classes(classes)
 

@@ -8,6 +8,8 @@ import numpy as np
 
 from minimalml._core.arrays import is_torch_tensor
 
+OVERFLOW = "X overflows float64 when summed and squared: rescale it."
+
 
 class ClassMoments:
     """Hold weight, mean and scatter by class, and add them up over parts of the data.
@@ -172,8 +174,7 @@ class ClassMoments:
         weight = self.counts / self.counts.sum()
         grand = weight @ self.offsets
         between = weight @ (self.offsets - grand) ** 2
-        within = _as_scatter(self.scatter, False) if self.per_class else self.scatter
-        return within / self.counts.sum() + between
+        return self._pooled_scatter() / self.counts.sum() + between
 
     def to_numpy(self):
         """Return the same moments with float64 arrays on the host."""
@@ -183,8 +184,8 @@ class ClassMoments:
         counts, offsets, scatter, origin = (
             a.cpu().numpy().astype(np.float64) for a in arrays
         )
-        return ClassMoments(
-            counts, offsets, scatter, self.classes, origin, self.n_samples
+        return self._with(
+            counts=counts, offsets=offsets, scatter=scatter, origin=origin
         )
 
     def to_dict(self):
@@ -204,7 +205,20 @@ class ClassMoments:
         ClassMoments
             With the same arrays.
         """
-        return ClassMoments(**{**self.to_dict(), "classes": classes})
+        return self._with(classes=classes)
+
+    def pooled(self):
+        """Return the same moments with one scatter for all classes."""
+        return self._with(scatter=self._pooled_scatter())
+
+    def _is_finite(self):
+        return bool(np.isfinite(self.offsets).all() and np.isfinite(self.scatter).all())
+
+    def _with(self, **changed):
+        return ClassMoments(**{**self.to_dict(), **changed})
+
+    def _pooled_scatter(self):
+        return self.scatter.sum(0) if self.per_class else self.scatter
 
     def _aligned_with(self, other):
         """Return both over the union of their classes."""
@@ -224,14 +238,11 @@ class ClassMoments:
             wide[absent] = 0
             return wide
 
-        scatter = spread(self.scatter) if self.per_class else self.scatter
-        return ClassMoments(
-            spread(self.counts),
-            spread(self.offsets),
-            scatter,
-            classes,
-            self.origin,
-            self.n_samples,
+        return self._with(
+            counts=spread(self.counts),
+            offsets=spread(self.offsets),
+            scatter=spread(self.scatter) if self.per_class else self.scatter,
+            classes=classes,
         )
 
 

@@ -9,24 +9,31 @@ Theory and Implications", ICML 2023 (arXiv 2302.02334).
 from numbers import Integral, Real
 
 import numpy as np
+from joblib import effective_n_jobs
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from minimalml._core.arrays import import_torch
+from minimalml._core.arrays import import_torch, is_torch_tensor, to_numpy
 from minimalml._core.validation import (
     Interval,
     StrOptions,
     _fit_context,
     check_is_fitted,
 )
-from minimalml.linear_model._naive_bayes_probe._fit_from_moments import FitFromMoments
-from minimalml.linear_model._naive_bayes_probe._gaussian_form import linear_form
+from minimalml.linear_model._naive_bayes_probe._gaussian_form import (
+    UndeterminedVariance,
+    effective_priors,
+    estimate_variances,
+    linear_form,
+)
 from minimalml.linear_model._naive_bayes_probe._input import (
     check_rows,
     check_training_rows,
     encode_labels,
+    refuse_not_finite,
     unique_labels,
 )
-from minimalml.linear_model._naive_bayes_probe._moments import ClassMoments
+from minimalml.linear_model._naive_bayes_probe._moments import OVERFLOW, ClassMoments
+from minimalml.linear_model._naive_bayes_probe._moments_functions import class_moments
 from minimalml.linear_model._naive_bayes_probe._scores import (
     as_margin,
     joint_log_likelihood,
@@ -36,8 +43,12 @@ from minimalml.linear_model._naive_bayes_probe._scores import (
     probabilities,
 )
 
+# Logits are computed from centred rows where the features' common offset makes terms
+# this much larger than their spread does: a float32 would lose digits.
+LARGE_OFFSET = 16.0
 
-class NaiveBayesProbe(FitFromMoments, ClassifierMixin, BaseEstimator):
+
+class NaiveBayesProbe(ClassifierMixin, BaseEstimator):
     r"""Classify frozen features with few labels, in one pass over the data.
 
     Gaussian naive Bayes whose variance for each feature is shared by all classes, so
@@ -206,7 +217,9 @@ class NaiveBayesProbe(FitFromMoments, ClassifierMixin, BaseEstimator):
         """
         X, y = check_training_rows(self, X, y, reset=True)
         classes, codes = unique_labels(y)
-        return self._set_moments(self._measured(X, codes, classes, sample_weight))
+        per_class = self.variance == "per_class"
+        moments = self._measured(X, codes, classes, sample_weight, per_class)
+        return self._set_moments(moments)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
@@ -231,6 +244,13 @@ class NaiveBayesProbe(FitFromMoments, ClassifierMixin, BaseEstimator):
         NaiveBayesProbe
             The fitted estimator. Where the rows so far don't determine a variance,
             predicting raises until more have come.
+
+        Raises
+        ------
+        ValueError
+            If ``classes`` are missing in the first call or change later, a label is
+            not among them, or ``variance`` was changed to "per_class" in between. A
+            batch that is refused isn't counted.
         """
         is_first = not hasattr(self, "classes_")
         if is_first and classes is None:
@@ -242,9 +262,13 @@ class NaiveBayesProbe(FitFromMoments, ClassifierMixin, BaseEstimator):
                 f"partial_fit: {known}."
             )
         X, y = check_training_rows(self, X, y, reset=is_first)
-        moments = self._measured(X, encode_labels(y, known), known, sample_weight)
+        codes, per_class = encode_labels(y, known), self.variance == "per_class"
         if not is_first:
-            moments = self._moments + moments
+            per_class = self._moments.per_class
+        moments = self._measured(X, codes, known, sample_weight, per_class)
+        if not is_first:
+            with np.errstate(over="ignore", invalid="ignore"):  # refused below
+                moments = self._moments + moments
         return self._set_moments(moments, more_may_come=True)
 
     def predict(self, X):
@@ -295,11 +319,12 @@ class NaiveBayesProbe(FitFromMoments, ClassifierMixin, BaseEstimator):
         -------
         array of shape (n_samples, n_classes) or (n_samples,)
             For two classes the log odds of the second. With "per_class" the joint
-            log likelihood takes the place of the logits.
+            log likelihood takes the place of the logits. float64 for float64 rows,
+            else float32: half precision is too narrow for logits.
         """
-        if self.variance == "per_class":
-            return as_margin(self.joint_log_likelihood(X))
         X = self._checked(X)
+        if self._moments.per_class:
+            return as_margin(self._joint_log_likelihood(X))
         scores = linear_scores(X, self.coef_, self.intercept_, self._centre)
         return scores[:, 0] if len(self.classes_) == 2 else scores
 
@@ -320,8 +345,7 @@ class NaiveBayesProbe(FitFromMoments, ClassifierMixin, BaseEstimator):
         array of shape (n_samples, n_classes)
             -inf for a class without weight.
         """
-        X = self._checked(X)
-        return joint_log_likelihood(X, self.theta_, self.var_, self._log_prior())
+        return self._joint_log_likelihood(self._checked(X))
 
     def sufficient_statistics(self):
         """Return the `ClassMoments` of what was seen; they add up over models."""
@@ -348,14 +372,6 @@ class NaiveBayesProbe(FitFromMoments, ClassifierMixin, BaseEstimator):
         moments = ClassMoments(**stats) if isinstance(stats, dict) else stats
         probe = cls(**params)
         probe._validate_params()
-        if moments.per_class and probe.variance != "per_class":
-            pooled = moments.scatter.sum(axis=0)
-            moments = ClassMoments(**{**moments.to_dict(), "scatter": pooled})
-        elif probe.variance == "per_class" and not moments.per_class:
-            raise ValueError(
-                "variance='per_class' needs moments of each class: measure them with "
-                "per_class=True."
-            )
         probe.n_features_in_ = len(moments.origin)
         return probe._set_moments(moments.to_numpy())
 
@@ -368,15 +384,32 @@ class NaiveBayesProbe(FitFromMoments, ClassifierMixin, BaseEstimator):
         Returns
         -------
         torch.nn.Linear
-            On the CPU, with torch's default dtype.
+            On the CPU, with torch's default dtype, but no narrower than float32.
+
+        Raises
+        ------
+        ValueError
+            If the classifier is not linear ("per_class"), or a weight leaves the
+            range of the dtype.
         """
-        check_is_fitted(self, "coef_")
+        self._check_determined()
         torch = import_torch("NaiveBayesProbe.to_torch")
-        form = linear_form(self._moments, self.var_, self._log_prior())
-        head = torch.nn.Linear(self.n_features_in_, len(self.classes_))
+        if self._moments.per_class:
+            raise ValueError(
+                "to_torch needs a linear classifier: fit with variance='shared' or "
+                "'spherical', got 'per_class'."
+            )
+        coef, intercept = linear_form(self._moments, self.var_, self.class_prior_)
+        dtype = torch.promote_types(torch.get_default_dtype(), torch.float32)
+        head = torch.nn.Linear(*coef.T.shape, dtype=dtype)
         with torch.no_grad():
-            head.weight.copy_(torch.as_tensor(form.coef))
-            head.bias.copy_(torch.as_tensor(form.intercept))
+            head.weight.copy_(torch.as_tensor(coef))
+            head.bias.copy_(torch.as_tensor(intercept))
+        if not bool(head.weight.isfinite().all()):
+            raise ValueError(
+                f"coef_ has weights up to {np.abs(coef).max():.2g}, out of the range "
+                f"of {dtype}: rescale X."
+            )
         return head
 
     def __sklearn_tags__(self):
@@ -384,8 +417,91 @@ class NaiveBayesProbe(FitFromMoments, ClassifierMixin, BaseEstimator):
         tags.input_tags.sparse = True
         return tags
 
-    def _checked(self, X):
+    def _measured(self, X, codes, classes, sample_weight, per_class):
+        """Return the moments of checked rows, as arrays on the host."""
+        if is_torch_tensor(sample_weight):
+            sample_weight = to_numpy(sample_weight)
+        if self.device is not None and isinstance(X, np.ndarray):
+            torch = import_torch("NaiveBayesProbe")
+            # torch takes no negative strides, and warns of read-only memory
+            X = torch.as_tensor(np.require(X, requirements="CW"), device=self.device)
+        n_jobs = None if self.n_jobs is None else effective_n_jobs(self.n_jobs)
+        moments = class_moments(
+            X, codes, len(classes), sample_weight, per_class, n_threads=n_jobs
+        )
+        moments = moments.to_numpy().with_classes(classes)
+        if is_torch_tensor(X) and not moments._is_finite():
+            refuse_not_finite(X)
+        return moments
+
+    def _set_moments(self, moments, more_may_come=False):
+        """Set all fitted attributes from the moments; none if they are refused."""
+        if self.variance == "per_class" and not moments.per_class:
+            raise ValueError(
+                "variance='per_class' needs moments with a scatter of each class: "
+                "measure them with per_class=True, or call fit."
+            )
+        if self.variance != "per_class" and moments.per_class:
+            moments = moments.pooled()
+        if len(moments.classes) < 2:
+            raise ValueError(
+                "NaiveBayesProbe needs samples of at least 2 classes, got one class: "
+                f"{moments.classes}."
+            )
+        if not moments._is_finite():
+            raise ValueError(OVERFLOW)
+        if not moments.counts.sum() > 0:
+            raise ValueError("sample_weight is zero for every sample.")
+        prior = effective_priors(self.priors, moments.counts)
+        fitted = {}
+        try:
+            fitted = self._gaussian_attributes(moments, prior)
+            undetermined = None
+        except UndeterminedVariance as error:
+            if not more_may_come:
+                raise
+            undetermined = str(error)
+        for name in ("var_", "epsilon_", "coef_", "intercept_"):
+            vars(self).pop(name, None)
+        self._moments, self._undetermined = moments, undetermined
+        self.classes_, self.class_count_ = moments.classes, moments.counts
+        self.class_prior_, self.theta_ = prior, moments.means
+        self.n_samples_seen_ = moments.n_samples
+        vars(self).update(fitted)
+        return self
+
+    def _gaussian_attributes(self, moments, prior):
+        """Return variances, and for a linear classifier coefficients, by name."""
+        var, epsilon = estimate_variances(
+            moments,
+            kind=self.variance,
+            ddof=self.ddof,
+            shrinkage=self.shrinkage,
+            var_smoothing=self.var_smoothing,
+            smoothing=self.smoothing,
+        )
+        fitted = {"var_": var, "epsilon_": epsilon}
+        if moments.per_class:
+            return fitted
+        coef, intercept = linear_form(moments, var, prior)
+        if len(coef) == 2:
+            coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
+        centre = prior @ moments.means
+        size, spread = np.abs(coef), np.sqrt(moments.total_variance())
+        is_far = (size @ np.abs(centre)).max() > LARGE_OFFSET * (size @ spread).max()
+        fitted |= {"coef_": coef, "intercept_": intercept}
+        return fitted | {"_centre": centre if is_far else None}
+
+    def _joint_log_likelihood(self, X):
+        with np.errstate(divide="ignore"):
+            log_prior = np.log(self.class_prior_)
+        return joint_log_likelihood(X, self.theta_, self.var_, log_prior)
+
+    def _check_determined(self):
         check_is_fitted(self)
         if self._undetermined:
             raise ValueError(self._undetermined)
+
+    def _checked(self, X):
+        self._check_determined()
         return check_rows(self, X)
