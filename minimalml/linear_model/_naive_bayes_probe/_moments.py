@@ -4,6 +4,9 @@ They add up over any split of the rows, so one pass, a stream, a cluster and exa
 cross-validation are the same sum in different places.
 """
 
+from dataclasses import dataclass, replace
+from typing import Any
+
 import numpy as np
 
 from minimalml._core.arrays import is_torch_tensor
@@ -11,6 +14,7 @@ from minimalml._core.arrays import is_torch_tensor
 OVERFLOW = "X overflows float64 when summed and squared: rescale it."
 
 
+@dataclass(repr=False, eq=False)
 class ClassMoments:
     """Hold weight, mean and scatter by class, and add them up over parts of the data.
 
@@ -62,21 +66,24 @@ class ClassMoments:
     (array([3., 3.]), array([4.66666667, 5.66666667]))
     """
 
-    def __init__(
-        self, counts, offsets, scatter, classes=None, origin=None, n_samples=0
-    ):
-        n_classes, n_features = offsets.shape
-        self.counts = counts
-        self.offsets = offsets
-        self.scatter = scatter
-        self.classes = np.arange(n_classes) if classes is None else np.asarray(classes)
-        self.origin = offsets[0] * 0 if origin is None else origin
-        self.n_samples = n_samples
+    counts: Any
+    offsets: Any
+    scatter: Any
+    classes: Any = None
+    origin: Any = None
+    n_samples: int = 0
+
+    def __post_init__(self):
+        n_classes, n_features = self.offsets.shape
+        self.classes = np.arange(n_classes) if self.classes is None else self.classes
+        self.classes = np.asarray(self.classes)
+        if self.origin is None:
+            self.origin = self.offsets[0] * 0
         shapes = {
             "counts": (n_classes,),
             "classes": (n_classes,),
             "origin": (n_features,),
-            "scatter": (n_classes, n_features)[2 - scatter.ndim :],
+            "scatter": (n_classes, n_features)[2 - self.scatter.ndim :],
         }
         for name, shape in shapes.items():
             if tuple(getattr(self, name).shape) != shape:
@@ -108,18 +115,7 @@ class ClassMoments:
         one, two = self._aligned_with(other)
         if not one.n_samples:  # the origin of no rows is far from all others
             one, two = two, one
-        total = one.counts + two.counts
-        rate = (two.counts / _ones_for_zeros(total))[:, None]
-        difference = two.offsets + (two.origin - one.origin) - one.offsets
-        between = difference**2 * (one.counts[:, None] * rate)
-        return ClassMoments(
-            total,
-            one.offsets + difference * rate,
-            one.scatter + two.scatter + _as_scatter(between, one.per_class),
-            one.classes,
-            one.origin,
-            one.n_samples + two.n_samples,
-        )
+        return one._joined(two, one.counts + two.counts, 1)
 
     def __radd__(self, other):
         if isinstance(other, int) and other == 0:  # the start of sum()
@@ -153,20 +149,23 @@ class ClassMoments:
                 "the part to remove has more weight in a class than the whole."
             )
         left = left * (left > rounding)
-        rate = (two.counts / _ones_for_zeros(left) * (left > 0))[:, None]
-        part_offsets = two.offsets + (two.origin - one.origin)
-        offsets = one.offsets + (one.offsets - part_offsets) * rate
-        between = (part_offsets - offsets) ** 2 * (rate * left[:, None] ** 2)
-        between = between / _ones_for_zeros(one.counts)[:, None]
-        scatter = one.scatter - two.scatter - _as_scatter(between, one.per_class)
-        scatter = scatter.clip(0)
-        return ClassMoments(
-            left,
-            offsets * (left > 0)[:, None],
-            scatter * (left > 0)[:, None] if one.per_class else scatter,
-            one.classes,
-            one.origin,
-            one.n_samples - two.n_samples,
+        return one._joined(two, left, -1)
+
+    def _joined(self, other, total, sign):
+        """Return the sum (sign 1) or difference (-1), of class weights ``total``."""
+        remains = (total > 0)[:, None]
+        rate = (sign * other.counts / (total + (total == 0)))[:, None] * remains
+        difference = other.offsets + (other.origin - self.origin) - self.offsets
+        between = difference**2 * (self.counts[:, None] * rate)
+        if not self.per_class:
+            between = between.sum(0)
+        scatter = self.scatter + sign * other.scatter + between
+        return replace(
+            self,
+            counts=total,
+            offsets=(self.offsets + difference * rate) * remains,
+            scatter=scatter.clip(0) * (remains if self.per_class else 1),
+            n_samples=self.n_samples + sign * other.n_samples,
         )
 
     def total_variance(self):
@@ -184,8 +183,8 @@ class ClassMoments:
         counts, offsets, scatter, origin = (
             a.cpu().numpy().astype(np.float64) for a in arrays
         )
-        return self._with(
-            counts=counts, offsets=offsets, scatter=scatter, origin=origin
+        return replace(
+            self, counts=counts, offsets=offsets, scatter=scatter, origin=origin
         )
 
     def to_dict(self):
@@ -193,29 +192,15 @@ class ClassMoments:
         return dict(vars(self))
 
     def with_classes(self, classes):
-        """Return the same moments with other labels.
-
-        Parameters
-        ----------
-        classes : array of shape (n_classes,)
-            Labels, sorted.
-
-        Returns
-        -------
-        ClassMoments
-            With the same arrays.
-        """
-        return self._with(classes=classes)
+        """Return the same moments with other labels, sorted, of shape (n_classes,)."""
+        return replace(self, classes=classes)
 
     def pooled(self):
         """Return the same moments with one scatter for all classes."""
-        return self._with(scatter=self._pooled_scatter())
+        return replace(self, scatter=self._pooled_scatter())
 
     def _is_finite(self):
         return bool(np.isfinite(self.offsets).all() and np.isfinite(self.scatter).all())
-
-    def _with(self, **changed):
-        return ClassMoments(**{**self.to_dict(), **changed})
 
     def _pooled_scatter(self):
         return self.scatter.sum(0) if self.per_class else self.scatter
@@ -238,17 +223,10 @@ class ClassMoments:
             wide[absent] = 0
             return wide
 
-        return self._with(
+        return replace(
+            self,
             counts=spread(self.counts),
             offsets=spread(self.offsets),
             scatter=spread(self.scatter) if self.per_class else self.scatter,
             classes=classes,
         )
-
-
-def _ones_for_zeros(counts):
-    return counts + (counts == 0)
-
-
-def _as_scatter(squares, per_class):
-    return squares if per_class else squares.sum(axis=0)

@@ -213,7 +213,13 @@ class NaiveBayesProbe(ClassifierMixin, BaseEstimator):
         Returns
         -------
         NaiveBayesProbe
-            The fitted estimator.
+            The estimator itself.
+
+        Raises
+        ------
+        ValueError
+            For NaN, infinity or squares out of float64's range, one class only, bad
+            weights or priors, or a variance of zero.
         """
         X, y = check_training_rows(self, X, y, reset=True)
         classes, codes = unique_labels(y)
@@ -225,25 +231,19 @@ class NaiveBayesProbe(ClassifierMixin, BaseEstimator):
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Add a batch of rows to what was seen; the order of batches doesn't matter.
 
+        ``X``, ``y`` and ``sample_weight`` are those of `fit`; a batch need not have
+        all classes. Where the rows so far don't determine a variance, predicting
+        raises until more have come.
+
         Parameters
         ----------
-        X : array, CSR matrix or torch tensor of shape (n_samples, n_features)
-            Features.
-
-        y : array-like or torch tensor of shape (n_samples,)
-            Class labels; a batch need not have all of them.
-
         classes : array-like of shape (n_classes,), default=None
             All labels that can occur; needed in the first call.
-
-        sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights.
 
         Returns
         -------
         NaiveBayesProbe
-            The fitted estimator. Where the rows so far don't determine a variance,
-            predicting raises until more have come.
+            The estimator itself.
 
         Raises
         ------
@@ -288,32 +288,15 @@ class NaiveBayesProbe(ClassifierMixin, BaseEstimator):
         return labels(self.decision_function(X), self.classes_)
 
     def predict_proba(self, X):
-        """Return the probability of each class, of shape (n_samples, n_classes).
-
-        Parameters
-        ----------
-        X : array, CSR matrix or torch tensor of shape (n_samples, n_features)
-            Features.
-        """
+        """Return probabilities (n_samples, n_classes) for ``X`` as in `predict`."""
         return probabilities(self.decision_function(X))
 
     def predict_log_proba(self, X):
-        """Return the log probability of each class, of shape (n_samples, n_classes).
-
-        Parameters
-        ----------
-        X : array, CSR matrix or torch tensor of shape (n_samples, n_features)
-            Features.
-        """
+        """Return log probabilities (n_samples, n_classes) for ``X`` as in `predict`."""
         return log_probabilities(self.decision_function(X))
 
     def decision_function(self, X):
-        """Return the logits of the classes.
-
-        Parameters
-        ----------
-        X : array, CSR matrix or torch tensor of shape (n_samples, n_features)
-            Features.
+        """Return the logits of the classes for ``X`` as in `predict`.
 
         Returns
         -------
@@ -329,16 +312,10 @@ class NaiveBayesProbe(ClassifierMixin, BaseEstimator):
         return scores[:, 0] if len(self.classes_) == 2 else scores
 
     def joint_log_likelihood(self, X):
-        """Return log p(x, y) for each row and class.
+        """Return log p(x, y) for each row of ``X``, as in `predict`, and each class.
 
-        It equals the logits of the classes plus a term that is the same for all of a
-        row's classes. Computed from the differences themselves: as exact as it can
-        be, slower than ``decision_function``.
-
-        Parameters
-        ----------
-        X : array, CSR matrix or torch tensor of shape (n_samples, n_features)
-            Features.
+        It equals the logits plus a term of the row. Computed from the differences
+        themselves: as exact as it can be, slower than ``decision_function``.
 
         Returns
         -------

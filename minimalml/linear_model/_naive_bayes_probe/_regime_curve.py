@@ -10,7 +10,13 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
-from sklearn.utils import Bunch, _safe_indexing, check_random_state, indexable
+from sklearn.utils import (
+    Bunch,
+    _safe_indexing,
+    check_random_state,
+    column_or_1d,
+    indexable,
+)
 from sklearn.utils.parallel import Parallel, delayed
 
 from minimalml._core.validation import Interval, validate_params
@@ -141,11 +147,15 @@ def generative_discriminative_curve(
     >>> curve.regime
     'crossover'
     """
-    X, y = indexable(X, np.asarray(y))
+    X, y = indexable(X, column_or_1d(y, warn=True))
     rng = check_random_state(random_state)
-    if X_test is None:
+    if X_test is None and y_test is None:
         X, X_test, y, y_test = train_test_split(
             X, y, test_size=test_size, stratify=y, random_state=rng
+        )
+    elif X_test is None or y_test is None or test_size is not None:
+        raise ValueError(
+            "rows to score on are X_test and y_test together, or a test_size of X."
         )
     sizes = checked_sizes(train_sizes, y)
     n_required = len(np.unique(y)) if require_all_classes else 2
@@ -157,7 +167,7 @@ def generative_discriminative_curve(
             X,
             y,
             X_test,
-            np.asarray(y_test),
+            column_or_1d(y_test),
             subsets=draw_subsets(y, sizes, n_required, stratify, nested, seed),
             nested=nested,
             scoring=scoring,
@@ -249,27 +259,35 @@ def summarise(sizes, generative_scores, discriminative_scores, epsilon0, rng):
     """Return the curve with its crossover, from scores of shape (S, n_repeats)."""
     difference = generative_scores - discriminative_scores
     n_repeats = difference.shape[1]
-    spread = difference.std(axis=1, ddof=1) if n_repeats > 1 else np.full(len(sizes), 0)
     regime, crossover = find_crossover(sizes, difference.mean(axis=1))
     draws = rng.randint(n_repeats, size=(N_BOOTSTRAPS, n_repeats))
+    ends = {"discriminative": 0.0, "generative": np.inf}
     resampled = [
-        crossover_place(sizes, difference[:, draw].mean(axis=1)) for draw in draws
+        ends.get(*find_crossover(sizes, difference[:, draw].mean(axis=1)))
+        for draw in draws
     ]
+    # no interpolation between a size and infinity
+    interval = np.percentile(resampled, [2.5, 97.5], method="inverted_cdf")
     return Bunch(
         train_sizes=sizes,
         generative_scores=generative_scores,
         discriminative_scores=discriminative_scores,
         difference_mean=difference.mean(axis=1),
-        difference_se=spread / np.sqrt(n_repeats),
+        difference_se=standard_error(difference),
         regime=regime,
         crossover=crossover,
-        # no interpolation between a size and infinity
-        crossover_interval=tuple(
-            np.percentile(resampled, [2.5, 97.5], method="inverted_cdf")
-        ),
+        crossover_interval=tuple(interval),
         approach_generative=approach(sizes, generative_scores, epsilon0),
         approach_discriminative=approach(sizes, discriminative_scores, epsilon0),
     )
+
+
+def standard_error(scores):
+    """Return the standard error over the repeats; 0 if there is only one."""
+    n_repeats = scores.shape[1]
+    if n_repeats == 1:
+        return np.zeros(len(scores))
+    return scores.std(axis=1, ddof=1) / np.sqrt(n_repeats)
 
 
 def find_crossover(sizes, difference):
@@ -283,12 +301,6 @@ def find_crossover(sizes, difference):
     share = difference[last] / (difference[last] - difference[last + 1])
     log_size = (1 - share) * np.log(sizes[last]) + share * np.log(sizes[last + 1])
     return "crossover", float(np.exp(log_size))
-
-
-def crossover_place(sizes, difference):
-    """Return the crossover, 0 if it is below all sizes and inf if it is above."""
-    regime, crossover = find_crossover(sizes, difference)
-    return {"discriminative": 0.0, "generative": np.inf}.get(regime, crossover)
 
 
 def approach(sizes, scores, epsilon0):

@@ -5,13 +5,14 @@ import numpy as np
 from minimalml._core.optional import import_pyplot
 from minimalml.linear_model._naive_bayes_probe._regime_curve import (
     generative_discriminative_curve,
+    standard_error,
 )
 
 
 class RegimeCurveDisplay:
     """Draw two learning curves with their standard errors and their crossover.
 
-    Use `from_estimators` to compute and draw, or pass on what
+    Use `from_estimators` to compute and draw, or `from_curve` for what
     `generative_discriminative_curve` returned.
 
     Parameters
@@ -19,11 +20,8 @@ class RegimeCurveDisplay:
     train_sizes : ndarray of shape (n_sizes,)
         Numbers of labels.
 
-    generative_scores : ndarray of shape (n_sizes, n_repeats)
-        Scores of the one classifier.
-
-    discriminative_scores : ndarray of shape (n_sizes, n_repeats)
-        Scores of the other.
+    generative_scores, discriminative_scores : ndarray of shape (n_sizes, n_repeats)
+        Scores of the two classifiers.
 
     crossover : float, default=nan
         Number of labels at which they cross; nan draws no line.
@@ -36,17 +34,11 @@ class RegimeCurveDisplay:
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
-        Axes that were drawn on.
+    ax_, figure_ : matplotlib Axes and Figure
+        What was drawn on.
 
-    figure_ : matplotlib Figure
-        Their figure.
-
-    lines_ : list of two matplotlib Line2D
-        Mean scores.
-
-    fill_between_ : list of two matplotlib collections
-        Bands of one standard error.
+    lines_, fill_between_ : lists of two matplotlib artists
+        Mean scores, and bands of one standard error.
 
     crossover_line_ : matplotlib Line2D or None
         Vertical line at the crossover.
@@ -90,23 +82,14 @@ class RegimeCurveDisplay:
 
         Parameters
         ----------
-        generative, discriminative : classifier
-            What to compare.
-
-        X : array-like of shape (n_samples, n_features)
-            Features.
-
-        y : array-like of shape (n_samples,)
-            Class labels.
+        generative, discriminative, X, y, **curve_options
+            Arguments of `generative_discriminative_curve`.
 
         names : tuple of two str, default=None
             Names in the legend; None takes those of the classes.
 
         ax : matplotlib Axes, default=None
             Where to draw; None makes a new figure.
-
-        **curve_options
-            Further arguments of `generative_discriminative_curve`.
 
         Returns
         -------
@@ -117,51 +100,24 @@ class RegimeCurveDisplay:
             generative, discriminative, X, y, **curve_options
         )
         if names is None:
-            names = tuple(short_name(m) for m in (generative, discriminative))
+            names = (short_name(generative), short_name(discriminative))
         scoring = curve_options.get("scoring", "accuracy")
         score_name = scoring if isinstance(scoring, str) else "score"
-        return cls.from_curve(
-            curve, names=names, score_name=score_name.replace("_", " ").capitalize()
-        ).plot(ax=ax)
+        score_name = score_name.replace("_", " ").capitalize()
+        return cls.from_curve(curve, names=names, score_name=score_name).plot(ax)
 
     @classmethod
     def from_curve(cls, curve, **options):
-        """Make a display of what `generative_discriminative_curve` returned.
+        """Make a display, not drawn yet, of `generative_discriminative_curve`'s result.
 
-        Parameters
-        ----------
-        curve : Bunch
-            The result.
-
-        **options
-            ``score_name`` and ``names`` of the display.
-
-        Returns
-        -------
-        RegimeCurveDisplay
-            Not drawn yet.
+        ``options`` are ``score_name`` and ``names``.
         """
-        return cls(
-            train_sizes=curve.train_sizes,
-            generative_scores=curve.generative_scores,
-            discriminative_scores=curve.discriminative_scores,
-            crossover=curve.crossover,
-            **options,
-        )
+        measured = ("train_sizes", "generative_scores", "discriminative_scores")
+        options = {name: curve[name] for name in (*measured, "crossover")} | options
+        return cls(**options)
 
     def plot(self, ax=None):
-        """Draw the curves.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Where to draw; None makes a new figure.
-
-        Returns
-        -------
-        RegimeCurveDisplay
-            The display itself.
-        """
+        """Draw the curves on ``ax``, or a new figure, and return the display."""
         pyplot = import_pyplot("RegimeCurveDisplay")
         if ax is None:
             _, ax = pyplot.subplots()
@@ -171,36 +127,21 @@ class RegimeCurveDisplay:
         for name, scores in zip(self.names, scores_of_both, strict=True):
             mean, error = scores.mean(axis=1), standard_error(scores)
             (line,) = ax.plot(self.train_sizes, mean, marker="o", ms=4, label=name)
-            self.lines_.append(line)
-            self.fill_between_.append(
-                ax.fill_between(
-                    self.train_sizes,
-                    mean - error,
-                    mean + error,
-                    color=line.get_color(),
-                    alpha=0.25,
-                    linewidth=0,
-                )
+            style = {"color": line.get_color(), "alpha": 0.25, "linewidth": 0}
+            band = ax.fill_between(
+                self.train_sizes, mean - error, mean + error, **style
             )
+            self.lines_.append(line)
+            self.fill_between_.append(band)
         self.crossover_line_ = None
         if np.isfinite(self.crossover):
+            label = f"crossover at {self.crossover:.0f} labels"
             self.crossover_line_ = ax.axvline(
-                self.crossover,
-                color="0.4",
-                linestyle="--",
-                label=f"crossover at {self.crossover:.0f} labels",
+                self.crossover, color="0.4", linestyle="--", label=label
             )
         ax.set(xscale="log", xlabel="Number of labels", ylabel=self.score_name)
         ax.legend()
         return self
-
-
-def standard_error(scores):
-    """Return the standard error over the repeats; 0 if there is only one."""
-    n_repeats = scores.shape[1]
-    if n_repeats == 1:
-        return np.zeros(len(scores))
-    return scores.std(axis=1, ddof=1) / np.sqrt(n_repeats)
 
 
 def short_name(estimator):

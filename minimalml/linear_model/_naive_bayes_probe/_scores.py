@@ -11,7 +11,7 @@ from scipy.spatial.distance import cdist
 from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.utils import gen_batches
 
-from minimalml._core.arrays import is_torch_tensor
+from minimalml._core.arrays import array_namespace, is_torch_tensor
 
 # Rows at a time where a copy of them is needed: 8 MB of float64 numbers.
 BATCH_NUMBERS = 1 << 20
@@ -19,43 +19,62 @@ FLOAT32 = np.finfo(np.float32)
 
 
 def linear_scores(X, coef, intercept, centre=None):
-    """Return ``X @ coef.T + intercept``: float64 for float64, else float32.
+    """Return ``X @ coef.T + intercept``: float64 for float64 rows, else float32.
 
-    A centre (n_features,) is taken off the rows first, so that a float32 keeps the
+    A centre (n_features,) is taken off dense rows first, so that a float32 keeps the
     digits below a large common offset; what it adds to the intercepts is summed in
     float64.
     """
-    if centre is not None:
+    dtype = score_dtype(X)
+    wide = "float64" if leaves_float32(coef) else dtype
+    if centre is not None and not sparse.issparse(X):
         intercept = intercept + coef @ centre
-    if is_torch_tensor(X):
-        return tensor_scores(X, coef, intercept, centre)
-    wide = np.float64 if leaves_float32(coef) else X.dtype
-    weights, intercept = coef.T.astype(wide), intercept.astype(wide)
-    if sparse.issparse(X):
-        return np.asarray(X @ weights + intercept, dtype=X.dtype)
-    if centre is None and wide == X.dtype:
-        scores = X @ weights
-        scores += intercept
-        return scores
-    centre = np.zeros(1) if centre is None else centre
-    scores = np.empty((len(X), len(coef)), dtype=X.dtype)
+    weights, intercept = as_like(X, coef.T, wide), as_like(X, intercept, wide)
+    if sparse.issparse(X) or (centre is None and X.dtype == weights.dtype):
+        return as_like(X, X @ weights + intercept, dtype)
+    centre = as_like(X, np.zeros(1) if centre is None else centre, wide)
+    parts = [
+        as_like(X, (as_like(X, X[batch], wide) - centre) @ weights + intercept, dtype)
+        for batch in row_batches(X)
+    ]
+    return array_namespace(X).concatenate(parts)
+
+
+def joint_log_likelihood(X, theta, var, log_prior):
+    """Return log p(x, y), from the differences x - theta themselves, in float64.
+
+    Rows of a CSR matrix are expanded some at a time. float64 for float64 rows, else
+    float32.
+    """
+    constant = as_like(X, log_prior - 0.5 * np.log(2 * np.pi * var).sum(-1), "float64")
+    parts = []
     for batch in row_batches(X):
-        scores[batch] = (X[batch] - centre.astype(wide)) @ weights + intercept
-    return scores
+        rows = X[batch].toarray() if sparse.issparse(X) else X[batch]
+        scores = constant - 0.5 * scaled_distances(rows, theta, var)
+        parts.append(as_like(X, scores, score_dtype(X)))
+    return array_namespace(X).concatenate(parts)
 
 
-def tensor_scores(X, coef, intercept, centre):
+def scaled_distances(rows, theta, var):
+    """Return the sums over features of (x - theta)² / var, for each class."""
+    if var.ndim == 2:
+        classes = zip(theta[:, None], var, strict=True)
+        columns = [scaled_distances(rows, mean, v) for mean, v in classes]
+        return array_namespace(rows).hstack(columns)
+    if not is_torch_tensor(rows):
+        return cdist(rows, theta, "seuclidean", V=var) ** 2
     import torch
 
-    dtype = torch.promote_types(X.dtype, torch.float32)
-    wide = torch.float64 if leaves_float32(coef) else dtype
-    coef, intercept = (
-        torch.as_tensor(a, dtype=wide, device=X.device) for a in (coef, intercept)
+    rows, theta, deviation = (
+        as_like(rows, a, "float64") for a in (rows, theta, np.sqrt(var))
     )
-    X = X.to(wide)
-    if centre is not None:
-        X = X - torch.as_tensor(centre, dtype=wide, device=X.device)
-    return (X @ coef.T + intercept).to(dtype)
+    mode = "donot_use_mm_for_euclid_dist"
+    return torch.cdist(rows / deviation, theta / deviation, compute_mode=mode) ** 2
+
+
+def score_dtype(X):
+    """Return the dtype of scores: half precision is too narrow for logits."""
+    return "float64" if str(X.dtype).endswith("float64") else "float32"
 
 
 def leaves_float32(coef):
@@ -64,50 +83,15 @@ def leaves_float32(coef):
     return largest > FLOAT32.max or 0 < largest < FLOAT32.tiny
 
 
-def joint_log_likelihood(X, theta, var, log_prior):
-    """Return log p(x, y), from the differences x - theta themselves, in float64.
-
-    Shapes are those of `NaiveBayesProbe`; rows of a CSR matrix are expanded some at a
-    time. The result is float64 for float64, else float32.
-    """
-    constant = log_prior - 0.5 * np.log(2 * np.pi * var).sum(axis=-1)
-    if is_torch_tensor(X):
-        return tensor_log_likelihood(X, theta, var, constant)
-    scores = np.empty((X.shape[0], len(theta)), dtype=X.dtype)
-    for batch in row_batches(X):
-        rows = X[batch].toarray() if sparse.issparse(X) else X[batch]
-        scores[batch] = constant - 0.5 * scaled_distances(rows, theta, var)
-    return scores
-
-
-def scaled_distances(rows, theta, var):
-    """Return the sums over features of (x - theta)² / var."""
-    if var.ndim == 1:
-        return cdist(rows, theta, "seuclidean", V=var) ** 2
-    columns = [
-        cdist(rows, mean[None], "seuclidean", V=v)
-        for mean, v in zip(theta, var, strict=True)
-    ]
-    return np.hstack(columns) ** 2
-
-
-def tensor_log_likelihood(X, theta, var, constant):
+def as_like(X, array, dtype):
+    """Return ``array`` as a tensor on the device of X if that is one, else an array."""
+    if not is_torch_tensor(X):
+        return np.asarray(array, dtype=dtype)
     import torch
 
-    wide = torch.float32 if X.device.type == "mps" else torch.float64
-    theta, deviation, constant = (
-        torch.as_tensor(a, dtype=wide, device=X.device)
-        for a in (theta, np.broadcast_to(np.sqrt(var), theta.shape).copy(), constant)
-    )
-    parts = []
-    for batch in row_batches(X):
-        rows = X[batch].to(wide)
-        columns = [
-            ((rows - mean) / scale).square().sum(dim=1)
-            for mean, scale in zip(theta, deviation, strict=True)
-        ]
-        parts.append(constant - 0.5 * torch.stack(columns, dim=1))
-    return torch.cat(parts).to(torch.promote_types(X.dtype, torch.float32))
+    if X.device.type == "mps":  # which has no float64
+        dtype = "float32"
+    return torch.as_tensor(array, dtype=getattr(torch, dtype), device=X.device)
 
 
 def row_batches(X):
