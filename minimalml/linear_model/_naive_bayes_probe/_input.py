@@ -5,6 +5,7 @@ from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from minimalml._core.arrays import is_dask_array, is_torch_tensor, to_numpy
+from minimalml._core.groups import unique_codes
 from minimalml._core.validation import validate_data
 
 FLOATING = [np.float64, np.float32]
@@ -123,22 +124,10 @@ def unique_labels(y):
         classes, codes = y.unique(return_inverse=True)
         classes = to_numpy(classes)
     else:
-        classes, codes = sorted_values(y)
+        classes, codes = unique_codes(y)
     # repeated, or one sample for each class would draw a warning
     check_classification_targets(np.tile(classes, 4))
     return classes, codes
-
-
-def sorted_values(y):
-    """Return ``np.unique(y, return_inverse=True)``; integers close together unsorted."""
-    if len(y) and y.dtype.kind == "i":
-        lowest = int(y.min())
-        if int(y.max()) - lowest < len(y):  # sorting them took as long as reading X
-            places = y.astype(np.intp) - lowest
-            is_present = np.bincount(places) > 0
-            values = (np.flatnonzero(is_present) + lowest).astype(y.dtype)
-            return values, (np.cumsum(is_present) - 1)[places]
-    return np.unique(y, return_inverse=True)
 
 
 def encode_labels(y, classes):

@@ -56,17 +56,14 @@ def generative_discriminative_curve(
 ):
     """Find the number of labels from which one classifier overtakes the other.
 
-    Both are fitted to the same subsets of growing size and scored on the same rows.
-    It costs ``len(train_sizes) * n_repeats`` fits of each.
+    Both are fitted to the same subsets of growing size and scored on the same rows:
+    ``len(train_sizes) * n_repeats`` fits of each.
 
     Parameters
     ----------
-    generative : classifier
-        The one that should win with few labels, such as `NaiveBayesProbe`.
-
-    discriminative : classifier
-        The one that should win with many, such as a scaler and logistic regression
-        in a pipeline. Clones are fitted.
+    generative, discriminative : classifier
+        The one that should win with few labels, such as `NaiveBayesProbe`, and the
+        one with many, such as logistic regression behind a scaler. Clones are fitted.
 
     X : array-like or sparse matrix of shape (n_samples, n_features)
         Features.
@@ -102,8 +99,7 @@ def generative_discriminative_curve(
         A scorer, greater is better.
 
     epsilon0 : float, default=0.01
-        How close to its last score a classifier must come, see
-        ``approach_generative``.
+        How close to its last score a classifier must come for ``approach_*``.
 
     random_state : int, RandomState instance or None, default=None
         Seed of the draws.
@@ -114,18 +110,15 @@ def generative_discriminative_curve(
     Returns
     -------
     Bunch
-        With ``train_sizes`` (S,), ``generative_scores`` and ``discriminative_scores``
-        (S, n_repeats), the paired ``difference_mean`` and its standard error
-        ``difference_se`` (S,), and
-
-        - ``regime``: "crossover", or which one is better at the largest size if the
-          lead doesn't change for good: "generative" or "discriminative";
-        - ``crossover``: number of labels from which the discriminative one is better
-          for good, between sizes on a log scale; nan if there is none;
-        - ``crossover_interval``: its 2.5 and 97.5 percentiles over 200 bootstraps of
-          the repeats; 0 and inf stand for a crossover below and above all sizes;
-        - ``approach_generative``, ``approach_discriminative``: smallest size whose
-          mean score is within ``epsilon0`` of that classifier's at the largest size.
+        ``train_sizes`` (S,), ``generative_scores`` and ``discriminative_scores``
+        (S, n_repeats), their paired ``difference_mean`` and standard error
+        ``difference_se`` (S,), ``regime``: "crossover", or which one leads at the
+        largest size if that doesn't change for good; ``crossover``: number of labels
+        from which the discriminative one is better for good, between sizes on a log
+        scale, or nan; ``crossover_interval``: its 2.5 and 97.5 percentiles over 200
+        bootstraps of the repeats, 0 and inf for below and above all sizes;
+        ``approach_generative`` and ``approach_discriminative``: smallest size whose
+        mean score is within ``epsilon0`` of that at the largest size.
 
     Raises
     ------

@@ -10,9 +10,6 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from joblib import parallel_config
 from scipy import sparse
 from sklearn import config_context
@@ -34,7 +31,6 @@ from minimalml.linear_model import (
     class_moments,
     cross_validate_naive_bayes,
 )
-from minimalml.linear_model._naive_bayes_probe._input import sorted_values
 
 X, Y = load_iris(return_X_y=True)
 # one rounding of a float32 logit of size 100
@@ -72,24 +68,6 @@ def test_unknown_labels_are_listed():
     message = r"y has labels \[7 8\] that are not in classes=\[0 1 2\]"
     with pytest.raises(ValueError, match=message):
         probe.partial_fit(X[:3], [7, 8, 0])
-
-
-@given(
-    arrays(
-        st.sampled_from([np.int8, np.int64, np.uint8, np.bool_, np.float64]),
-        st.integers(0, 20),
-        elements={"min_value": 0, "max_value": 1},
-    ),
-    st.integers(1, 100),
-    st.integers(-28, 27),
-)
-def test_labels_are_coded_as_numpy_does(y, step, start):
-    if y.dtype.kind == "i":
-        y = y * y.dtype.type(step) + y.dtype.type(start)
-    for found, expected in zip(
-        sorted_values(y), np.unique(y, return_inverse=True), strict=True
-    ):
-        np.testing.assert_array_equal(found, expected, strict=True)
 
 
 def test_classes_are_needed_first_and_may_not_change():
