@@ -52,6 +52,9 @@ cdef extern from *:
     }
     DEFINE_ADD_ROWS(add_rows_float, float)
     DEFINE_ADD_ROWS(add_rows_double, double)
+    #define ADD_ROWS(ITEM_SIZE, ROWS, ...)                                           \\
+        (ITEM_SIZE == sizeof(float) ? add_rows_float((const float *)(ROWS), __VA_ARGS__) \\
+                                    : add_rows_double((const double *)(ROWS), __VA_ARGS__))
 
     /* Chan's update: the block (count_b, mean_b) of one class joins (count, mean). */
     MULTIVERSION static void merge_class(
@@ -66,12 +69,8 @@ cdef extern from *:
         }
     }
     """
-    void add_rows_float(
-        const float*, ptrdiff_t, ptrdiff_t, ptrdiff_t, const intp_t*, const char*,
-        ptrdiff_t, const double*, double*, double*, double*, ptrdiff_t, ptrdiff_t,
-    ) noexcept nogil
-    void add_rows_double(
-        const double*, ptrdiff_t, ptrdiff_t, ptrdiff_t, const intp_t*, const char*,
+    void ADD_ROWS(
+        size_t, const void*, ptrdiff_t, ptrdiff_t, ptrdiff_t, const intp_t*, const char*,
         ptrdiff_t, const double*, double*, double*, double*, ptrdiff_t, ptrdiff_t,
     ) noexcept nogil
     void merge_class(
@@ -159,20 +158,12 @@ cdef void add_task(
             n_rows, x_stride = min(<intp_t> PANEL_ROWS, stop - row), width
             pack_panel(X, row, n_rows, first, width, panel)
             rows = panel
-        if floating is float:
-            add_rows_float(
-                rows, x_stride, n_rows, width, &y[row], <const char*> &w[row],
-                w.strides[0], &origin[first], &counts[block, tile_index, 0],
-                &means[block, 0, first], &scatter[block, 0, first], n_features,
-                classes_per_group,
-            )
-        else:
-            add_rows_double(
-                rows, x_stride, n_rows, width, &y[row], <const char*> &w[row],
-                w.strides[0], &origin[first], &counts[block, tile_index, 0],
-                &means[block, 0, first], &scatter[block, 0, first], n_features,
-                classes_per_group,
-            )
+        ADD_ROWS(
+            sizeof(floating), rows, x_stride, n_rows, width, &y[row],
+            <const char*> &w[row], w.strides[0], &origin[first],
+            &counts[block, tile_index, 0], &means[block, 0, first],
+            &scatter[block, 0, first], n_features, classes_per_group,
+        )
         row += n_rows
 
 

@@ -19,29 +19,15 @@ from minimalml._core.validation import (
     _fit_context,
     check_is_fitted,
 )
+from minimalml.linear_model._naive_bayes_probe import _input, _scores
 from minimalml.linear_model._naive_bayes_probe._gaussian_form import (
     UndeterminedVariance,
     effective_priors,
     estimate_variances,
     linear_form,
 )
-from minimalml.linear_model._naive_bayes_probe._input import (
-    check_rows,
-    check_training_rows,
-    encode_labels,
-    refuse_not_finite,
-    unique_labels,
-)
 from minimalml.linear_model._naive_bayes_probe._moments import OVERFLOW, ClassMoments
 from minimalml.linear_model._naive_bayes_probe._moments_functions import class_moments
-from minimalml.linear_model._naive_bayes_probe._scores import (
-    as_margin,
-    joint_log_likelihood,
-    labels,
-    linear_scores,
-    log_probabilities,
-    probabilities,
-)
 
 # Logits are computed from centred rows where the features' common offset makes terms
 # this much larger than their spread does: a float32 would lose digits.
@@ -54,10 +40,8 @@ class NaiveBayesProbe(ClassifierMixin, BaseEstimator):
     Gaussian naive Bayes whose variance for each feature is shared by all classes, so
     that it is a linear classifier. Use it on features of a pre-trained network with
     few labels for each class, on streams and on data that don't fit in memory; with
-    many labels logistic regression ends lower
-    (`generative_discriminative_curve` shows where). It is not
-    `sklearn.naive_bayes.GaussianNB`, which has a variance for each class. Fitting
-    costs O(n d) time and K d numbers, predicting one matrix product.
+    many labels logistic regression ends lower. Fitting costs O(n d) time and K d
+    numbers, predicting one matrix product.
 
     Parameters
     ----------
@@ -96,45 +80,27 @@ class NaiveBayesProbe(ClassifierMixin, BaseEstimator):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        Class labels, sorted.
-
-    class_count_ : ndarray of shape (n_classes,)
-        Weight of each class.
-
-    class_prior_ : ndarray of shape (n_classes,)
-        Prior of each class; 0 for a class without weight.
+    classes_, class_count_, class_prior_ : ndarrays of shape (n_classes,)
+        Sorted labels, weights and priors; 0 for the prior of a class without weight.
 
     theta_ : ndarray of shape (n_classes, n_features)
         Class means.
 
     var_ : ndarray of shape (n_features,) or (n_classes, n_features)
-        Variances, smoothed.
+        Variances, smoothed by adding ``epsilon_``.
 
-    epsilon_ : float
-        What was added to the variances.
+    coef_, intercept_ : ndarrays of shape (n_classes, n_features) and (n_classes,)
+        Weights and intercepts of the logits, -inf for a class without weight; one
+        row, of the second class, if there are two. Not there with "per_class".
 
-    coef_ : ndarray of shape (n_classes, n_features) or (1, n_features)
-        Weights of the logits; one row, of the second class, if there are two. Not
-        there with "per_class".
-
-    intercept_ : ndarray of shape (n_classes,) or (1,)
-        Their intercepts; -inf for a class without weight. Not there with "per_class".
-
-    n_samples_seen_ : int
-        Rows seen by ``fit`` or all calls of ``partial_fit``.
-
-    n_features_in_ : int
-        Number of features.
-
-    feature_names_in_ : ndarray of shape (n_features,)
-        Their names, if ``X`` had string column names.
+    n_samples_seen_, n_features_in_ : int
+        Rows seen by ``fit`` or all calls of ``partial_fit``, and their features, whose
+        names are ``feature_names_in_`` if ``X`` had string column names.
 
     See Also
     --------
     cross_validate_naive_bayes : Exact cross-validation for the price of one pass.
-    generative_discriminative_curve : Find from how many labels on another
-        classifier is better.
+    generative_discriminative_curve : Find where another classifier gets better.
     sklearn.naive_bayes.GaussianNB : A variance for each class: quadratic.
     sklearn.linear_model.LogisticRegression : The other end of the two regimes.
 
@@ -221,8 +187,8 @@ class NaiveBayesProbe(ClassifierMixin, BaseEstimator):
             For NaN, infinity or squares out of float64's range, one class only, bad
             weights or priors, or a variance of zero.
         """
-        X, y = check_training_rows(self, X, y, reset=True)
-        classes, codes = unique_labels(y)
+        X, y = _input.check_training_rows(self, X, y, reset=True)
+        classes, codes = _input.unique_labels(y)
         per_class = self.variance == "per_class"
         moments = self._measured(X, codes, classes, sample_weight, per_class)
         return self._set_moments(moments)
@@ -261,14 +227,14 @@ class NaiveBayesProbe(ClassifierMixin, BaseEstimator):
                 f"classes={np.unique(classes)} is not the same as on the first call to "
                 f"partial_fit: {known}."
             )
-        X, y = check_training_rows(self, X, y, reset=is_first)
-        codes, per_class = encode_labels(y, known), self.variance == "per_class"
-        if not is_first:
-            per_class = self._moments.per_class
+        X, y = _input.check_training_rows(self, X, y, reset=is_first)
+        codes = _input.encode_labels(y, known)
+        seen = None if is_first else self._moments
+        per_class = self.variance == "per_class" if is_first else seen.per_class
         moments = self._measured(X, codes, known, sample_weight, per_class)
         if not is_first:
             with np.errstate(over="ignore", invalid="ignore"):  # refused below
-                moments = self._moments + moments
+                moments = seen + moments
         return self._set_moments(moments, more_may_come=True)
 
     def predict(self, X):
@@ -285,15 +251,15 @@ class NaiveBayesProbe(ClassifierMixin, BaseEstimator):
             Labels; a tensor for a tensor if they are numbers. The first class wins
             a tie.
         """
-        return labels(self.decision_function(X), self.classes_)
+        return _scores.labels(self.decision_function(X), self.classes_)
 
     def predict_proba(self, X):
         """Return probabilities (n_samples, n_classes) for ``X`` as in `predict`."""
-        return probabilities(self.decision_function(X))
+        return _scores.probabilities(self.decision_function(X))
 
     def predict_log_proba(self, X):
         """Return log probabilities (n_samples, n_classes) for ``X`` as in `predict`."""
-        return log_probabilities(self.decision_function(X))
+        return _scores.log_probabilities(self.decision_function(X))
 
     def decision_function(self, X):
         """Return the logits of the classes for ``X`` as in `predict`.
@@ -307,8 +273,8 @@ class NaiveBayesProbe(ClassifierMixin, BaseEstimator):
         """
         X = self._checked(X)
         if self._moments.per_class:
-            return as_margin(self._joint_log_likelihood(X))
-        scores = linear_scores(X, self.coef_, self.intercept_, self._centre)
+            return _scores.as_margin(self._joint_log_likelihood(X))
+        scores = _scores.linear_scores(X, self.coef_, self.intercept_, self._centre)
         return scores[:, 0] if len(self.classes_) == 2 else scores
 
     def joint_log_likelihood(self, X):
@@ -331,7 +297,7 @@ class NaiveBayesProbe(ClassifierMixin, BaseEstimator):
 
     @classmethod
     def from_statistics(cls, stats, **params):
-        """Make a fitted estimator from moments, however they were summed.
+        """Make an estimator that is fitted to all rows behind the moments.
 
         Parameters
         ----------
@@ -340,11 +306,6 @@ class NaiveBayesProbe(ClassifierMixin, BaseEstimator):
 
         **params
             Parameters of the estimator.
-
-        Returns
-        -------
-        NaiveBayesProbe
-            As if fitted to all rows behind the moments; ``partial_fit`` goes on.
         """
         moments = ClassMoments(**stats) if isinstance(stats, dict) else stats
         probe = cls(**params)
@@ -353,21 +314,11 @@ class NaiveBayesProbe(ClassifierMixin, BaseEstimator):
         return probe._set_moments(moments.to_numpy())
 
     def to_torch(self):
-        """Return the classifier as a ``torch.nn.Linear`` with the same logits.
+        """Return a ``torch.nn.Linear`` with the same logits, to start fine-tuning.
 
-        It starts the fine-tuning of a network's head where the probe ended. Two
-        classes give two outputs.
-
-        Returns
-        -------
-        torch.nn.Linear
-            On the CPU, with torch's default dtype, but no narrower than float32.
-
-        Raises
-        ------
-        ValueError
-            If the classifier is not linear ("per_class"), or a weight leaves the
-            range of the dtype.
+        Two classes give two outputs. It is on the CPU and has torch's default dtype,
+        but none narrower than float32; a ValueError says if a weight leaves its range
+        or the classifier is not linear ("per_class").
         """
         self._check_determined()
         torch = import_torch("NaiveBayesProbe.to_torch")
@@ -408,7 +359,7 @@ class NaiveBayesProbe(ClassifierMixin, BaseEstimator):
         )
         moments = moments.to_numpy().with_classes(classes)
         if is_torch_tensor(X) and not moments._is_finite():
-            refuse_not_finite(X)
+            _input.refuse_not_finite(X)
         return moments
 
     def _set_moments(self, moments, more_may_come=False):
@@ -472,7 +423,7 @@ class NaiveBayesProbe(ClassifierMixin, BaseEstimator):
     def _joint_log_likelihood(self, X):
         with np.errstate(divide="ignore"):
             log_prior = np.log(self.class_prior_)
-        return joint_log_likelihood(X, self.theta_, self.var_, log_prior)
+        return _scores.joint_log_likelihood(X, self.theta_, self.var_, log_prior)
 
     def _check_determined(self):
         check_is_fitted(self)
@@ -481,4 +432,4 @@ class NaiveBayesProbe(ClassifierMixin, BaseEstimator):
 
     def _checked(self, X):
         self._check_determined()
-        return check_rows(self, X)
+        return _input.check_rows(self, X)

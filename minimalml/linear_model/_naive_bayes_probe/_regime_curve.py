@@ -167,8 +167,8 @@ def generative_discriminative_curve(
         )
         for seed in seeds
     )
-    scores = np.array(scores)  # (n_repeats, S, 2)
-    return summarise(sizes, scores[..., 0].T, scores[..., 1].T, epsilon0, rng)
+    both = np.array(scores).T  # (2, S, n_repeats)
+    return summarise(sizes, *both, epsilon0, rng)
 
 
 def checked_sizes(train_sizes, y):
@@ -179,7 +179,8 @@ def checked_sizes(train_sizes, y):
         sizes = n_classes * np.array([2, 3, *steps[2:]])
         return np.unique(np.minimum(sizes, n_samples))
     sizes = np.unique(np.asarray(train_sizes))
-    if sizes.dtype.kind not in "iu" or sizes[0] < n_classes or sizes[-1] > n_samples:
+    in_range = len(sizes) and n_classes <= sizes[0] and sizes[-1] <= n_samples
+    if sizes.dtype.kind not in "iu" or not in_range:
         raise ValueError(
             f"train_sizes must be integers from the number of classes, {n_classes}, "
             f"to the number of training rows, {n_samples}, got {train_sizes}."
@@ -229,19 +230,17 @@ def score_repeat(
     generative, discriminative, X, y, X_test, y_test, *, subsets, nested, scoring
 ):
     """Return the scores of both classifiers on each subset, of shape (S, 2)."""
-    models = (clone(generative), clone(discriminative))
     grows = nested and hasattr(generative, "partial_fit")
-    scores, n_seen = [], 0
+    models, scores, n_seen = None, [], 0
     for rows in subsets:
-        if not nested:
+        if models is None or not nested:
             models = (clone(generative), clone(discriminative))
+        for model in models[grows:]:
+            model.fit(_safe_indexing(X, rows), y[rows])
         if grows:
             new = rows[n_seen:]
             models[0].partial_fit(_safe_indexing(X, new), y[new], classes=np.unique(y))
             n_seen = len(rows)
-        else:
-            models[0].fit(_safe_indexing(X, rows), y[rows])
-        models[1].fit(_safe_indexing(X, rows), y[rows])
         scores.append(
             [check_scoring(m, scoring=scoring)(m, X_test, y_test) for m in models]
         )
