@@ -1,8 +1,7 @@
 # Counts, means and scatter by class in one read of X: O(n d) time.
 #
-# The work is a grid of row blocks and feature tiles. A task is one block of one tile and
-# writes to places of its own; blocks are merged in their order, so no bit depends on who
-# did which task.
+# Each block of rows has means, scatter and counts of its own; blocks are merged in their
+# order, so no bit depends on who did which block.
 
 from cython cimport floating
 from libc.stddef cimport ptrdiff_t
@@ -78,37 +77,29 @@ cdef extern from *:
     ) noexcept nogil
 
 
-cdef enum:
-    MAX_TILE = 256
-    PANEL_ROWS = 32             # rows packed at a time for strided input: 64 kB of stack
-
-
-def add_tasks(
-    const floating[:, :] X,         # IN   (n_samples, n_features), any strides
-    const intp_t[::1] y,            # IN   (n_samples,) codes in [0, n_classes)
-    const double[:] w,              # IN   (n_samples,) weights
+def add_rows(
+    const floating[:, :] X,         # IN   (n_rows, n_features), rows without gaps
+    const intp_t[::1] y,            # IN   (n_rows,) codes in [0, n_classes)
+    const double[:] w,              # IN   (n_rows,) weights
     const double[::1] origin,       # IN   (n_features,)
-    double[:, :, ::1] means,        # OUT  (n_blocks, n_classes, n_features), zeroed
-    double[:, :, ::1] scatter,      # OUT  (n_blocks, n_groups, n_features), zeroed
-    double[:, :, ::1] counts,       # OUT  (n_blocks, n_tiles, n_classes), zeroed
-    intp_t tile,                    # IN   features of a tile, at most MAX_TILE
-    intp_t start,
-    intp_t stop,
+    double[:, ::1] means,           # INOUT (n_classes, n_features) minus origin
+    double[:, ::1] scatter,         # INOUT (n_groups, n_features)
+    double[::1] counts,             # INOUT (n_classes,)
 ):
-    """Add up the moments of some tasks; consecutive classes share a row of scatter."""
-    cdef intp_t n_tiles = counts.shape[1], task
+    """Add rows to the moments; consecutive classes share a row of scatter."""
     with nogil:
-        for task in range(start, stop):
-            add_task(
-                X, y, w, origin, means, scatter, counts, tile,
-                task // n_tiles, task % n_tiles,
-            )
+        ADD_ROWS(
+            sizeof(floating), &X[0, 0], X.strides[0] // <ptrdiff_t> sizeof(floating),
+            X.shape[0], X.shape[1], &y[0], <const char*> &w[0], w.strides[0],
+            &origin[0], &counts[0], &means[0, 0], &scatter[0, 0], X.shape[1],
+            means.shape[0] // scatter.shape[0],
+        )
 
 
 def merge_blocks(
-    double[:, :, ::1] means,        # INOUT, the result is in the first block
-    double[:, :, ::1] scatter,      # INOUT
-    double[:, :, ::1] counts,       # INOUT
+    double[:, :, ::1] means,        # INOUT (n_blocks, n_classes, n_features)
+    double[:, :, ::1] scatter,      # INOUT (n_blocks, n_groups, n_features)
+    double[:, ::1] counts,          # INOUT (n_blocks, n_classes)
 ):
     """Add all blocks to the first, in their order."""
     cdef intp_t n_classes = means.shape[1], n_features = means.shape[2], block, k, j
@@ -116,66 +107,13 @@ def merge_blocks(
     with nogil:
         for block in range(1, means.shape[0]):
             for k in range(n_classes):
-                if counts[block, 0, k] > 0:
+                if counts[block, k] > 0:
                     merge_class(
-                        counts[0, 0, k], counts[block, 0, k], &means[block, k, 0],
+                        counts[0, k], counts[block, k], &means[block, k, 0],
                         &means[0, k, 0], &scatter[0, k // classes_per_group, 0],
                         n_features,
                     )
-                    counts[0, 0, k] += counts[block, 0, k]
+                    counts[0, k] += counts[block, k]
             for k in range(scatter.shape[1]):
                 for j in range(n_features):
                     scatter[0, k, j] += scatter[block, k, j]
-
-
-cdef void add_task(
-    const floating[:, :] X,             # IN
-    const intp_t[::1] y,                # IN
-    const double[:] w,                  # IN
-    const double[::1] origin,           # IN
-    double[:, :, ::1] means,            # OUT
-    double[:, :, ::1] scatter,          # OUT
-    double[:, :, ::1] counts,           # OUT
-    intp_t tile,
-    intp_t block,
-    intp_t tile_index,
-) noexcept nogil:
-    cdef intp_t n_samples = X.shape[0], n_features = X.shape[1]
-    cdef intp_t block_rows = (n_samples + means.shape[0] - 1) // means.shape[0]
-    cdef intp_t row = block * block_rows, stop = min(row + block_rows, n_samples)
-    cdef intp_t first = tile_index * tile, width = min(tile, n_features - first)
-    cdef intp_t classes_per_group = means.shape[1] // scatter.shape[1]
-    cdef intp_t n_rows, x_stride, item = sizeof(floating)
-    cdef bint is_direct = X.strides[1] == item and X.strides[0] % item == 0
-    cdef double storage[PANEL_ROWS * MAX_TILE]
-    cdef floating* panel = <floating*> storage
-    cdef const floating* rows
-    while row < stop:
-        if is_direct:
-            n_rows, x_stride = stop - row, X.strides[0] // item
-            rows = &X[row, first]
-        else:
-            n_rows, x_stride = min(<intp_t> PANEL_ROWS, stop - row), width
-            pack_panel(X, row, n_rows, first, width, panel)
-            rows = panel
-        ADD_ROWS(
-            sizeof(floating), rows, x_stride, n_rows, width, &y[row],
-            <const char*> &w[row], w.strides[0], &origin[first],
-            &counts[block, tile_index, 0], &means[block, 0, first],
-            &scatter[block, 0, first], n_features, classes_per_group,
-        )
-        row += n_rows
-
-
-cdef inline void pack_panel(
-    const floating[:, :] X,     # IN
-    intp_t start,
-    intp_t n_rows,
-    intp_t first,
-    intp_t width,
-    floating* panel,            # OUT  (n_rows, width)
-) noexcept nogil:
-    cdef intp_t i, j
-    for j in range(width):
-        for i in range(n_rows):
-            panel[i * width + j] = X[start + i, first + j]

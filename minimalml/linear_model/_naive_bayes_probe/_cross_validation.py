@@ -6,7 +6,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import _safe_indexing, check_array, column_or_1d, indexable
 
 from minimalml.linear_model._naive_bayes_probe._input import (
-    FLOATING,
+    ROWS,
     check_weights,
     unique_labels,
 )
@@ -20,9 +20,8 @@ def cross_validate_naive_bayes(
     """Score a `NaiveBayesProbe` by exact cross-validation, for the price of one fit.
 
     The moments of a fold's training rows are those of all rows minus those of its
-    test rows, so each row is read once for the total and once for its fold, however
-    many folds there are: O(n d) time beside the scoring. The scores are those of
-    `sklearn.model_selection.cross_val_score`.
+    test rows, so each row is read twice, however many folds there are: O(n d) time
+    beside the scoring. The scores are those of ``cross_val_score``.
 
     Parameters
     ----------
@@ -63,7 +62,7 @@ def cross_validate_naive_bayes(
     """
     estimator = NaiveBayesProbe() if estimator is None else estimator
     estimator._validate_params()
-    X = check_array(X, accept_sparse="csr", dtype=FLOATING)
+    X = check_array(X, **ROWS)
     X, y, groups = indexable(X, y, groups)
     y = column_or_1d(y, warn=True)
     classes, codes = unique_labels(y)

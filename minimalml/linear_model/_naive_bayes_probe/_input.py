@@ -8,7 +8,7 @@ from minimalml._core.arrays import is_dask_array, is_torch_tensor, to_numpy
 from minimalml._core.groups import unique_codes
 from minimalml._core.validation import validate_data
 
-FLOATING = [np.float64, np.float32]
+ROWS = {"accept_sparse": "csr", "dtype": [np.float64, np.float32]}
 
 
 def check_training_rows(estimator, X, y, *, reset):
@@ -16,13 +16,7 @@ def check_training_rows(estimator, X, y, *, reset):
     if not is_torch_tensor(X):
         refuse_dask(X)
         return validate_data(
-            estimator,
-            X,
-            y,
-            reset=reset,
-            accept_sparse="csr",
-            dtype=FLOATING,
-            ensure_all_finite=False,
+            estimator, X, y, reset=reset, ensure_all_finite=False, **ROWS
         )
     check_tensor(estimator, X, reset=reset)
     if not is_torch_tensor(y):
@@ -44,7 +38,7 @@ def check_rows(estimator, X):
         refuse_not_finite(X)
         return X
     refuse_dask(X)
-    return validate_data(estimator, X, reset=False, accept_sparse="csr", dtype=FLOATING)
+    return validate_data(estimator, X, reset=False, **ROWS)
 
 
 def check_tensor(estimator, X, *, reset):
@@ -86,7 +80,11 @@ def check_codes(y_codes, n_classes, X):
         raise ValueError(f"y_codes must be integers, got dtype {codes.dtype}.")
     codes = np.ascontiguousarray(codes, dtype=np.intp)
     check_length("y_codes", codes, X)
-    check_range(codes, n_classes)
+    if len(codes) and not (0 <= codes.min() and codes.max() < n_classes):
+        raise ValueError(
+            f"y_codes must be in range({n_classes}), got values from {codes.min()} "
+            f"to {codes.max()}."
+        )
     return codes
 
 
@@ -95,14 +93,6 @@ def check_length(name, array, X):
         raise ValueError(
             f"X of shape {tuple(X.shape)} needs {name} of one dimension and the same "
             f"length, got shape {tuple(array.shape)}."
-        )
-
-
-def check_range(codes, n_classes):
-    if len(codes) and not (0 <= codes.min() and codes.max() < n_classes):
-        raise ValueError(
-            f"y_codes must be in range({n_classes}), got values from {codes.min()} "
-            f"to {codes.max()}."
         )
 
 

@@ -125,20 +125,8 @@ class ClassMoments:
     def remove(self, other):
         """Return the moments without a part that was added: ``(a + b).remove(b)`` is a.
 
-        Parameters
-        ----------
-        other : ClassMoments
-            Moments of rows that are among those behind ``self``.
-
-        Returns
-        -------
-        ClassMoments
-            Exact but for rounding, which is relative to the scatter before.
-
-        Raises
-        ------
-        ValueError
-            If ``other`` has more weight in a class than ``self``.
+        Exact but for rounding, which is relative to the scatter before. A ValueError
+        says if ``other`` has more weight in a class.
         """
         one, two = self._aligned_with(other)
         left = one.counts - two.counts
@@ -179,13 +167,9 @@ class ClassMoments:
         """Return the same moments with float64 arrays on the host."""
         if not is_torch_tensor(self.counts):
             return self
-        arrays = (self.counts, self.offsets, self.scatter, self.origin)
-        counts, offsets, scatter, origin = (
-            a.cpu().numpy().astype(np.float64) for a in arrays
-        )
-        return replace(
-            self, counts=counts, offsets=offsets, scatter=scatter, origin=origin
-        )
+        names = ("counts", "offsets", "scatter", "origin")
+        arrays = {n: getattr(self, n).cpu().numpy().astype(float) for n in names}
+        return replace(self, **arrays)
 
     def to_dict(self):
         """Return the constructor's arguments: ``ClassMoments(**a.to_dict())`` is a."""

@@ -7,7 +7,7 @@ from sklearn.utils import assert_all_finite, gen_batches
 from minimalml._core.arrays import is_torch_tensor
 from minimalml._core.threads import effective_n_threads, for_each_chunk
 from minimalml.linear_model._naive_bayes_probe._class_moments import (
-    add_tasks,
+    add_rows,
     merge_blocks,
 )
 from minimalml.linear_model._naive_bayes_probe._input import check_codes, check_weights
@@ -18,15 +18,14 @@ from minimalml.linear_model._naive_bayes_probe._moments import (
 
 # One number read and added on one thread; benchmarks/naive_bayes_probe/compare.py.
 SECONDS_PER_NUMBER = 5e-10
-CHUNK_NUMBERS = 1 << 18  # 0.1 ms: what a thread takes at a time
 # Stored numbers of a sparse matrix that are expanded at a time: 8 MB an array.
 SPARSE_BATCH = 1 << 20
 
-N_TASKS = 16  # enough for the cores that share one memory bus
-MIN_BLOCK_ROWS = 1024  # below it merging costs more than the block
+COPIED_NUMBERS = 1 << 14  # of rows with gaps, at a time: they stay in a core's cache
+
+N_BLOCKS = 16  # enough for the cores that share one memory bus
+MIN_BLOCK_ROWS, MIN_ROWS_A_CLASS = 1024, 8  # below, merging costs as much as the block
 PARTIAL_BYTES = 8 << 20  # all partial results together
-TILE_BYTES = 256 << 10  # accumulators of a tile stay in a core's L2 cache
-MIN_TILE, MAX_TILE = 64, 256
 
 
 def class_moments(
@@ -41,9 +40,9 @@ def class_moments(
     Parameters
     ----------
     X : ndarray, sparse matrix or torch tensor of shape (n_samples, n_features)
-        float32 and float64 are read as they are, in any memory order and with any
-        strides; other types are converted to float64. A tensor is worked on where
-        it is; on devices without float64 the accumulation is in float32.
+        float32 and float64 are read as they are, in any memory order; other types are
+        converted to float64. A tensor is worked on where it is; on devices without
+        float64 the accumulation is in float32.
 
     y_codes : array of int of shape (n_samples,)
         Class of each row, in ``range(n_classes)``.
@@ -118,47 +117,44 @@ def dense_moments(X, codes, weights, n_classes, n_groups, n_threads):
     n_samples, n_features = X.shape
     origin = aligned_zeros(n_features)
     origin[:] = X[0] if n_samples else 0
-    n_blocks, tile = work_grid(n_samples, n_features, n_classes, n_groups)
-    n_tiles = -(-n_features // tile)
+    n_blocks = n_row_blocks(n_samples, n_features, n_classes, n_groups)
     offsets = aligned_zeros(n_blocks, n_classes, n_features)
     scatter = aligned_zeros(n_blocks, n_groups, n_features)
-    counts = np.zeros((n_blocks, max(n_tiles, 1), n_classes))
+    counts = np.zeros((n_blocks, n_classes))
+    block_rows = -(-n_samples // n_blocks)
+    has_whole_rows = X.strides[1] == X.itemsize and X.strides[0] % X.itemsize == 0
+    step = (
+        block_rows if has_whole_rows else max(COPIED_NUMBERS // max(n_features, 1), 1)
+    )
 
-    def work(start, stop):
-        add_tasks(
-            X, codes, weights, origin, offsets, scatter, counts, tile, start, stop
-        )
+    def work(first, stop):
+        for start in range(first, stop, step):
+            rows = slice(start, min(start + step, stop))
+            part = X[rows] if has_whole_rows else np.ascontiguousarray(X[rows])
+            block = first // block_rows
+            add_rows(
+                part, codes[rows], weights[rows], origin,
+                offsets[block], scatter[block], counts[block],
+            )  # fmt: skip
 
     if X.size:
-        task_numbers = -(-n_samples // n_blocks) * min(tile, n_features)
-        for_each_chunk(
-            work,
-            n_blocks * n_tiles,
-            chunk_size=-(-CHUNK_NUMBERS // task_numbers),
-            n_threads=n_threads,
-        )
+        for_each_chunk(work, n_samples, chunk_size=block_rows, n_threads=n_threads)
         merge_blocks(offsets, scatter, counts)
     if n_blocks > 1:  # let go of the other blocks
-        offsets, scatter = offsets[:1].copy(), scatter[:1].copy()
-    return counts[0, 0].copy(), offsets[0], scatter[0], origin
+        offsets, scatter, counts = (a[:1].copy() for a in (offsets, scatter, counts))
+    return counts[0], offsets[0], scatter[0], origin
 
 
-def work_grid(n_samples, n_features, n_classes, n_groups):
-    """Return the number of row blocks and the width of a feature tile.
+def n_row_blocks(n_samples, n_features, n_classes, n_groups):
+    """Return into how many blocks rows are split; the number of threads has no part.
 
-    The number of threads has no part in it. Row blocks cost a copy of the result
-    each, so where that is large the features alone are shared out.
+    Each block but the first costs a copy of the result, and merging it.
     """
-    tile = TILE_BYTES // (8 * max(n_classes, 1)) // 16 * 16
-    tile = min(max(tile, MIN_TILE), MAX_TILE)
-    n_tiles = max(-(-n_features // tile), 1)
     result_bytes = max(8 * (n_classes + n_groups) * n_features, 1)
-    n_blocks = min(
-        -(-N_TASKS // n_tiles),
-        n_samples // MIN_BLOCK_ROWS,
-        PARTIAL_BYTES // result_bytes,
+    least_rows = max(MIN_BLOCK_ROWS, MIN_ROWS_A_CLASS * n_classes)
+    return max(
+        min(N_BLOCKS, n_samples // least_rows, 1 + PARTIAL_BYTES // result_bytes), 1
     )
-    return max(n_blocks, 1), tile
 
 
 def aligned_zeros(*shape):
@@ -184,8 +180,10 @@ def sparse_moments(X, codes, weights, n_classes, n_groups):
     n_samples, n_features = X.shape
     per_group = n_classes // n_groups
     counts = np.bincount(codes, weights, minlength=n_classes)
-    one_hot = sparse.csr_array(
-        (weights, (codes, np.arange(n_samples))), shape=(n_classes, n_samples)
+    starts = np.arange(n_samples + 1)
+    one_hot, groups = (
+        sparse.csc_array((weights, c, starts), shape=(n, n_samples))
+        for c, n in ((codes, n_classes), (codes // per_group, n_groups))
     )
     means = (one_hot @ X).toarray()
     means /= np.where(counts > 0, counts, 1)[:, None]
@@ -197,9 +195,6 @@ def sparse_moments(X, codes, weights, n_classes, n_groups):
     for batch in gen_batches(n_samples, row_batch):
         part = X[batch]
         classes = np.repeat(codes[batch], np.diff(part.indptr))
-        squares = (part.data - means[classes, part.indices]) ** 2
-        squares *= np.repeat(weights[batch], np.diff(part.indptr))
-        places = classes // per_group * n_features + part.indices
-        sums = np.bincount(places, squares, minlength=scatter.size)
-        scatter += sums.reshape(scatter.shape)
+        part.data = (part.data - means[classes, part.indices]) ** 2
+        scatter += (groups[:, batch] @ part).toarray()
     return counts, means, scatter, np.zeros(n_features)

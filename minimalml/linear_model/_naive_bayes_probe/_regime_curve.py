@@ -101,11 +101,8 @@ def generative_discriminative_curve(
     epsilon0 : float, default=0.01
         How close to its last score a classifier must come for ``approach_*``.
 
-    random_state : int, RandomState instance or None, default=None
-        Seed of the draws.
-
-    n_jobs : int, default=None
-        Repeats that run at once.
+    random_state, n_jobs : int, default=None
+        Seed of the draws (or a RandomState), and repeats that run at once.
 
     Returns
     -------
@@ -153,19 +150,13 @@ def generative_discriminative_curve(
     sizes = checked_sizes(train_sizes, y)
     n_required = len(np.unique(y)) if require_all_classes else 2
     seeds = rng.randint(np.iinfo(np.int32).max, size=n_repeats)
+    draws = [draw_subsets(y, sizes, n_required, stratify, nested, s) for s in seeds]
+    models, test = (generative, discriminative), (X_test, column_or_1d(y_test))
     scores = Parallel(n_jobs=n_jobs)(
         delayed(score_repeat)(
-            generative,
-            discriminative,
-            X,
-            y,
-            X_test,
-            column_or_1d(y_test),
-            subsets=draw_subsets(y, sizes, n_required, stratify, nested, seed),
-            nested=nested,
-            scoring=scoring,
+            models, X, y, test, subsets=subsets, nested=nested, scoring=scoring
         )
-        for seed in seeds
+        for subsets in draws
     )
     both = np.array(scores).T  # (2, S, n_repeats)
     return summarise(sizes, *both, epsilon0, rng)
@@ -226,24 +217,20 @@ def stratified_order(y, rng):
     return np.argsort(places, kind="stable")
 
 
-def score_repeat(
-    generative, discriminative, X, y, X_test, y_test, *, subsets, nested, scoring
-):
+def score_repeat(templates, X, y, test, *, subsets, nested, scoring):
     """Return the scores of both classifiers on each subset, of shape (S, 2)."""
-    grows = nested and hasattr(generative, "partial_fit")
+    grows = nested and hasattr(templates[0], "partial_fit")
     models, scores, n_seen = None, [], 0
     for rows in subsets:
         if models is None or not nested:
-            models = (clone(generative), clone(discriminative))
+            models = [clone(template) for template in templates]
         for model in models[grows:]:
             model.fit(_safe_indexing(X, rows), y[rows])
         if grows:
             new = rows[n_seen:]
             models[0].partial_fit(_safe_indexing(X, new), y[new], classes=np.unique(y))
             n_seen = len(rows)
-        scores.append(
-            [check_scoring(m, scoring=scoring)(m, X_test, y_test) for m in models]
-        )
+        scores.append([check_scoring(m, scoring=scoring)(m, *test) for m in models])
     return scores
 
 

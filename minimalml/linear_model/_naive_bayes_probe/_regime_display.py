@@ -26,11 +26,8 @@ class RegimeCurveDisplay:
     crossover : float, default=nan
         Number of labels at which they cross; nan draws no line.
 
-    score_name : str, default="Accuracy"
-        Label of the vertical axis.
-
-    names : tuple of two str, default=("generative", "discriminative")
-        Names in the legend.
+    score_name, names : str and tuple of two str
+        Label of the vertical axis, and names in the legend.
 
     Attributes
     ----------
@@ -85,16 +82,9 @@ class RegimeCurveDisplay:
         generative, discriminative, X, y, **curve_options
             Arguments of `generative_discriminative_curve`.
 
-        names : tuple of two str, default=None
-            Names in the legend; None takes those of the classes.
-
-        ax : matplotlib Axes, default=None
-            Where to draw; None makes a new figure.
-
-        Returns
-        -------
-        RegimeCurveDisplay
-            The drawn display.
+        names, ax : tuple of two str and matplotlib Axes, default=None
+            Names in the legend, None for those of the classes; where to draw, None for
+            a new figure.
         """
         curve = generative_discriminative_curve(
             generative, discriminative, X, y, **curve_options

@@ -8,7 +8,7 @@ scikit-learn has it.
 import numpy as np
 from scipy import sparse
 from scipy.spatial.distance import cdist
-from scipy.special import expit, log_expit, log_softmax, softmax
+from scipy.special import expit, log_softmax, softmax
 from sklearn.utils import gen_batches
 
 from minimalml._core.arrays import array_namespace, is_torch_tensor
@@ -121,23 +121,19 @@ def labels(scores, classes):
 
 def probabilities(scores):
     """Return the posterior, of shape (n_samples, n_classes)."""
-    if is_torch_tensor(scores):
-        if scores.ndim == 1:
-            return log_odds_pair(scores).sigmoid()
-        return scores.softmax(1)
-    return expit(log_odds_pair(scores)) if scores.ndim == 1 else softmax(scores, axis=1)
+    if scores.ndim == 1:
+        pair = log_odds_pair(scores)
+        return pair.sigmoid() if is_torch_tensor(pair) else expit(pair)
+    return scores.softmax(1) if is_torch_tensor(scores) else softmax(scores, axis=1)
 
 
 def log_probabilities(scores):
     """Return the log posterior, of shape (n_samples, n_classes)."""
-    if is_torch_tensor(scores):
-        from torch.nn.functional import logsigmoid
-
-        if scores.ndim == 1:
-            return logsigmoid(log_odds_pair(scores))
-        return scores.log_softmax(1)
     if scores.ndim == 1:
-        logs = log_expit(log_odds_pair(scores))
+        pair = log_odds_pair(scores)
+        logs = -array_namespace(pair).logaddexp(pair * 0, -pair)
+    elif is_torch_tensor(scores):
+        logs = scores.log_softmax(1)
     else:
         logs = log_softmax(scores, axis=1)
     if logs.dtype == np.float32:
@@ -149,7 +145,4 @@ def log_probabilities(scores):
 
 def log_odds_pair(scores):
     """Return the log odds of both classes, of shape (n_samples, 2)."""
-    signs = [-1.0, 1.0]
-    if is_torch_tensor(scores):
-        return scores[:, None] * scores.new_tensor(signs)
-    return scores[:, None] * np.array(signs, dtype=scores.dtype)
+    return array_namespace(scores).stack([-scores, scores], 1)

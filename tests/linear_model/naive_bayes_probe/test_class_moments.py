@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from minimalml.linear_model import ClassMoments, NaiveBayesProbe, class_moments
-from minimalml.linear_model._naive_bayes_probe._moments_functions import work_grid
+from minimalml.linear_model._naive_bayes_probe._moments_functions import n_row_blocks
 
 pytestmark = pytest.mark.kernel
 
@@ -79,12 +79,12 @@ def test_no_bit_depends_on_the_number_of_threads(rng, shape, per_class):
     assert_same_bits(one, three)
 
 
-def test_the_grid_of_work_depends_on_sizes_alone_and_bounds_memory():
+def test_the_blocks_of_rows_depend_on_sizes_alone_and_bound_memory():
     for shape in [(50_000, 256, 100, 1), (10**6, 10, 3, 3), (1000, 4096, 1000, 1)]:
-        n_blocks, tile = work_grid(*shape)
+        n_blocks = n_row_blocks(*shape)
         partial_bytes = 8 * (n_blocks - 1) * shape[1] * (shape[2] + shape[3])
-        assert n_blocks >= 1 and 64 <= tile <= 256 and partial_bytes <= 8 << 20
-    assert work_grid(50_000, 256, 100, 1)[0] > 1
+        assert n_blocks >= 1 and partial_bytes <= 8 << 20
+    assert n_row_blocks(50_000, 256, 100, 1) > 1
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
