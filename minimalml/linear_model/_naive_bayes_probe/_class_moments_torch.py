@@ -12,7 +12,6 @@ from minimalml.linear_model._naive_bayes_probe._input import (
     check_length,
     check_weights,
 )
-from minimalml.linear_model._naive_bayes_probe._moments import ClassMoments
 
 # Numbers of a chunk of rows. On a CPU the chunk stays in the cache of a core from step to
 # step (with 2 million numbers it took 4 times as long); elsewhere starting a step costs more.
@@ -20,8 +19,8 @@ CHUNK_NUMBERS = {"cpu": 1 << 18}
 CHUNK_NUMBERS_ELSEWHERE = 1 << 22
 
 
-def class_moments(X, y_codes, n_classes, sample_weight, per_class):
-    """Measure moments as the function of this name for arrays does."""
+def measured_moments(X, y_codes, n_classes, sample_weight, per_class):
+    """Return the arguments of `ClassMoments` as `class_moments` measures them."""
     X = X.detach()
     dtype = torch.float32 if X.device.type == "mps" else torch.float64
     options = {"dtype": dtype, "device": X.device}
@@ -45,7 +44,8 @@ def class_moments(X, y_codes, n_classes, sample_weight, per_class):
     if len(X):
         add_moments(X, codes, weights, origin, means, scatter, counts)
     scatter = scatter if per_class else scatter[0]
-    return ClassMoments(counts, means, scatter, None, origin, len(X))
+    sums = {"counts": counts, "offsets": means, "scatter": scatter, "origin": origin}
+    return sums | {"n_samples": len(X)}
 
 
 def on_host(array):

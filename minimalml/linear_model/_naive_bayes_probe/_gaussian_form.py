@@ -21,35 +21,31 @@ def estimate_variances(moments, *, kind, ddof, shrinkage, var_smoothing, smoothi
     if ``kind`` is "per_class". The arguments are the parameters of `NaiveBayesProbe`.
     """
     scale = checked_scale(moments) if smoothing == "relative" else 1.0
-    seen = moments.counts > 0
-    freedom = degrees_of_freedom(moments, ddof)
-    least = freedom[seen].min() if kind == "per_class" else freedom
-    if least <= 0:
+    scatter = np.atleast_2d(moments.scatter)  # (n_classes, n_features), or one row
+    counts, n_means = moments.counts, 1
+    if not moments.per_class:
+        counts, n_means = counts.sum(keepdims=True), np.count_nonzero(counts)
+    seen = counts > 0
+    freedom = counts - n_means * (ddof == "pooled")
+    if freedom[seen].min() <= 0:
         raise UndeterminedVariance(
             "ddof='pooled' divides by the number of samples minus the number of "
-            f"classes, which is {least:g}: give more samples or use ddof='ml'."
+            f"classes, which is {freedom[seen].min():g}: give more samples or use "
+            "ddof='ml'."
         )
-    if kind == "per_class":
-        freedom = np.where(seen, freedom, 1)
-        var = moments.scatter / freedom[:, None]
-        noise_freedom = freedom - (ddof == "ml")
-        rows = zip(var, noise_freedom, strict=True)
-        var = np.stack([shrink(v, shrinkage, f) for v, f in rows])
-    else:
-        noise_freedom = degrees_of_freedom(moments, "pooled")
-        shrinkage = 1.0 if kind == "spherical" else shrinkage
-        var = shrink(moments.scatter / freedom, shrinkage, noise_freedom)
+    var = scatter / np.where(seen, freedom, 1)[:, None]
+    shrinkage = 1.0 if kind == "spherical" else shrinkage
+    rows = zip(var, counts - n_means, strict=True)
     epsilon = float(var_smoothing * scale)
-    var = var + epsilon
-    if kind == "per_class":
-        var[~seen] = 1.0
-    zeros = np.argwhere(np.atleast_2d(var) == 0)
+    var = np.stack([shrink(v, shrinkage, f) for v, f in rows]) + epsilon
+    var[~seen] = 1.0
+    zeros = np.argwhere(var == 0)
     if len(zeros):
         name = kind.replace("_", "-")
         raise UndeterminedVariance(
             f"{name} variance of feature {zeros[0, 1]} is zero; set var_smoothing > 0."
         )
-    return var, epsilon
+    return var if moments.per_class else var[0], epsilon
 
 
 def checked_scale(moments):
@@ -63,14 +59,6 @@ def checked_scale(moments):
             "rescale X, for example by StandardScaler."
         )
     return scale or 1.0  # where nothing varies yet any scale does
-
-
-def degrees_of_freedom(moments, ddof):
-    """Return the divisor of the scatter: a number, or one for each class."""
-    if moments.per_class:
-        return moments.counts - (ddof == "pooled")
-    n_seen = np.count_nonzero(moments.counts)
-    return moments.counts.sum() - (n_seen if ddof == "pooled" else 0)
 
 
 def shrink(var, shrinkage, freedom):

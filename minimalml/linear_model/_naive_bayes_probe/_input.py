@@ -23,11 +23,7 @@ def check_training_rows(estimator, X, y, *, reset):
         y = column_or_1d(y, warn=True)
     elif y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
-    if tuple(y.shape) != (len(X),):
-        raise ValueError(
-            f"y must have shape ({len(X)},) beside X of shape {tuple(X.shape)}, got "
-            f"{tuple(y.shape)}."
-        )
+    check_length("y", y, X)
     return X, y
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from minimalml.linear_model import ClassMoments, NaiveBayesProbe, class_moments
-from minimalml.linear_model._naive_bayes_probe._moments_functions import n_row_blocks
+from minimalml.linear_model._naive_bayes_probe._moments import n_row_blocks
 
 pytestmark = pytest.mark.kernel
 
