@@ -147,11 +147,8 @@ class ClassMoments:
 
     Attributes
     ----------
-    means : array of shape (n_classes, n_features)
-        Class means; 0 for a class without rows.
-
-    per_class : bool
-        Whether each class has a scatter of its own.
+    means, per_class : array of shape (n_classes, n_features) and bool
+        Class means, and whether each class has a scatter of its own.
 
     Raises
     ------
@@ -205,11 +202,10 @@ class ClassMoments:
         return self.scatter.ndim == 2
 
     def __repr__(self):
-        return (
-            f"ClassMoments(n_classes={len(self.counts)}, "
-            f"n_features={len(self.origin)}, per_class={self.per_class}, "
-            f"n_samples={self.n_samples})"
-        )
+        n_classes, n_features = self.offsets.shape
+        sizes = f"n_classes={n_classes}, n_features={n_features}"
+        ends = f"per_class={self.per_class}, n_samples={self.n_samples}"
+        return f"ClassMoments({sizes}, {ends})"
 
     def __add__(self, other):
         if not isinstance(other, ClassMoments):
@@ -263,7 +259,7 @@ class ClassMoments:
         weight = self.counts / self.counts.sum()
         grand = weight @ self.offsets
         between = weight @ (self.offsets - grand) ** 2
-        return self._pooled_scatter() / self.counts.sum() + between
+        return self.pooled().scatter / self.counts.sum() + between
 
     def to_numpy(self):
         """Return the same moments with float64 arrays on the host."""
@@ -283,13 +279,10 @@ class ClassMoments:
 
     def pooled(self):
         """Return the same moments with one scatter for all classes."""
-        return replace(self, scatter=self._pooled_scatter())
+        return replace(self, scatter=self.scatter.sum(0)) if self.per_class else self
 
     def _is_finite(self):
         return bool(np.isfinite(self.offsets).all() and np.isfinite(self.scatter).all())
-
-    def _pooled_scatter(self):
-        return self.scatter.sum(0) if self.per_class else self.scatter
 
     def _aligned_with(self, other):
         """Return both over the union of their classes."""

@@ -89,11 +89,9 @@ class NaiveBayesProbe(ClassifierMixin, BaseEstimator):
     classes_, class_count_, class_prior_ : ndarrays of shape (n_classes,)
         Sorted labels, weights and priors; 0 for the prior of a class without weight.
 
-    theta_ : ndarray of shape (n_classes, n_features)
-        Class means.
-
-    var_ : ndarray of shape (n_features,) or (n_classes, n_features)
-        Variances, smoothed by adding ``epsilon_``.
+    theta_, var_ : ndarrays of shape (n_classes, n_features) and (n_features,)
+        Class means, and variances, smoothed by adding ``epsilon_``; those of each
+        class with "per_class".
 
     coef_, intercept_ : ndarrays of shape (n_classes, n_features) and (n_classes,)
         Weights and intercepts of the logits, -inf for a class without weight; one
@@ -278,7 +276,8 @@ class NaiveBayesProbe(ClassifierMixin, BaseEstimator):
             else float32: half precision is too narrow for logits.
         """
         if not hasattr(self, "coef_"):  # quadratic, or refused there
-            return _scores.as_margin(self.joint_log_likelihood(X))
+            joint = self.joint_log_likelihood(X)
+            return joint[:, 1] - joint[:, 0] if joint.shape[1] == 2 else joint
         X = self._checked(X)
         scores = _scores.linear_scores(X, self.coef_, self.intercept_, self._centre)
         return scores[:, 0] if len(self.classes_) == 2 else scores
@@ -356,7 +355,7 @@ class NaiveBayesProbe(ClassifierMixin, BaseEstimator):
 
     def _measured(self, X, codes, classes, sample_weight, per_class):
         """Return the moments of checked rows, as arrays on the host."""
-        if is_torch_tensor(sample_weight):
+        if sample_weight is not None:
             sample_weight = to_numpy(sample_weight)
         if self.device is not None and isinstance(X, np.ndarray):
             torch = import_torch("NaiveBayesProbe")
@@ -378,7 +377,7 @@ class NaiveBayesProbe(ClassifierMixin, BaseEstimator):
                 "variance='per_class' needs moments with a scatter of each class: "
                 "measure them with per_class=True, or call fit."
             )
-        if self.variance != "per_class" and moments.per_class:
+        if self.variance != "per_class":
             moments = moments.pooled()
         if len(moments.classes) < 2:
             raise ValueError(
@@ -449,11 +448,8 @@ def cross_validate_naive_bayes(
 
     Parameters
     ----------
-    X : array or CSR matrix of shape (n_samples, n_features)
-        Features.
-
-    y : array-like of shape (n_samples,)
-        Class labels.
+    X, y : arrays of shape (n_samples, n_features) and (n_samples,)
+        Features, dense or CSR, and class labels.
 
     cv : int, cross-validation generator or iterable, default=None
         As in ``cross_val_score``: None means 5 stratified folds. A split whose
@@ -465,11 +461,8 @@ def cross_validate_naive_bayes(
     scoring : str or callable, default=None
         A scorer; None means accuracy.
 
-    sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the rows in training.
-
-    groups : array-like of shape (n_samples,), default=None
-        Groups for splitters that keep them whole.
+    sample_weight, groups : array-like of shape (n_samples,), default=None
+        Weights of the rows in training, and groups for splitters that keep them whole.
 
     Returns
     -------
@@ -492,29 +485,18 @@ def cross_validate_naive_bayes(
     classes, codes = _input.unique_labels(y)
     weights = _input.check_weights(sample_weight, X)
     scorer = check_scoring(estimator, scoring)
+    per_class = estimator.variance == "per_class"
 
     def measured(rows):
-        return class_moments(
-            _safe_indexing(X, rows),
-            codes[rows],
-            len(classes),
-            weights[rows],
-            per_class=estimator.variance == "per_class",
-        ).with_classes(classes)
+        part = _safe_indexing(X, rows), codes[rows], len(classes), weights[rows]
+        return class_moments(*part, per_class).with_classes(classes)
 
     total = measured(slice(None))
     scores = []
     for train, test in check_cv(cv, y, classifier=True).split(X, y, groups):
-        if is_partition(train, test, len(y)):
-            moments = total.remove(measured(test))
-        else:
-            moments = measured(train)
+        times = np.bincount(np.concatenate([train, test]), minlength=len(y))
+        is_partition = (times == 1).all()
+        moments = total.remove(measured(test)) if is_partition else measured(train)
         probe = estimator.from_statistics(moments, **estimator.get_params())
         scores.append(scorer(probe, _safe_indexing(X, test), y[test]))
     return np.array(scores)
-
-
-def is_partition(train, test, n_samples):
-    """Whether each row is in exactly one of the two."""
-    times = np.bincount(np.concatenate([train, test]), minlength=n_samples)
-    return bool((times == 1).all())

@@ -66,11 +66,8 @@ def generative_discriminative_curve(
         The one that should win with few labels, such as `NaiveBayesProbe`, and the
         one with many, such as logistic regression behind a scaler. Clones are fitted.
 
-    X : array-like or sparse matrix of shape (n_samples, n_features)
-        Features.
-
-    y : array-like of shape (n_samples,)
-        Class labels.
+    X, y : array-likes of shape (n_samples, n_features) and (n_samples,)
+        Features, dense or sparse, and class labels.
 
     train_sizes : array-like of int, default=None
         Numbers of labels; None means 2, 3, 5, 10, 20, 50... for each class, up to all.
@@ -78,11 +75,9 @@ def generative_discriminative_curve(
     n_repeats : int, default=5
         Subsets drawn for each size.
 
-    test_size : float or int, default=None
-        Share or number of rows held out, stratified; None means a quarter.
-
-    X_test, y_test : array-like, default=None
-        Rows to score on; ``X`` is then for training only.
+    test_size, X_test, y_test : float or int, and array-likes, default=None
+        Share or number of rows held out, stratified, None for a quarter; or rows to
+        score on, where ``X`` is for training only.
 
     require_all_classes : bool, default=True
         Draw a subset again, 100 times at most, until it has every class; False is
@@ -311,26 +306,19 @@ class RegimeCurveDisplay:
 
     Attributes
     ----------
-    ax_, figure_ : matplotlib Axes and Figure
-        What was drawn on.
-
-    lines_, fill_between_ : lists of two matplotlib artists
-        Mean scores, and bands of one standard error.
-
-    crossover_line_ : matplotlib Line2D or None
-        Vertical line at the crossover.
+    ax_, figure_, lines_, fill_between_, crossover_line_ : matplotlib objects
+        What was drawn on; lists of two lines of mean scores and two bands of one
+        standard error; the vertical line at the crossover, or None.
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from minimalml.linear_model import RegimeCurveDisplay
-    >>> display = RegimeCurveDisplay(
-    ...     train_sizes=np.array([10, 100]),
-    ...     generative_scores=np.array([[0.8, 0.7], [0.8, 0.8]]),
-    ...     discriminative_scores=np.array([[0.6, 0.6], [0.9, 0.9]]),
-    ...     crossover=40.0,
-    ... )
-    >>> display.plot().ax_.get_xscale()
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from minimalml.linear_model import NaiveBayesProbe, RegimeCurveDisplay
+    >>> display = RegimeCurveDisplay.from_estimators(
+    ...     NaiveBayesProbe(), LogisticRegression(), *load_iris(return_X_y=True),
+    ...     train_sizes=[6, 10], random_state=0)
+    >>> display.ax_.get_xscale()
     'log'
     """
 

@@ -98,11 +98,6 @@ def row_batches(X):
     return gen_batches(X.shape[0], max(BATCH_NUMBERS // X.shape[1], 1))
 
 
-def as_margin(scores):
-    """Return scores of two classes as log odds, others as they are."""
-    return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
-
-
 def labels(scores, classes):
     """Return the label with the largest score; the first one wins a tie.
 
