@@ -1,12 +1,9 @@
 """Gaussian naive Bayes with a variance that all classes share: a linear classifier.
 
-One pass over frozen features gives the classifier, with no iterations. It nears its own
-best error with far fewer labels than logistic regression, whose best error is lower.
-Zheng, Wu, Bao, Cao, Li, Zhu: "Revisiting Discriminative vs. Generative Classifiers:
+It nears its own best error with far fewer labels than logistic regression, whose best
+error is lower. Zheng, Wu, Bao, Cao, Li, Zhu: "Revisiting Discriminative vs. Generative Classifiers:
 Theory and Implications", ICML 2023 (arXiv 2302.02334).
 """
-
-from numbers import Integral, Real
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -17,7 +14,9 @@ from sklearn.utils import _safe_indexing, check_array, column_or_1d, indexable
 
 from minimalml._core.arrays import import_torch, is_torch_tensor, to_numpy
 from minimalml._core.validation import (
+    Integral,
     Interval,
+    Real,
     StrOptions,
     _fit_context,
     check_is_fitted,
@@ -106,7 +105,6 @@ class NaiveBayesProbe(ClassifierMixin, BaseEstimator):
     cross_validate_naive_bayes : Exact cross-validation for the price of one pass.
     generative_discriminative_curve : Find where another classifier gets better.
     sklearn.naive_bayes.GaussianNB : A variance for each class: quadratic.
-    sklearn.linear_model.LogisticRegression : The other end of the two regimes.
 
     Notes
     -----
@@ -210,11 +208,6 @@ class NaiveBayesProbe(ClassifierMixin, BaseEstimator):
         classes : array-like of shape (n_classes,), default=None
             All labels that can occur; needed in the first call.
 
-        Returns
-        -------
-        NaiveBayesProbe
-            The estimator itself.
-
         Raises
         ------
         ValueError
@@ -305,15 +298,9 @@ class NaiveBayesProbe(ClassifierMixin, BaseEstimator):
 
     @classmethod
     def from_statistics(cls, stats, **params):
-        """Make an estimator that is fitted to all rows behind the moments.
+        """Make an estimator of parameters ``params``, fitted to the rows behind moments.
 
-        Parameters
-        ----------
-        stats : ClassMoments or dict
-            Moments with the labels as ``classes``, or their ``to_dict()``.
-
-        **params
-            Parameters of the estimator.
+        ``stats`` are `ClassMoments` with the labels as ``classes``, or their ``to_dict()``.
         """
         moments = ClassMoments(**stats) if isinstance(stats, dict) else stats
         probe = cls(**params)
