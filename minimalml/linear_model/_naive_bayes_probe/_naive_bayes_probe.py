@@ -1,8 +1,8 @@
 """Gaussian naive Bayes with a variance that all classes share: a linear classifier.
 
-It nears its own best error with far fewer labels than logistic regression, whose best
-error is lower. Zheng, Wu, Bao, Cao, Li, Zhu: "Revisiting Discriminative vs. Generative Classifiers:
-Theory and Implications", ICML 2023 (arXiv 2302.02334).
+It needs far fewer labels than logistic regression, whose best error is lower. Zheng, Wu,
+Bao, Cao, Li, Zhu: "Revisiting Discriminative vs. Generative Classifiers: Theory and
+Implications", ICML 2023 (arXiv 2302.02334).
 """
 
 import numpy as np
@@ -395,13 +395,9 @@ class NaiveBayesProbe(ClassifierMixin, BaseEstimator):
     def _gaussian_attributes(self, moments, prior):
         """Return variances, and for a linear classifier coefficients, by name."""
         var, epsilon = estimate_variances(
-            moments,
-            kind=self.variance,
-            ddof=self.ddof,
-            shrinkage=self.shrinkage,
-            var_smoothing=self.var_smoothing,
-            smoothing=self.smoothing,
-        )
+            moments, kind=self.variance, ddof=self.ddof, shrinkage=self.shrinkage,
+            var_smoothing=self.var_smoothing, smoothing=self.smoothing,
+        )  # fmt: skip
         fitted = {"var_": var, "epsilon_": epsilon}
         if moments.per_class:
             return fitted
@@ -442,11 +438,8 @@ def cross_validate_naive_bayes(
         As in ``cross_val_score``: None means 5 stratified folds. A split whose
         training rows are not all rows outside its test rows is measured directly.
 
-    estimator : NaiveBayesProbe, default=None
-        Whose parameters to use; None means the defaults.
-
-    scoring : str or callable, default=None
-        A scorer; None means accuracy.
+    estimator, scoring : NaiveBayesProbe, and str or callable, default=None
+        Whose parameters to use, None for the defaults; a scorer, None for accuracy.
 
     sample_weight, groups : array-like of shape (n_samples,), default=None
         Weights of the rows in training, and groups for splitters that keep them whole.
