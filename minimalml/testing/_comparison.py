@@ -148,26 +148,8 @@ def refusing_nothing(estimator, change):
 def assert_unchanged(estimator, before, after, change, *, X=None, rtol=0.0, atol=0.0):
     """Raise an AssertionError where ``after`` differs from ``before``.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Named in the message.
-
-    before, after : dict of str to ndarray
-        What :func:`outputs_of` returned.
-
-    change : str
-        What was done in between, as the end of a sentence that begins with "when".
-
-    X : array-like, default=None
-        Data of the fit; float32 data loosen an ``rtol`` of None.
-
-    rtol : float or None, default=0.0
-        Allowed change in units of the output's largest absolute value; None means
-        1e-6, and 1e-3 where the data or the output are float32.
-
-    atol : float, default=0.0
-        Allowed change on top of it.
+    ``change`` ends a sentence that begins with "when". ``rtol`` is in units of an
+    output's largest absolute value; None means 1e-6, and 1e-3 for float32.
     """
     name = type(estimator).__name__
     if before.keys() != after.keys():

@@ -29,6 +29,7 @@ BENIGN_CORNERS = (
     "read_only",
     "fortran",
     "strided",
+    "reversed",
     "data_frame",
 )
 
@@ -36,34 +37,15 @@ BENIGN_CORNERS = (
 def run_on_data(body, estimator, X, y, *, data, examples, default=None):
     """Call ``body(X, y, reference)`` on each data set that the user asked for.
 
-    Parameters
-    ----------
-    body : callable
-        Raises an AssertionError where the property does not hold.
-
-    estimator : estimator
-        Fitted on a copy of each data set for ``reference``.
-
-    X, y : array-like or None
-        The user's data; where X is given, nothing else is run.
-
-    data : hypothesis strategy or None
-        Draws (X, y); None takes the package's, made to suit the estimator's tags.
-
-    examples : int or hypothesis.settings
-        Number of generated data sets, the same in each run, or full settings.
-
-    default : callable, default=None
-        Makes the fixed data set from the estimator; None takes 40 rows.
+    On X and y alone where given; else on the fixed data set, made by ``default``, and
+    on generated ones. ``reference`` is fitted to a copy of each.
     """
     if X is not None:
         body(X, y, _reference(estimator, X, y))
         return
-    if isinstance(examples, int) and examples < (data is not None):
-        raise ValueError(
-            f"examples must be at least {int(data is not None)}"
-            f"{' where data is given' if data is not None else ''}, got {examples}."
-        )
+    fewest, where = (0, "") if data is None else (1, " where data is given")
+    if isinstance(examples, int) and examples < fewest:
+        raise ValueError(f"examples must be at least {fewest}{where}, got {examples}.")
     if data is None:
         X, y = (default or default_data)(estimator)
         body(X, y, _reference(estimator, X, y))
@@ -215,7 +197,9 @@ def _layout(values):
         return "read-only"
     if values.flags.c_contiguous:
         return ""
-    return "Fortran-ordered" if values.flags.f_contiguous else "strided"
+    if values.flags.f_contiguous:
+        return "Fortran-ordered"
+    return "backwards" if values.strides[0] < 0 else "strided"
 
 
 def permutation_of(n):

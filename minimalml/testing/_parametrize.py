@@ -11,39 +11,9 @@ from sklearn.exceptions import EstimatorCheckFailedWarning, SkipTestWarning
 from minimalml._core.optional import import_optional
 from minimalml.testing._applicability import require_instance
 from minimalml.testing._comparison import ESTIMATOR_ERRORS
-from minimalml.testing._hygiene_checks import (
-    check_fit_is_repeatable,
-    check_input_not_modified,
-    check_pickle_round_trip,
-    check_pipeline_grid_search,
-    check_thread_count_invariance,
-)
-from minimalml.testing._invariance_checks import (
-    check_feature_permutation,
-    check_label_renaming,
-    check_row_permutation,
-    check_target_affine_equivariance,
-)
-from minimalml.testing._weight_checks import (
-    check_sample_weight_is_repetition,
-    check_zero_weight_is_removal,
-)
+from minimalml.testing._symmetry_checks import SYMMETRIES
+from minimalml.testing._universal_checks import UNIVERSAL
 
-UNIVERSAL = (
-    check_input_not_modified,
-    check_fit_is_repeatable,
-    check_pickle_round_trip,
-    check_thread_count_invariance,
-    check_pipeline_grid_search,
-)
-SYMMETRIES = (
-    check_row_permutation,
-    check_feature_permutation,
-    check_sample_weight_is_repetition,
-    check_zero_weight_is_removal,
-    check_target_affine_equivariance,
-    check_label_renaming,
-)
 GROUPS = {
     "universal": UNIVERSAL,
     "symmetries": SYMMETRIES,

@@ -18,7 +18,7 @@ VALUE_CORNERS = (
     "huge_scale",
     "tiny_scale",
 )
-LAYOUT_CORNERS = ("read_only", "fortran", "strided", "data_frame")
+LAYOUT_CORNERS = ("read_only", "fortran", "strided", "reversed", "data_frame")
 DTYPES = (np.float64, np.float32)
 CORNERS = (*VALUE_CORNERS, "one_row", *LAYOUT_CORNERS)
 
@@ -69,7 +69,7 @@ def feature_matrices(
         - "huge_scale", "tiny_scale": a column is multiplied by 1e10 or 1e-10;
         - "one_row": a single row, whatever ``n_samples`` says;
         - "read_only": writing raises, as in a memory-mapped file;
-        - "fortran", "strided": not C-contiguous;
+        - "fortran", "strided": not C-contiguous; "reversed": of negative strides;
         - "data_frame": a pandas DataFrame with string column names and an index that
           is not 0, 1, 2...; "all" has it where pandas is installed.
 
@@ -111,19 +111,12 @@ def regression_data(
     Parameters
     ----------
     n_samples, n_features, dtypes, corners
-        As in :func:`feature_matrices`.
+        As in :func:`feature_matrices`, and so are the errors raised.
 
     Returns
     -------
     hypothesis.strategies.SearchStrategy
         Of tuples (X, y): shapes (n_samples, n_features) and (n_samples,).
-
-    Raises
-    ------
-    ValueError
-        If a range is empty or a corner unknown.
-    ImportError
-        If hypothesis is not installed.
 
     Examples
     --------
@@ -156,8 +149,8 @@ def classification_data(
     Parameters
     ----------
     n_samples, n_features, dtypes, corners
-        As in :func:`feature_matrices`; the corner "one_row" does not exist here, since
-        a classifier needs two classes.
+        As in :func:`feature_matrices`, and so are the errors raised; the corner
+        "one_row" does not exist here, since a classifier needs two classes.
 
     n_classes : int or tuple of (int, int), default=(2, 3)
         Number of classes, or its smallest and largest value; never more than rows.
@@ -170,13 +163,6 @@ def classification_data(
     -------
     hypothesis.strategies.SearchStrategy
         Of tuples (X, y): shapes (n_samples, n_features) and (n_samples,).
-
-    Raises
-    ------
-    ValueError
-        If a range is empty, or a corner or a kind of label unknown.
-    ImportError
-        If hypothesis is not installed.
 
     Examples
     --------
@@ -289,6 +275,9 @@ def as_layout(array, layout):
         strided = np.zeros([2 * size for size in array.shape], dtype=array.dtype)
         strided[every_other] = array
         return strided[every_other]
+    if layout == "reversed":
+        backwards = (slice(None, None, -1),) * array.ndim
+        return np.ascontiguousarray(array[backwards])[backwards]
     if layout == "read_only":
         array = array.copy()
         array.flags.writeable = False

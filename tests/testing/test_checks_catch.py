@@ -11,6 +11,7 @@ from minimalml.testing import (
     check_fit_is_repeatable,
     check_input_not_modified,
     check_label_renaming,
+    check_layout_invariance,
     check_pickle_round_trip,
     check_pipeline_grid_search,
     check_row_permutation,
@@ -59,6 +60,16 @@ CAUGHT = [
         broken.CentresInPlace(),
         r"The input X of CentresInPlace\.fit changed by up to .* when fit was called "
         r"with input as it came: at \[\d, \d\]",
+    ),
+    (
+        check_layout_invariance,
+        broken.ReadsTheNextNumberInMemory(),
+        "predict changed by up to .* when X and y were Fortran-ordered",
+    ),
+    (
+        check_layout_invariance,
+        broken.TakesNoNegativeStrides(),
+        "raised ValueError when X and y were views with negative strides: some of",
     ),
     (
         check_fit_is_repeatable,

@@ -1,7 +1,7 @@
 """Checks of what is true of every estimator, whatever it computes.
 
-It leaves its input alone, repeats itself, survives pickling, does not depend on the
-number of threads, and works inside a pipeline and a search.
+It leaves its input alone, takes it in any memory layout, repeats itself, survives
+pickling, does not depend on the number of threads, and works inside a search.
 """
 
 import copy
@@ -40,7 +40,7 @@ from minimalml.testing._data_sets import (
 )
 from minimalml.testing._strategies import as_layout
 
-# Large enough that kernels share the work: below about 0.1 ms of it they do not.
+# Large enough that kernels share the work: below about a millisecond they do not.
 THREADED_SHAPE = dict(n_samples=1000, n_features=20)
 
 
@@ -55,12 +55,7 @@ def check_input_not_modified(estimator, X=None, y=None, *, data=None, examples=1
     Parameters
     ----------
     estimator, X, y, data, examples
-        As in :func:`check_row_permutation`.
-
-    Raises
-    ------
-    AssertionError
-        If an input changed, or if read-only input is refused.
+        As in :func:`check_row_permutation`, and so are the errors raised.
 
     Examples
     --------
@@ -79,6 +74,45 @@ def check_input_not_modified(estimator, X=None, y=None, *, data=None, examples=1
 
 
 @applies_to(deterministic)
+def check_layout_invariance(
+    estimator, X=None, y=None, *, rtol=None, atol=1e-7, data=None, examples=0
+):
+    """Check that the order of numbers in memory does not matter.
+
+    X and y are passed Fortran-ordered, and as views that run backwards through memory,
+    such as ``X[::-1]`` of rows with the newest first, which some libraries refuse. True
+    of every estimator, equal to rounding: sums may be taken in another order.
+
+    Parameters
+    ----------
+    estimator, X, y, rtol, atol, data, examples
+        As in :func:`check_row_permutation`, and so are the errors raised.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import Ridge
+    >>> from minimalml.testing import check_layout_invariance
+    >>> check_layout_invariance(Ridge())
+    """
+    changes = {
+        "fortran": "X and y were Fortran-ordered",
+        "reversed": "X and y were views with negative strides",
+    }
+
+    def body(X, y, reference):
+        for layout, change in changes.items():
+            rows = as_layout(np.asarray(X), layout)
+            targets = None if y is None else as_layout(np.asarray(y), layout)
+            after = fit_after(change, estimator, rows, targets, rows)
+            before = reference.outputs
+            assert_unchanged(
+                estimator, before, after.outputs, change, X=X, rtol=rtol, atol=atol
+            )
+
+    run_on_data(body, estimator, X, y, data=data, examples=examples)
+
+
+@applies_to(deterministic)
 def check_fit_is_repeatable(
     estimator, X=None, y=None, *, rtol=None, atol=1e-7, data=None, examples=3
 ):
@@ -92,14 +126,7 @@ def check_fit_is_repeatable(
     Parameters
     ----------
     estimator, X, y, rtol, atol, data, examples
-        As in :func:`check_row_permutation`.
-
-    Raises
-    ------
-    AssertionError
-        If an output differs.
-    unittest.SkipTest
-        If the estimator's tags say that it is random.
+        As in :func:`check_row_permutation`, and so are the errors raised.
 
     Examples
     --------
@@ -136,18 +163,8 @@ def check_pickle_round_trip(
 
     Parameters
     ----------
-    estimator, X, y, rtol, atol, data
-        As in :func:`check_row_permutation`.
-
-    examples : int or hypothesis.settings, default=0
-        Number of generated data sets, or full settings; ``data`` needs at least 1.
-
-    Raises
-    ------
-    AssertionError
-        If it cannot be pickled, or an output differs afterwards.
-    unittest.SkipTest
-        If the estimator's tags say that it is random.
+    estimator, X, y, rtol, atol, data, examples
+        As in :func:`check_row_permutation`, and so are the errors raised.
 
     Examples
     --------
@@ -183,18 +200,8 @@ def check_thread_count_invariance(
 
     Parameters
     ----------
-    estimator, X, y, rtol, atol, data
-        As in :func:`check_row_permutation`.
-
-    examples : int or hypothesis.settings, default=0
-        Number of generated data sets, or full settings; ``data`` needs at least 1.
-
-    Raises
-    ------
-    AssertionError
-        If an output differs.
-    unittest.SkipTest
-        If the estimator's tags say that it is random.
+    estimator, X, y, rtol, atol, data, examples
+        As in :func:`check_row_permutation`, and so are the errors raised.
 
     Examples
     --------
@@ -205,16 +212,16 @@ def check_thread_count_invariance(
     change = "two threads worked instead of one"
 
     def body(X, y, reference):
-        with threadpool_limits(limits=1):
-            one = outputs_of(fitted_clone(estimator, X, y), X, y)
         with threadpool_limits(limits=2):
-            two = fit_after(change, estimator, X, y, X)
-        assert_unchanged(estimator, one, two.outputs, change, X=X, rtol=rtol, atol=atol)
+            two = fit_after(change, estimator, X, y, X).outputs
+        one = reference.outputs
+        assert_unchanged(estimator, one, two, change, X=X, rtol=rtol, atol=atol)
 
     def large(estimator):
         return default_data(estimator, **THREADED_SHAPE)
 
-    run_on_data(body, estimator, X, y, data=data, examples=examples, default=large)
+    with threadpool_limits(limits=1):
+        run_on_data(body, estimator, X, y, data=data, examples=examples, default=large)
 
 
 @applies_to(deterministic)
@@ -231,18 +238,9 @@ def check_pipeline_grid_search(
 
     Parameters
     ----------
-    estimator, X, y, rtol, atol, data
-        As in :func:`check_row_permutation`; each fold must hold rows enough.
-
-    examples : int or hypothesis.settings, default=0
-        Number of generated data sets, or full settings; ``data`` needs at least 1.
-
-    Raises
-    ------
-    AssertionError
-        If the search fails or an output differs.
-    unittest.SkipTest
-        If the estimator's tags say that it is random.
+    estimator, X, y, rtol, atol, data, examples
+        As in :func:`check_row_permutation`, and so are the errors raised; each fold
+        must hold rows enough.
 
     Examples
     --------
@@ -263,12 +261,22 @@ def check_pipeline_grid_search(
     run_on_data(body, estimator, X, y, data=data, examples=examples)
 
 
+UNIVERSAL = (
+    check_input_not_modified,
+    check_layout_invariance,
+    check_fit_is_repeatable,
+    check_pickle_round_trip,
+    check_thread_count_invariance,
+    check_pipeline_grid_search,
+)
+
+
 def _assert_input_kept(estimator, X, y, kind):
     name = type(estimator).__name__
-    given = {"X": X, "y": y}
+    given, weights = {"X": X, "y": y}, {}
     if has_fit_parameter(estimator, "sample_weight"):
-        given["sample_weight"] = np.ones(_num_samples(X))
-    kept = copy.deepcopy(given)
+        weights["sample_weight"] = np.ones(_num_samples(X))
+    kept = copy.deepcopy(given | weights)
     model = with_fixed_random_state(estimator)
 
     def call(method, *arguments, **keywords):
@@ -276,11 +284,11 @@ def _assert_input_kept(estimator, X, y, kind):
         with refusing_nothing(estimator, change), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             getattr(model, method)(*arguments, **keywords)
-        for argument, values in given.items():
+        for argument, values in (given | weights).items():
             where = f"The input {argument} of {name}.{method}"
             assert_same_values(where, kept[argument], values, change)
 
-    call("fit", **given)
+    call("fit", X, y, **weights)
     for method in METHODS:
         if hasattr(model, method):
             call(method, X)
