@@ -26,7 +26,9 @@ from minimalml.testing._comparison import (
     assert_unchanged,
     fit_quietly,
     fitted_clone,
+    learnt_from,
     outputs_of,
+    said_about,
     with_fixed_random_state,
 )
 from minimalml.testing._data_sets import default_data
@@ -122,12 +124,17 @@ def score(model, X, y=None):
 def check_metadata_routing(estimator, X, y):
     """Requested metadata arrive through every tool; those without a request raise."""
     metadata = row_metadata(estimator, len(X))
+    direct = with_fixed_random_state(estimator).fit(X, y, **metadata)
     with config_context(enable_metadata_routing=True):
         asked = requesting(estimator, metadata)
-        direct = clone(asked).fit(X, y, **metadata)
         pipeline = make_pipeline("passthrough", clone(asked)).fit(X, y, **metadata)
         before = outputs_with(direct, X, metadata)
         after = outputs_with(pipeline[-1], X, metadata)
+        for name, values in metadata.items():
+            moved = metadata | {name: np.roll(values, 1)}
+            other = outputs_with(clone(asked).fit(X, y, **moved), X, metadata)
+            changed = [k for k in before if not np.array_equal(before[k], other[k])]
+            assert changed or not before, f"fit ignores {name}"
         change = "metadata came through a pipeline"
         assert_unchanged(estimator, before, after, change, X=X, **ROUNDING)
         # Pipeline.score hands on a sample_weight, None at least
@@ -166,6 +173,7 @@ class Recorder:
 
     def __init__(self, stop_at=None):
         self.stop_at, self.calls, self.tasks = stop_at, Counter(), []
+        self.latest = None  # estimator that a task's end was shown
 
     def setup(self, estimator, context):
         self.calls["setup"] += 1
@@ -176,9 +184,10 @@ class Recorder:
     def on_fit_task_begin(self, estimator, context):
         self.calls["begin"] += 1
 
-    def on_fit_task_end(self, estimator, context):
+    def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
         self.calls["end"] += 1
         self.tasks.append((context.task_name, id(context.parent), context.parent))
+        self.latest = fitted_estimator or self.latest
         return context.task_name == self.stop_at
 
     def most_siblings(self, name):
@@ -218,6 +227,8 @@ def check_callbacks(estimator, X, y):
     calls = recorder.calls
     assert calls["setup"] == calls["teardown"] > 0, calls
     assert calls["begin"] == calls["end"] > 0, calls
+    if recorder.latest is not None:
+        assert said_about(recorder.latest, X)
     for name in {name for name, *_ in recorder.tasks}:
         if recorder.most_siblings(name) > 1:
             stopped = recorded(estimator, X, y, stop_at=name)
@@ -238,17 +249,14 @@ def check_float32_stays(estimator, X, y):
     """Predictions, probabilities and transformed rows of float32 rows are float32."""
     X = X.astype(np.float32)
     y = y.astype(np.float32) if is_regressor(estimator) else y
-    model = fitted_clone(estimator, X, y)
-    names = ["predict_proba"] + ["predict"] * is_regressor(estimator)
-    tags = get_tags(estimator).transformer_tags
-    if tags is not None and np.float32 in map(np.dtype, tags.preserves_dtype):
-        names.append("transform")
-    for name in names:
-        if hasattr(model, name):
-            dtype = np.asarray(getattr(model, name)(X)).dtype
-            assert dtype == np.float32, f"{name} returned {dtype}"
-    if hasattr(model, "fit_resample"):
-        assert all(part.dtype == np.float32 for part in model.fit_resample(X, X[:, 0]))
+    kept = {"predict_proba", "decision_function", "transform", "fit_resample(X)"}
+    if is_regressor(estimator):
+        kept.add("predict")
+    for metadata in ({}, row_metadata(estimator, len(X))):
+        model = with_fixed_random_state(estimator).fit(X, y, **metadata)
+        outputs = learnt_from(model, X, y) | outputs_with(model, X, metadata)
+        dtypes = {name: outputs[name].dtype for name in kept & outputs.keys()}
+        assert set(dtypes.values()) <= {np.dtype("float32")}, dtypes
 
 
 def supervised(estimator):
@@ -297,7 +305,8 @@ def check_verbose(estimator, X, y):
         printed = io.StringIO()
         with redirect_stdout(printed), redirect_stderr(printed):
             outputs_of(fit_quietly(model, X, y), X, y)
-        assert bool(printed.getvalue()) == bool(verbose), printed.getvalue()
+        text = printed.getvalue()
+        assert bool(text) == bool(verbose), f"verbose={verbose} printed {text!r}"
 
 
 # --- checks of names that scikit-learn keeps for itself ---

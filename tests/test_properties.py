@@ -15,8 +15,11 @@ from tests.estimators import (
     first_in_full,
 )
 
-ON_GENERATED_DATA = {check_fit_is_repeatable, check_input_not_modified}
 EXAMPLES = 10 if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else 2
+OPTIONS = {
+    check_fit_is_repeatable: {"examples": EXAMPLES},
+    check_input_not_modified: {"examples": EXAMPLES},
+}
 
 
 @first_in_full(
@@ -27,5 +30,4 @@ EXAMPLES = 10 if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else 2
     )
 )
 def test_universal_properties(estimator, check):
-    options = {"examples": EXAMPLES} if check in ON_GENERATED_DATA else {}
-    check(estimator, **options)
+    check(estimator, **OPTIONS.get(check, {}))
