@@ -161,10 +161,7 @@ def assert_unchanged(estimator, before, after, change, *, X=None, rtol=0.0, atol
     for output, old in before.items():
         new = after[output]
         where = f"{name}.{output}"
-        if old.shape != new.shape:
-            raise AssertionError(
-                f"{where} changed shape from {old.shape} to {new.shape} when {change}."
-            )
+        _assert_same_shape(where, old, new, change)
         if is_clusterer(estimator) and output in ("predict", "labels_"):
             old, new = _numbered_by_appearance(old), _numbered_by_appearance(new)
         if old.dtype.kind == "f" and new.dtype.kind == "f":
@@ -179,20 +176,21 @@ def assert_same_values(where, old, new, change):
     """Raise an AssertionError unless two inputs are equal bit for bit."""
     if old is None:
         return
-    if hasattr(old, "index") and not (
-        old.index.equals(new.index)
-        and list(getattr(old, "columns", ())) == list(getattr(new, "columns", ()))
-    ):
+    axes = zip(getattr(old, "axes", ()), getattr(new, "axes", ()), strict=True)
+    if not all(before.equals(after) for before, after in axes):
         raise AssertionError(f"{where} got another index or columns when {change}.")
     old, new = _as_array(old), _as_array(new)
+    _assert_same_shape(where, old, new, change)
+    is_float = old.dtype.kind == new.dtype.kind == "f"
+    compare = _assert_numbers_unchanged if is_float else _assert_labels_unchanged
+    compare(where, old, new, change)
+
+
+def _assert_same_shape(where, old, new, change):
     if old.shape != new.shape:
         raise AssertionError(
             f"{where} changed shape from {old.shape} to {new.shape} when {change}."
         )
-    compare = _assert_labels_unchanged
-    if old.dtype.kind == new.dtype.kind == "f":
-        compare = _assert_numbers_unchanged
-    compare(where, old, new, change)
 
 
 def _tolerance(old, X, rtol, atol):
@@ -260,13 +258,11 @@ def _rows_that_are_not_ties(before, after, X, rtol, atol):
         if scores is None or after[output].shape != scores.shape:
             continue
         if scores.ndim == 1:
-            lead = np.abs(scores)
-        elif scores.shape[1] == 1:
-            return slice(None)
-        else:
-            ordered = np.sort(scores, axis=1)
-            lead = ordered[:, -1] - ordered[:, -2]
-        return lead > 2 * _tolerance(scores, X, rtol, atol)
+            scores = np.column_stack([scores, np.zeros_like(scores)])
+        if scores.shape[1] == 1:
+            break
+        second, best = np.sort(scores, axis=1)[:, -2:].T
+        return best - second > 2 * _tolerance(scores, X, rtol, atol)
     return slice(None)
 
 

@@ -23,7 +23,7 @@ DTYPES = (np.float64, np.float32)
 CORNERS = (*VALUE_CORNERS, "one_row", *LAYOUT_CORNERS)
 
 # Far from 1, while sums of squares still fit into float32.
-HUGE_SCALE, TINY_SCALE = 1e10, 1e-10
+SCALES = {"huge_scale": 1e10, "tiny_scale": 1e-10}
 
 # Hypothesis draws whole numbers up to this, which stand for thousandths...
 LARGEST_DRAW = 10_000
@@ -233,12 +233,6 @@ def _draw_plain(draw, shape):
     value = draw(st.sampled_from([None, *values]))
     layout = draw(st.sampled_from([None, *layouts]))
     n_samples = 1 if value == "one_row" else draw(st.integers(*shape.n_samples))
-    return _draw_values(draw, shape, n_samples, value), layout
-
-
-def _draw_values(draw, shape, n_samples, value):
-    from hypothesis import strategies as st
-
     n_features = draw(st.integers(*shape.n_features))
     X = _draw_numbers(draw, (n_samples, n_features), unique=True)
     if value == "constant_column":
@@ -247,11 +241,8 @@ def _draw_values(draw, shape, n_samples, value):
         X[:, -1] = X[:, 0]
     elif value == "ties":
         X = np.sign(np.round(X / 10)) + 0.0  # no negative zero
-    elif value == "huge_scale":
-        X[:, 0] *= HUGE_SCALE
-    elif value == "tiny_scale":
-        X[:, 0] *= TINY_SCALE
-    return X.astype(draw(st.sampled_from(shape.dtypes)))
+    X[:, 0] *= SCALES.get(value, 1.0)
+    return X.astype(draw(st.sampled_from(shape.dtypes))), layout
 
 
 def _draw_numbers(draw, shape, unique=False):
@@ -271,19 +262,14 @@ def as_layout(array, layout):
     if layout == "fortran":
         return np.asfortranarray(array)
     if layout == "strided":
-        every_other = (slice(None, None, 2),) * array.ndim
-        strided = np.zeros([2 * size for size in array.shape], dtype=array.dtype)
-        strided[every_other] = array
-        return strided[every_other]
+        return array.repeat(2, axis=-1)[..., ::2]
     if layout == "reversed":
         backwards = (slice(None, None, -1),) * array.ndim
         return np.ascontiguousarray(array[backwards])[backwards]
     if layout == "read_only":
         array = array.copy()
         array.flags.writeable = False
-    if layout == "data_frame":
-        return _as_pandas(array)
-    return array
+    return _as_pandas(array) if layout == "data_frame" else array
 
 
 def _as_pandas(array):

@@ -10,7 +10,6 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_features, _num_samples
 
 from minimalml.testing._applicability import (
-    applies_to,
     classifier,
     deterministic,
     regressor,
@@ -18,20 +17,18 @@ from minimalml.testing._applicability import (
 )
 from minimalml.testing._comparison import (
     ROW_ATTRIBUTES,
-    assert_unchanged,
     fit_after,
     plain,
     shorten,
 )
-from minimalml.testing._data_sets import permutation_of, run_on_data, take_rows
+from minimalml.testing._data_sets import permutation_of, take_rows
+from minimalml.testing._property_check import property_check
 
 LARGEST_REPEAT = 3
 
 
-@applies_to(deterministic)
-def check_row_permutation(
-    estimator, X=None, y=None, *, rtol=None, atol=1e-7, data=None, examples=10
-):
+@property_check(deterministic, examples=10)
+def check_row_permutation(estimator, X, y, reference):
     """Check that the order of the training rows does not matter.
 
     True of methods that reach the optimum of a sum over rows: linear models,
@@ -79,31 +76,21 @@ def check_row_permutation(
     >>> check_row_permutation(Ridge())
     """
     change = "the rows of X were permuted"
-
-    def body(X, y, reference):
-        order = permutation_of(_num_samples(X))
-        after = fit_after(
-            change, estimator, take_rows(X, order), take_rows(y, order), X
-        )
-        before = reference.outputs.copy()
-        for name in ROW_ATTRIBUTES:
-            if name in after.outputs:
-                after.outputs[name] = _put_back(after.outputs[name], order)
-        if "sample_indices_" in before:
-            before["sample_indices_"] = np.sort(before["sample_indices_"])
-            chosen = order[after.outputs["sample_indices_"]]
-            after.outputs["sample_indices_"] = np.sort(chosen)
-        assert_unchanged(
-            estimator, before, after.outputs, change, X=X, rtol=rtol, atol=atol
-        )
-
-    run_on_data(body, estimator, X, y, data=data, examples=examples)
+    order = permutation_of(_num_samples(X))
+    after = fit_after(change, estimator, take_rows(X, order), take_rows(y, order), X)
+    before = reference.outputs.copy()
+    for name in ROW_ATTRIBUTES:
+        if name in after.outputs:
+            after.outputs[name] = _put_back(after.outputs[name], order)
+    if "sample_indices_" in before:
+        before["sample_indices_"] = np.sort(before["sample_indices_"])
+        chosen = order[after.outputs["sample_indices_"]]
+        after.outputs["sample_indices_"] = np.sort(chosen)
+    yield change, before, after.outputs
 
 
-@applies_to(deterministic)
-def check_feature_permutation(
-    estimator, X=None, y=None, *, rtol=None, atol=1e-7, data=None, examples=10
-):
+@property_check(deterministic, examples=10)
+def check_feature_permutation(estimator, X, y, reference):
     """Check that the order of the columns does not matter.
 
     Columns are permuted in fit and in predict. True of methods that treat all
@@ -124,28 +111,20 @@ def check_feature_permutation(
     >>> check_feature_permutation(StandardScaler())
     """
     change = "the columns of X were permuted"
-
-    def body(X, y, reference):
-        order = permutation_of(_num_features(X))
-        permuted = _safe_indexing(X, order, axis=1)
-        after = fit_after(change, estimator, permuted, y, permuted)
-        outputs = after.outputs
-        if "get_support" in outputs:
-            outputs["get_support"] = _put_back(outputs["get_support"], order)
-        if "transform" in outputs:
-            places = _places_by_name(reference.model, after.model, X, order)
-            outputs["transform"] = outputs["transform"][:, places]
-        assert_unchanged(
-            estimator, reference.outputs, outputs, change, X=X, rtol=rtol, atol=atol
-        )
-
-    run_on_data(body, estimator, X, y, data=data, examples=examples)
+    order = permutation_of(_num_features(X))
+    permuted = _safe_indexing(X, order, axis=1)
+    after = fit_after(change, estimator, permuted, y, permuted)
+    outputs = after.outputs
+    if "get_support" in outputs:
+        outputs["get_support"] = _put_back(outputs["get_support"], order)
+    if "transform" in outputs:
+        places = _places_by_name(reference.model, after.model, X, order)
+        outputs["transform"] = outputs["transform"][:, places]
+    yield change, reference.outputs, outputs
 
 
-@applies_to(deterministic, weighted)
-def check_sample_weight_is_repetition(
-    estimator, X=None, y=None, *, rtol=None, atol=1e-7, data=None, examples=10
-):
+@property_check(deterministic, weighted, examples=10)
+def check_sample_weight_is_repetition(estimator, X, y, reference):
     """Check that a weight of two means the same as the row twice.
 
     True of methods that sum a loss over rows, the penalty being held against the sum
@@ -165,23 +144,17 @@ def check_sample_weight_is_repetition(
     >>> from minimalml.testing import check_sample_weight_is_repetition
     >>> check_sample_weight_is_repetition(Ridge())
     """
-
-    def body(X, y, reference):
-        rng = np.random.default_rng(0)
-        copies = rng.integers(1, LARGEST_REPEAT + 1, size=_num_samples(X))
-        changes = (
-            "rows were repeated",
-            f"rows were weighted by {shorten(copies)} instead of repeated",
-        )
-        _assert_copies(estimator, X, y, copies, changes, rtol, atol)
-
-    run_on_data(body, estimator, X, y, data=data, examples=examples)
+    rng = np.random.default_rng(0)
+    copies = rng.integers(1, LARGEST_REPEAT + 1, size=_num_samples(X))
+    weighting = f"rows were weighted by {shorten(copies)} instead of repeated"
+    copied, weighted = _copied_and_weighted(
+        estimator, X, y, copies, "rows were repeated", weighting
+    )
+    yield weighting, copied, weighted
 
 
-@applies_to(deterministic, weighted)
-def check_zero_weight_is_removal(
-    estimator, X=None, y=None, *, rtol=None, atol=1e-7, data=None, examples=10
-):
+@property_check(deterministic, weighted, examples=10)
+def check_zero_weight_is_removal(estimator, X, y, reference):
     """Check that a row of weight zero might as well not be there.
 
     True of nearly all methods that take weights; the usual bugs are a mean over all
@@ -200,31 +173,18 @@ def check_zero_weight_is_removal(
     >>> from minimalml.testing import check_zero_weight_is_removal
     >>> check_zero_weight_is_removal(LinearRegression())
     """
-
-    def body(X, y, reference):
-        copies = _ones_and_zeros(estimator, y, _num_samples(X))
-        gone = shorten(np.flatnonzero(copies == 0))
-        changes = (
-            f"rows {gone} were removed",
-            f"rows {gone} had weight zero instead of being removed",
-        )
-        _assert_copies(estimator, X, y, copies, changes, rtol, atol)
-
-    run_on_data(body, estimator, X, y, data=data, examples=examples)
+    copies = _ones_and_zeros(estimator, y, _num_samples(X))
+    gone = shorten(np.flatnonzero(copies == 0))
+    weighting = f"rows {gone} had weight zero instead of being removed"
+    copied, weighted = _copied_and_weighted(
+        estimator, X, y, copies, f"rows {gone} were removed", weighting
+    )
+    yield weighting, copied, weighted
 
 
-@applies_to(deterministic, regressor)
+@property_check(deterministic, regressor, examples=10)
 def check_target_affine_equivariance(
-    estimator,
-    X=None,
-    y=None,
-    *,
-    scale=2.5,
-    shift=-3.0,
-    rtol=None,
-    atol=1e-7,
-    data=None,
-    examples=10,
+    estimator, X, y, reference, *, scale=2.5, shift=-3.0
 ):
     """Check that predictions follow a change of the target's unit and origin.
 
@@ -253,28 +213,14 @@ def check_target_affine_equivariance(
     >>> check_target_affine_equivariance(Ridge(fit_intercept=False), shift=0)
     """
     change = f"y became {scale:g} * y {shift:+g} and predictions were turned back"
-
-    def body(X, y, reference):
-        after = fit_after(change, estimator, X, scale * np.asarray(y) + shift, X)
-        before = {"predict": reference.outputs["predict"]}
-        back = {"predict": (after.outputs["predict"] - shift) / scale}
-        assert_unchanged(estimator, before, back, change, X=X, rtol=rtol, atol=atol)
-
-    run_on_data(body, estimator, X, y, data=data, examples=examples)
+    after = fit_after(change, estimator, X, scale * np.asarray(y) + shift, X)
+    before = {"predict": reference.outputs["predict"]}
+    back = {"predict": (after.outputs["predict"] - shift) / scale}
+    yield change, before, back
 
 
-@applies_to(deterministic, classifier)
-def check_label_renaming(
-    estimator,
-    X=None,
-    y=None,
-    *,
-    keep_order=True,
-    rtol=None,
-    atol=1e-7,
-    data=None,
-    examples=10,
-):
+@property_check(deterministic, classifier, examples=10)
+def check_label_renaming(estimator, X, y, reference, *, keep_order=True):
     """Check that what the classes are called does not matter.
 
     The classes get new names, which are strings. With the sorted order kept this is
@@ -299,21 +245,17 @@ def check_label_renaming(
     order = "the same" if keep_order else "the reversed"
     change = f"the classes were renamed in {order} order"
     compared = ("predict", "predict_proba", "decision_function")
-
-    def body(X, y, reference):
-        classes, codes = np.unique(np.asarray(y), return_inverse=True)
-        names = np.array([f"class {code:04d}" for code in range(len(classes))])
-        if not keep_order:
-            names = names[::-1]
-        after = fit_after(change, estimator, X, names[codes], X)
-        outputs = {k: v for k, v in after.outputs.items() if k in compared}
-        before = {k: v for k, v in reference.outputs.items() if k in compared}
-        outputs["predict"] = _named_back(estimator, outputs["predict"], names, classes)
-        if not keep_order:
-            outputs = {k: _in_reversed_order(k, v) for k, v in outputs.items()}
-        assert_unchanged(estimator, before, outputs, change, X=X, rtol=rtol, atol=atol)
-
-    run_on_data(body, estimator, X, y, data=data, examples=examples)
+    classes, codes = np.unique(np.asarray(y), return_inverse=True)
+    names = np.array([f"class {code:04d}" for code in range(len(classes))])
+    if not keep_order:
+        names = names[::-1]
+    after = fit_after(change, estimator, X, names[codes], X)
+    outputs = {k: v for k, v in after.outputs.items() if k in compared}
+    before = {k: v for k, v in reference.outputs.items() if k in compared}
+    outputs["predict"] = _named_back(estimator, outputs["predict"], names, classes)
+    if not keep_order:
+        outputs = {k: _in_reversed_order(k, v) for k, v in outputs.items()}
+    yield change, before, outputs
 
 
 SYMMETRIES = (
@@ -361,9 +303,8 @@ def _in_reversed_order(output, values):
     return -values if values.ndim == 1 else values[:, ::-1]
 
 
-def _assert_copies(estimator, X, y, copies, changes, rtol, atol):
-    """Compare a fit on so many copies of each row with a weighted fit."""
-    copying, weighting = changes
+def _copied_and_weighted(estimator, X, y, copies, copying, weighting):
+    """Fit to so many copies of each row and with weights; return both outputs."""
     index = np.repeat(np.arange(len(copies)), copies)
     there = np.flatnonzero(copies)
     first_copies = (np.cumsum(copies) - copies)[there]
@@ -371,9 +312,7 @@ def _assert_copies(estimator, X, y, copies, changes, rtol, atol):
     copied = fit_after(copying, estimator, X_copied, y_copied, X).outputs
     weights = copies.astype(float)
     weighted = fit_after(weighting, estimator, X, y, X, weights).outputs
-    before = _row_attributes_at(first_copies, copied)
-    after = _row_attributes_at(there, weighted)
-    assert_unchanged(estimator, before, after, weighting, X=X, rtol=rtol, atol=atol)
+    return _row_attributes_at(first_copies, copied), _row_attributes_at(there, weighted)
 
 
 def _row_attributes_at(rows, outputs):

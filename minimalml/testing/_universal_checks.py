@@ -18,11 +18,10 @@ from sklearn.utils.validation import _num_samples
 from threadpoolctl import threadpool_limits
 
 from minimalml._core.validation import has_fit_parameter
-from minimalml.testing._applicability import applies_to, deterministic
+from minimalml.testing._applicability import deterministic
 from minimalml.testing._comparison import (
     METHODS,
     assert_same_values,
-    assert_unchanged,
     fit_after,
     fit_quietly,
     fitted_clone,
@@ -32,20 +31,16 @@ from minimalml.testing._comparison import (
     said_about,
     with_fixed_random_state,
 )
-from minimalml.testing._data_sets import (
-    default_data,
-    permutation_of,
-    run_on_data,
-    take_rows,
-)
+from minimalml.testing._data_sets import permutation_of, take_rows
+from minimalml.testing._property_check import property_check
 from minimalml.testing._strategies import as_layout
 
 # Large enough that kernels share the work: below about a millisecond they do not.
 THREADED_SHAPE = dict(n_samples=1000, n_features=20)
 
 
-@applies_to()
-def check_input_not_modified(estimator, X=None, y=None, *, data=None, examples=10):
+@property_check(examples=10)
+def check_input_not_modified(estimator, X, y, reference):
     """Check that fit and every output method leave their input as it was.
 
     X, y and ``sample_weight`` are compared bit for bit after each call; arrays are
@@ -63,20 +58,14 @@ def check_input_not_modified(estimator, X=None, y=None, *, data=None, examples=1
     >>> from minimalml.testing import check_input_not_modified
     >>> check_input_not_modified(StandardScaler())
     """
-
-    def body(X, y, reference):
-        _assert_input_kept(estimator, X, y, "as it came")
-        if isinstance(X, np.ndarray) and X.flags.writeable:
-            y = None if y is None else as_layout(np.asarray(y), "read_only")
-            _assert_input_kept(estimator, as_layout(X, "read_only"), y, "read-only")
-
-    run_on_data(body, estimator, X, y, data=data, examples=examples)
+    _assert_input_kept(estimator, X, y, "as it came")
+    if isinstance(X, np.ndarray) and X.flags.writeable:
+        y = None if y is None else as_layout(np.asarray(y), "read_only")
+        _assert_input_kept(estimator, as_layout(X, "read_only"), y, "read-only")
 
 
-@applies_to(deterministic)
-def check_layout_invariance(
-    estimator, X=None, y=None, *, rtol=None, atol=1e-7, data=None, examples=0
-):
+@property_check(deterministic, examples=0)
+def check_layout_invariance(estimator, X, y, reference):
     """Check that the order of numbers in memory does not matter.
 
     X and y are passed Fortran-ordered, and as views that run backwards through memory,
@@ -98,24 +87,15 @@ def check_layout_invariance(
         "fortran": "X and y were Fortran-ordered",
         "reversed": "X and y were views with negative strides",
     }
-
-    def body(X, y, reference):
-        for layout, change in changes.items():
-            rows = as_layout(np.asarray(X), layout)
-            targets = None if y is None else as_layout(np.asarray(y), layout)
-            after = fit_after(change, estimator, rows, targets, rows)
-            before = reference.outputs
-            assert_unchanged(
-                estimator, before, after.outputs, change, X=X, rtol=rtol, atol=atol
-            )
-
-    run_on_data(body, estimator, X, y, data=data, examples=examples)
+    for layout, change in changes.items():
+        rows = as_layout(np.asarray(X), layout)
+        targets = None if y is None else as_layout(np.asarray(y), layout)
+        after = fit_after(change, estimator, rows, targets, rows)
+        yield change, reference.outputs, after.outputs
 
 
-@applies_to(deterministic)
-def check_fit_is_repeatable(
-    estimator, X=None, y=None, *, rtol=None, atol=1e-7, data=None, examples=3
-):
+@property_check(deterministic, examples=3)
+def check_fit_is_repeatable(estimator, X, y, reference):
     """Check that two fits on the same data, random state fixed, are the same.
 
     For a second clone, and for the same object fitted to other data in between (unless
@@ -135,26 +115,17 @@ def check_fit_is_repeatable(
     >>> check_fit_is_repeatable(DecisionTreeClassifier(max_features=1))
     """
     change = "a clone was fitted again to the same data"
-    forgets = "it had been fitted to other data before"
-
-    def body(X, y, reference):
-        again = fit_after(change, estimator, X, y, X)
-        before = reference.outputs
-        tolerances = {"X": X, "rtol": rtol, "atol": atol}
-        assert_unchanged(estimator, before, again.outputs, change, **tolerances)
-        if getattr(estimator, "warm_start", False):
-            return
-        model = fitted_clone(estimator, *_other_data(X, y))
-        after = outputs_of(fit_quietly(model, X, y), X, y)
-        assert_unchanged(estimator, before, after, forgets, **tolerances)
-
-    run_on_data(body, estimator, X, y, data=data, examples=examples)
+    again = fit_after(change, estimator, X, y, X)
+    yield change, reference.outputs, again.outputs
+    if getattr(estimator, "warm_start", False):
+        return
+    model = fitted_clone(estimator, *_other_data(X, y))
+    after = outputs_of(fit_quietly(model, X, y), X, y)
+    yield "it had been fitted to other data before", reference.outputs, after
 
 
-@applies_to(deterministic)
-def check_pickle_round_trip(
-    estimator, X=None, y=None, *, rtol=None, atol=1e-7, data=None, examples=0
-):
+@property_check(deterministic, examples=0)
+def check_pickle_round_trip(estimator, X, y, reference):
     """Check that a fitted estimator says the same after pickling and reloading.
 
     Through :mod:`pickle`, and through joblib with the arrays memory-mapped read-only,
@@ -173,24 +144,15 @@ def check_pickle_round_trip(
     >>> check_pickle_round_trip(SVC())
     """
     routes = {"pickled and loaded": _pickled, "memory-mapped by joblib": _memory_mapped}
-
-    def body(X, y, reference):
-        for what, route in routes.items():
-            change = f"the fitted estimator was {what}"
-            with refusing_nothing(estimator, change):
-                after = outputs_of(route(reference.model), X, y)
-            before = reference.outputs
-            assert_unchanged(
-                estimator, before, after, change, X=X, rtol=rtol, atol=atol
-            )
-
-    run_on_data(body, estimator, X, y, data=data, examples=examples)
+    for what, route in routes.items():
+        change = f"the fitted estimator was {what}"
+        with refusing_nothing(estimator, change):
+            after = outputs_of(route(reference.model), X, y)
+        yield change, reference.outputs, after
 
 
-@applies_to(deterministic)
-def check_thread_count_invariance(
-    estimator, X=None, y=None, *, rtol=None, atol=1e-7, data=None, examples=0
-):
+@property_check(deterministic, examples=0, shape=THREADED_SHAPE, n_threads=1)
+def check_thread_count_invariance(estimator, X, y, reference):
     """Check that one thread and two threads give the same result.
 
     Equal to rounding by default, which is what BLAS promises; ``rtol=0, atol=0`` asks
@@ -210,24 +172,13 @@ def check_thread_count_invariance(
     >>> check_thread_count_invariance(Ridge())
     """
     change = "two threads worked instead of one"
-
-    def body(X, y, reference):
-        with threadpool_limits(limits=2):
-            two = fit_after(change, estimator, X, y, X).outputs
-        one = reference.outputs
-        assert_unchanged(estimator, one, two, change, X=X, rtol=rtol, atol=atol)
-
-    def large(estimator):
-        return default_data(estimator, **THREADED_SHAPE)
-
-    with threadpool_limits(limits=1):
-        run_on_data(body, estimator, X, y, data=data, examples=examples, default=large)
+    with threadpool_limits(limits=2):
+        two = fit_after(change, estimator, X, y, X)
+    yield change, reference.outputs, two.outputs
 
 
-@applies_to(deterministic)
-def check_pipeline_grid_search(
-    estimator, X=None, y=None, *, rtol=None, atol=1e-7, data=None, examples=0
-):
+@property_check(deterministic, examples=0)
+def check_pipeline_grid_search(estimator, X, y, reference):
     """Check that a search over a pipeline finds the same model as a plain fit.
 
     The estimator is the last step of a pipeline in a two-fold ``GridSearchCV`` whose
@@ -249,16 +200,11 @@ def check_pipeline_grid_search(
     >>> check_pipeline_grid_search(KMeans(3))
     """
     change = "it was the last step of a pipeline in a grid search"
-
-    def body(X, y, reference):
-        with refusing_nothing(estimator, change):
-            search = fit_quietly(_search(with_fixed_random_state(estimator)), X, y)
-            last_step = search.best_estimator_[-1]
-            after = said_about(search, X) | learnt_from(last_step, X, y)
-        before = reference.outputs
-        assert_unchanged(estimator, before, after, change, X=X, rtol=rtol, atol=atol)
-
-    run_on_data(body, estimator, X, y, data=data, examples=examples)
+    with refusing_nothing(estimator, change):
+        search = fit_quietly(_search(with_fixed_random_state(estimator)), X, y)
+        last_step = search.best_estimator_[-1]
+        after = said_about(search, X) | learnt_from(last_step, X, y)
+    yield change, reference.outputs, after
 
 
 UNIVERSAL = (

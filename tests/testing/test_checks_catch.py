@@ -6,7 +6,7 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
 from minimalml.testing import (
-    _data_sets,
+    _property_check,
     check_feature_permutation,
     check_fit_is_repeatable,
     check_input_not_modified,
@@ -168,7 +168,7 @@ def _small_data():
 
 
 def test_a_slow_estimator_fails_in_time(monkeypatch):
-    monkeypatch.setattr(_data_sets, "SHRINKING_SECONDS", 0)
+    monkeypatch.setattr(_property_check, "SHRINKING_SECONDS", 0)
     fits = []
 
     class Slow(broken.LatestRowsMatterMore):
