@@ -14,33 +14,20 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, clone, is_clusterer
 
-METHODS = (
-    "predict",
-    "predict_proba",
-    "decision_function",
-    "score_samples",
-    "transform",
-)
+SCORES = ("predict_proba", "decision_function")
+METHODS = ("predict", *SCORES, "score_samples", "transform")
 # Learnt from the training rows: for estimators that cannot be asked about others.
 ROW_ATTRIBUTES = ("labels_", "embedding_", "negative_outlier_factor_")
 
 FLOAT64_RTOL = 1e-6  # room for sums in another order, amplified by a solve
 FLOAT32_RTOL = 1e-3
 
-EARLY_STOP = (
-    " So small a change may come from a solver that stops early: lower its tol, or "
-    "raise rtol here."
-)
+EARLY_STOP = " Perhaps a solver stops early: lower its tol, or raise rtol here."
 
 # What an estimator may raise on data that it cannot handle.
 ESTIMATOR_ERRORS = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    pickle.PickleError,
+    *(ArithmeticError, AttributeError, LookupError, RuntimeError),
+    *(TypeError, ValueError, pickle.PickleError),
 )
 
 
@@ -63,24 +50,20 @@ def with_fixed_random_state(estimator):
     return estimator.set_params(**states)
 
 
-def fit_quietly(estimator, X, y, sample_weight=None):
+def fit_quietly(estimator, X, y, **metadata):
     """Fit ``estimator`` in place; the properties are about results, not warnings."""
-    weights = {} if sample_weight is None else {"sample_weight": sample_weight}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return estimator.fit(X, y, **weights)
+        return estimator.fit(X, y, **metadata)
 
 
-def fitted_clone(estimator, X, y, sample_weight=None):
+def fitted_clone(estimator, X, y, **metadata):
     """Fit a clone whose random state is fixed."""
-    return fit_quietly(with_fixed_random_state(estimator), X, y, sample_weight)
+    return fit_quietly(with_fixed_random_state(estimator), X, y, **metadata)
 
 
 def outputs_of(model, X, y, X_asked=None):
-    """Return all that ``model``, fitted to X and y, says: name -> array.
-
-    It is asked about ``X_asked``, where that is not the training data.
-    """
+    """Return all that ``model``, fitted to X and y, says of ``X_asked`` or of X."""
     asked = X if X_asked is None else X_asked
     outputs = said_about(model, asked) | learnt_from(model, X, y)
     if not outputs:
@@ -126,10 +109,10 @@ def _as_array(output):
     return np.array(output)
 
 
-def fit_after(change, estimator, X, y, X_asked, sample_weight=None):
+def fit_after(change, estimator, X, y, X_asked, **metadata):
     """Fit a clone on changed data and ask it about ``X_asked``."""
     with refusing_nothing(estimator, change):
-        model = fitted_clone(estimator, X, y, sample_weight)
+        model = fitted_clone(estimator, X, y, **metadata)
         return Fitted(model, outputs_of(model, X, y, X_asked))
 
 
@@ -253,7 +236,7 @@ def _rows_that_are_not_ties(before, after, X, rtol, atol):
     """
     if rtol == atol == 0:
         return slice(None)
-    for output in ("predict_proba", "decision_function"):
+    for output in SCORES:
         scores = before.get(output)
         if scores is None or after[output].shape != scores.shape:
             continue

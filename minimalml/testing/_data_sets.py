@@ -6,18 +6,15 @@ import numpy as np
 from sklearn.base import is_regressor
 from sklearn.utils import _safe_indexing, get_tags
 
-from minimalml.testing._strategies import classification_data, regression_data
+from minimalml.testing._strategies import (
+    LAYOUT_CORNERS,
+    classification_data,
+    regression_data,
+)
 
 # Corners on which an estimator that has a symmetry still shows it to rounding: ties,
 # equal columns and scales of 1e10 leave the answer to the order of summation.
-BENIGN_CORNERS = (
-    "constant_column",
-    "read_only",
-    "fortran",
-    "strided",
-    "reversed",
-    "data_frame",
-)
+BENIGN_CORNERS = ("constant_column", *LAYOUT_CORNERS)
 
 
 def strategy_for(estimator):

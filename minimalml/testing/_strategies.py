@@ -45,8 +45,7 @@ def feature_matrices(
 ):
     """Draw feature matrices with the corners that break estimators.
 
-    Entries are finite, of size up to 100 where no corner changes the scale, and no
-    two of them are equal where no corner makes them so.
+    Entries are finite, up to 100 in size, and no two are equal, unless by a corner.
 
     Parameters
     ----------

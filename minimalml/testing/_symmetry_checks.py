@@ -24,17 +24,14 @@ from minimalml.testing._comparison import (
 from minimalml.testing._data_sets import permutation_of, take_rows
 from minimalml.testing._property_check import property_check
 
-LARGEST_REPEAT = 3
-
 
 @property_check(deterministic, examples=10)
 def check_row_permutation(estimator, X, y, reference):
     """Check that the order of the training rows does not matter.
 
-    True of methods that reach the optimum of a sum over rows: linear models,
-    neighbours without tied distances, trees without tied splits, naive Bayes,
-    scalers, PCA of full rank. Not true of stochastic gradients, bootstraps, shuffled splits, or
-    random starts taken from the rows. Clusters may be renumbered.
+    True of methods that reach the optimum of a sum over rows: linear models, naive
+    Bayes, scalers, PCA of full rank; trees and neighbours without ties. Not true of
+    stochastic gradients, bootstraps, random starts. Clusters may be renumbered.
 
     Parameters
     ----------
@@ -93,10 +90,9 @@ def check_row_permutation(estimator, X, y, reference):
 def check_feature_permutation(estimator, X, y, reference):
     """Check that the order of the columns does not matter.
 
-    Columns are permuted in fit and in predict. True of methods that treat all
-    features alike: linear models, distances, kernels, naive Bayes; the columns of a
-    transformer follow their names from ``get_feature_names_out``. Not true of what
-    breaks ties between equal columns by position (trees, selectors), draws a number a
+    Columns are permuted in fit and in predict; those of a transformer follow their names
+    from ``get_feature_names_out``. True of linear models, distances, kernels, naive
+    Bayes; not of what breaks ties by position (trees, selectors), draws a number a
     feature, or reads columns as time or pixels.
 
     Parameters
@@ -130,8 +126,7 @@ def check_sample_weight_is_repetition(estimator, X, y, reference):
     True of methods that sum a loss over rows, the penalty being held against the sum
     of the weights. Not true where the number of rows itself counts: bootstraps,
     cross-validation inside, neighbour counts, quantile sketches, weights that are
-    normalised to the number of rows. scikit-learn's own check covers one data set,
-    at the tolerance of an exact solver.
+    normalised to the number of rows.
 
     Parameters
     ----------
@@ -145,22 +140,18 @@ def check_sample_weight_is_repetition(estimator, X, y, reference):
     >>> check_sample_weight_is_repetition(Ridge())
     """
     rng = np.random.default_rng(0)
-    copies = rng.integers(1, LARGEST_REPEAT + 1, size=_num_samples(X))
+    copies = rng.integers(1, 4, size=_num_samples(X))  # up to three times
     weighting = f"rows were weighted by {shorten(copies)} instead of repeated"
-    copied, weighted = _copied_and_weighted(
-        estimator, X, y, copies, "rows were repeated", weighting
-    )
-    yield weighting, copied, weighted
+    yield _weighted(estimator, X, y, copies, "rows were repeated", weighting)
 
 
 @property_check(deterministic, weighted, examples=10)
 def check_zero_weight_is_removal(estimator, X, y, reference):
     """Check that a row of weight zero might as well not be there.
 
-    True of nearly all methods that take weights; the usual bugs are a mean over all
-    rows, a count of rows in the penalty, and a scale or a set of thresholds learnt
-    without the weights. Not true of bootstraps and of cross-validation inside. Each
-    class keeps a row whose weight is not zero.
+    True of nearly all methods that take weights, not of bootstraps or cross-validation
+    inside; the usual bugs are a mean over all rows, a count of rows in the penalty, a
+    scale learnt without weights. Each class keeps a row whose weight is not zero.
 
     Parameters
     ----------
@@ -176,10 +167,7 @@ def check_zero_weight_is_removal(estimator, X, y, reference):
     copies = _ones_and_zeros(estimator, y, _num_samples(X))
     gone = shorten(np.flatnonzero(copies == 0))
     weighting = f"rows {gone} had weight zero instead of being removed"
-    copied, weighted = _copied_and_weighted(
-        estimator, X, y, copies, f"rows {gone} were removed", weighting
-    )
-    yield weighting, copied, weighted
+    yield _weighted(estimator, X, y, copies, f"rows {gone} were removed", weighting)
 
 
 @property_check(deterministic, regressor, examples=10)
@@ -188,11 +176,10 @@ def check_target_affine_equivariance(
 ):
     """Check that predictions follow a change of the target's unit and origin.
 
-    Fitted on ``scale * y + shift``, the model must predict ``scale * p + shift``
-    where it predicted ``p``. True of least squares and ridge with an intercept,
-    neighbours, trees. A penalised intercept or none keeps only ``shift=0``; a penalty
-    or an insensitive zone with an absolute size (lasso, support vectors, Huber) keeps
-    only ``scale=1``.
+    Fitted on ``scale * y + shift``, the model must predict ``scale * p + shift`` where
+    it predicted ``p``. True of least squares and ridge with an intercept, neighbours,
+    trees; without an intercept of ``shift=0`` only, and of ``scale=1`` only where a
+    penalty or a zone has an absolute size (lasso, support vectors, Huber).
 
     Parameters
     ----------
@@ -224,9 +211,8 @@ def check_label_renaming(estimator, X, y, reference, *, keep_order=True):
     """Check that what the classes are called does not matter.
 
     The classes get new names, which are strings. With the sorted order kept this is
-    true of every classifier that follows scikit-learn's conventions; with the order
-    reversed it is true of methods that treat classes alike, and not of what breaks
-    ties between classes by position or draws numbers class by class.
+    true of every classifier; with the order reversed of methods that treat classes
+    alike, not of what breaks ties by position or draws numbers class by class.
 
     Parameters
     ----------
@@ -242,8 +228,9 @@ def check_label_renaming(estimator, X, y, reference, *, keep_order=True):
     >>> from minimalml.testing import check_label_renaming
     >>> check_label_renaming(GaussianNB())
     """
-    order = "the same" if keep_order else "the reversed"
-    change = f"the classes were renamed in {order} order"
+    change = (
+        f"the classes were renamed in the {'same' if keep_order else 'reversed'} order"
+    )
     compared = ("predict", "predict_proba", "decision_function")
     classes, codes = np.unique(np.asarray(y), return_inverse=True)
     names = np.array([f"class {code:04d}" for code in range(len(classes))])
@@ -303,19 +290,20 @@ def _in_reversed_order(output, values):
     return -values if values.ndim == 1 else values[:, ::-1]
 
 
-def _copied_and_weighted(estimator, X, y, copies, copying, weighting):
-    """Fit to so many copies of each row and with weights; return both outputs."""
+def _weighted(estimator, X, y, copies, copying, weighting):
+    """Compare a fit to so many copies of each row with one that has weights."""
     index = np.repeat(np.arange(len(copies)), copies)
     there = np.flatnonzero(copies)
     first_copies = (np.cumsum(copies) - copies)[there]
     X_copied, y_copied = take_rows(X, index), take_rows(y, index)
-    copied = fit_after(copying, estimator, X_copied, y_copied, X).outputs
-    weights = copies.astype(float)
-    weighted = fit_after(weighting, estimator, X, y, X, weights).outputs
-    return _row_attributes_at(first_copies, copied), _row_attributes_at(there, weighted)
+    before = fit_after(copying, estimator, X_copied, y_copied, X).outputs
+    weight = copies.astype(float)
+    after = fit_after(weighting, estimator, X, y, X, sample_weight=weight).outputs
+    before, after = _rows_of(first_copies, before), _rows_of(there, after)
+    return weighting, before, after
 
 
-def _row_attributes_at(rows, outputs):
+def _rows_of(rows, outputs):
     """Keep the given training rows of what a model learnt row by row."""
     outputs = {k: v for k, v in outputs.items() if k != "sample_indices_"}
     for name in ROW_ATTRIBUTES:

@@ -1,8 +1,4 @@
-"""Checks of what is true of every estimator, whatever it computes.
-
-It leaves its input alone, takes it in any memory layout, repeats itself, survives
-pickling, does not depend on the number of threads, and works inside a search.
-"""
+"""Checks of what is true of every estimator, whatever it computes."""
 
 import copy
 import pickle
@@ -36,7 +32,7 @@ from minimalml.testing._property_check import property_check
 from minimalml.testing._strategies import as_layout
 
 # Large enough that kernels share the work: below about a millisecond they do not.
-THREADED_SHAPE = dict(n_samples=1000, n_features=20)
+LARGE = {"n_samples": 1000, "n_features": 20}
 
 
 @property_check(examples=10)
@@ -99,9 +95,8 @@ def check_fit_is_repeatable(estimator, X, y, reference):
     """Check that two fits on the same data, random state fixed, are the same.
 
     For a second clone, and for the same object fitted to other data in between (unless
-    ``warm_start``). True of every estimator that takes a ``random_state`` or needs none,
-    equal to rounding: BLAS may sum otherwise where an array lies otherwise in memory.
-    ``rtol=0, atol=0`` asks for the same bits.
+    ``warm_start``). True of every estimator, equal to rounding: BLAS may sum otherwise
+    where an array lies otherwise in memory.
 
     Parameters
     ----------
@@ -119,7 +114,8 @@ def check_fit_is_repeatable(estimator, X, y, reference):
     yield change, reference.outputs, again.outputs
     if getattr(estimator, "warm_start", False):
         return
-    model = fitted_clone(estimator, *_other_data(X, y))
+    order = permutation_of(_num_samples(X))  # of rows, which get other targets so
+    model = fitted_clone(estimator, take_rows(X, order), take_rows(y, order[::-1]))
     after = outputs_of(fit_quietly(model, X, y), X, y)
     yield "it had been fitted to other data before", reference.outputs, after
 
@@ -143,7 +139,10 @@ def check_pickle_round_trip(estimator, X, y, reference):
     >>> from minimalml.testing import check_pickle_round_trip
     >>> check_pickle_round_trip(SVC())
     """
-    routes = {"pickled and loaded": _pickled, "memory-mapped by joblib": _memory_mapped}
+    routes = {
+        "pickled and loaded": lambda model: pickle.loads(pickle.dumps(model)),
+        "memory-mapped by joblib": _memory_mapped,
+    }
     for what, route in routes.items():
         change = f"the fitted estimator was {what}"
         with refusing_nothing(estimator, change):
@@ -151,14 +150,13 @@ def check_pickle_round_trip(estimator, X, y, reference):
         yield change, reference.outputs, after
 
 
-@property_check(deterministic, examples=0, shape=THREADED_SHAPE, n_threads=1)
+@property_check(deterministic, examples=0, shape=LARGE, n_threads=1)
 def check_thread_count_invariance(estimator, X, y, reference):
     """Check that one thread and two threads give the same result.
 
-    Equal to rounding by default, which is what BLAS promises; ``rtol=0, atol=0`` asks
-    for equality bit for bit, for kernels that promise more. The default data are 1000
-    rows by 20 columns: a kernel may well keep less to one thread. On a machine with
-    one core the check can only pass.
+    Equal to rounding, which is what BLAS promises; ``rtol=0, atol=0`` asks for the same
+    bits. The default data are 1000 rows by 20 columns: a kernel may well keep less to
+    one thread. On a machine with one core the check can only pass.
 
     Parameters
     ----------
@@ -182,16 +180,14 @@ def check_pipeline_grid_search(estimator, X, y, reference):
     """Check that a search over a pipeline finds the same model as a plain fit.
 
     The estimator is the last step of a pipeline in a two-fold ``GridSearchCV`` whose
-    grid holds the value that one of its parameters has already; the refitted best
-    pipeline must say what a plain fit says, to rounding. True of every estimator: a
-    failure points at ``get_params``, ``set_params``, clone, or work done in the
-    constructor.
+    grid holds the value that one of its parameters has already; the best pipeline must
+    say what a plain fit says, to rounding. True of every estimator: a failure points at
+    ``get_params``, ``set_params``, clone, or work done in the constructor.
 
     Parameters
     ----------
     estimator, X, y, rtol, atol, data, examples
-        As in :func:`check_row_permutation`, and so are the errors raised; each fold
-        must hold rows enough.
+        As in :func:`check_row_permutation`, and so are the errors raised.
 
     Examples
     --------
@@ -243,17 +239,6 @@ def _assert_input_kept(estimator, X, y, kind):
             call(method, X, y)
 
 
-def _other_data(X, y):
-    """Shuffle the rows so that they go with other targets."""
-    n_samples = _num_samples(X)
-    backwards = np.arange(n_samples)[::-1]
-    return take_rows(X, permutation_of(n_samples)), take_rows(y, backwards)
-
-
-def _pickled(model):
-    return pickle.loads(pickle.dumps(model))
-
-
 def _memory_mapped(model):
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         path = Path(folder, "model.joblib")
@@ -264,10 +249,8 @@ def _memory_mapped(model):
 def _search(estimator):
     own = sorted(estimator.get_params(deep=False))
     grid = {f"last__{own[0]}": [getattr(estimator, own[0])]} if own else {}
-    steps = [("first", "passthrough"), ("last", estimator)]
-    return GridSearchCV(
-        Pipeline(steps), grid, cv=2, scoring=_score, error_score="raise"
-    )
+    pipeline = Pipeline([("first", "passthrough"), ("last", estimator)])
+    return GridSearchCV(pipeline, grid, cv=2, scoring=_score, error_score="raise")
 
 
 def _score(model, X, y=None):
