@@ -19,6 +19,7 @@ _magnitude_select_torch = pytest.importorskip(
     "minimalml.compression._global_magnitude_pruning._magnitude_select_torch"
 )
 
+pytestmark = pytest.mark.kernel
 KEYS = {"float16": "uint16", "float32": "uint32", "float64": "uint64"}
 ALL_DTYPES = [*KEYS, "bfloat16"]
 

@@ -13,6 +13,8 @@ from scipy import sparse
 
 from minimalml.linear_model import ClassMoments, NaiveBayesProbe, class_moments
 
+pytestmark = pytest.mark.kernel
+
 FLOAT64_TOLERANCE = 1e-10
 # ten roundings of numbers near 3e8; sums of squares about one origin lose every digit
 FAR_TOLERANCE = 1e-7

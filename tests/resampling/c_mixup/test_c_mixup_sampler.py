@@ -109,6 +109,7 @@ def fitted(options, rows, h, use, to=np.asarray):
     return sampler.fit(to(rows["y"]), X=to(rows["X"]), **extra)
 
 
+@pytest.mark.kernel
 @pytest.mark.parametrize("use", [(), ("weights",), ("groups",), ("weights", "groups")])
 @pytest.mark.parametrize("route", ROUTES)
 def test_probabilities_are_the_kernel_written_out(route, use):
