@@ -66,7 +66,8 @@ def public_estimator_classes():
         package = importlib.import_module(f"minimalml.{family}")
         for name in package.__all__:
             value = getattr(package, name)
-            if inspect.isclass(value) and issubclass(value, BaseEstimator):
+            is_estimator = inspect.isclass(value) and issubclass(value, BaseEstimator)
+            if is_estimator and hasattr(value, "fit"):
                 classes[name] = value
     return classes
 

@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks import _data
 from benchmarks.claims import Outcome, claim
 from minimalml.datasets import make_rotated_digits
+from minimalml.neural_network import Training
 from minimalml.resampling import CMixupMLPRegressor
 
 N_SEEDS = 10
@@ -94,8 +95,9 @@ def table_errors(seed, X, y):
 
     def errors(options):
         model = CMixupMLPRegressor(
-            early_stopping=True, validation_fraction=0.125, n_iter_no_change=100,
-            device="cpu", random_state=seed, **options,
+            early_stopping=True, device="cpu",
+            training=Training(validation_fraction=0.125, n_iter_no_change=100),
+            random_state=seed, **options,
         ).fit(X, y)  # fmt: skip
         return -model.best_validation_score_, rmse(y_test, model.predict(X_test))
 

@@ -1,44 +1,31 @@
 """What an estimator that trains a torch network stands on.
 
-A method writes its network, its loss and its validation score. Rows are on the device
-already, the loop never waits for it inside an epoch, and scikit-learn's callbacks,
-early stopping, warm starts, pickling, mixed precision, averaged weights, compilation
-and several processes come with it::
+One network that classifies or regresses rows is a subclass in `network`, which is the
+example to read. Anything else takes `TorchEstimatorMixin`: its ``fit`` validates rows,
+calls `_fit_network` with named columns, and writes three methods::
 
-    class Regressor(TorchEstimatorMixin, RegressorMixin, BaseEstimator):
-        _parameter_constraints = {**TRAINING_CONSTRAINTS, "width": [Interval(...)]}
+    def _build_network(self):
+        from minimalml._core.training.modules import MLP  # imports torch: not at the top
+        return MLP(self.n_features_in_, [self.width], 1)
 
-        @with_callbacks
-        @_fit_context(prefer_skip_nested_validation=True)
-        def fit(self, X, y, sample_weight=None):
-            X, y = validate_data(self, X, y, reset=not self._continues(), ...)
-            return self._fit_network({"X": X, "y": y, "weight": sample_weight}, X, y)
+    def _training_loss(self, batch, state):
+        errors = state.network(batch.X)[:, 0] - batch.y
+        return weighted_mean(errors**2, batch.weight)
 
-        def _build_network(self):
-            from minimalml._core.training.modules import MLP  # imports torch: never at the top
-            return MLP(self.n_features_in_, [self.width], 1)
+    def _validation_score(self, columns, state):
+        predictions = self._map_rows(self.module_, columns["X"])[:, 0]
+        return coefficient_of_determination(columns["y"], predictions)
 
-        def _training_loss(self, batch, state):
-            errors = state.network(batch.X)[:, 0] - batch.y
-            return weighted_mean(errors**2, batch.weight)
-
-        def _validation_score(self, columns, state):
-            predictions = self._map_rows(self.module_, columns["X"])[:, 0]
-            return coefficient_of_determination(columns["y"], predictions)
-
-        def predict(self, X):
-            check_is_fitted(self)
-            X = validate_data(self, X, reset=False)
-            return self._predict_rows(lambda rows: self.module_(rows)[:, 0], X)
-
-``partial_fit`` is the same with ``partial=True`` for `_continues` and `_fit_network`.
-The loss may also be a dictionary of named losses, or a list of turns of several
-optimisers. More options of the loop (samplers, optimisers, columns made once an epoch,
-hooks after each step) are keywords of `_fit_network`: see
-`training_state.TrainingOptions`. What has no estimator calls `training_loop.train`.
+Rows are on the device already, the loop never waits for it inside an epoch, and
+callbacks, early stopping, warm starts, pickling, checkpoints and all of `Training` come
+with it. A loss may also be a dictionary of named losses, or a list of turns of several
+optimisers; samplers, columns made once an epoch and hooks after each step are keywords
+of `_fit_network`, see `state.TrainingOptions`. Draws of a method's own are made by a
+generator seeded with the epoch, so that a run that goes on from a checkpoint draws the
+same. What has no estimator calls `loop.train`.
 """
 
-from contextlib import contextmanager
+from contextlib import ExitStack
 from functools import partial as bind
 from numbers import Integral, Real
 
@@ -47,8 +34,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
 from minimalml._core.arrays import import_torch, is_torch_module, resolve_device
-from minimalml._core.callbacks import CallbackSupportMixin
-from minimalml._core.training.schedules import SCHEDULES
+from minimalml._core.callbacks import CallbackSupportMixin, fit_task
+from minimalml._core.training.settings import Training, validate_training
 from minimalml._core.validation import Interval, StrOptions
 
 __all__ = [
@@ -63,41 +50,29 @@ TRAINING_CONSTRAINTS = {
     "max_epochs": [Interval(Integral, 1, None, closed="left")],
     "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
     "learning_rate": [Interval(Real, 0, None, closed="neither")],
-    "optimizer": [StrOptions({"adam", "adamw", "sgd", "lbfgs"}), callable],
     "weight_decay": [Interval(Real, 0, None, closed="left")],
-    "schedule": [StrOptions(set(SCHEDULES)), callable],
-    "warmup_epochs": [Interval(Real, 0, None, closed="left")],
-    "gradient_clip": [Interval(Real, 0, None, closed="neither"), None],
     "early_stopping": ["boolean"],
-    "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-    "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-    "tol": [Interval(Real, 0, None, closed="left")],
-    "weight_average": [StrOptions({"ema", "swa"}), None],
-    "average_decay": [Interval(Real, 0, 1, closed="left")],
     "device": [str, object],
-    "dtype": [StrOptions({"float32", "float64"})],
-    "amp": ["boolean", StrOptions({"float16", "bfloat16"})],
-    "compile": ["boolean"],
     "warm_start": ["boolean"],
     "random_state": ["random_state"],
     "verbose": ["verbose"],
+    "training": [Training, None],
 }
 
 # Those of them that are the estimator's business; the loop takes the rest.
-_NOT_OF_THE_LOOP = {"validation_fraction", "warm_start", "random_state"}
+_NOT_OF_THE_LOOP = {"warm_start", "random_state", "training"}
+# What may have changed where a run goes on from a checkpoint; the loop compares modules.
+_FREE_TO_CHANGE = {
+    "max_epochs", "device", "warm_start", "verbose", "module", "training",
+    "training.compile", "training.checkpoint",
+}  # fmt: skip
 
 
 def weighted_mean(losses, weight=None):
-    """Return the mean loss of a batch whose weights have mean 1 over all rows.
+    """Return the mean loss of a batch, given one a row and ``batch.weight``.
 
-    Parameters
-    ----------
-    losses : tensor of shape (n_batch,)
-        One loss a row.
-
-    weight : tensor of shape (n_batch,), default=None
-        ``batch.weight``. Its sum differs between batches: dividing by the number of
-        rows instead makes the gradient unbiased for the weighted mean over all rows.
+    The sum of weights, 1 a row over all rows, differs between batches: dividing by the
+    number of rows makes the gradient unbiased for the weighted mean over all rows.
     """
     return losses.mean() if weight is None else (losses * weight).mean()
 
@@ -119,25 +94,18 @@ class TorchEstimatorMixin(CallbackSupportMixin):
     """Train, keep and run a network in a scikit-learn estimator.
 
     A subclass has the parameters of `TRAINING_CONSTRAINTS` in its constructor, and the
-    methods `_build_network`, `_training_loss` and `_validation_score`.
-
-    Attributes
-    ----------
-    module_ : torch.nn.Module
-        The network, in evaluation mode after fit.
-
-    loss_curve_ : list of float
-        Mean training loss of each epoch.
-
-    n_iter_ : int
-        Epochs since the network was made.
-
-    best_epoch_ : int
-        Epoch whose weights the network has, counted from 1.
-
-    validation_scores_ : list of float or None
-        Score on the validation rows after each epoch; None without early stopping.
+    methods `_build_network`, `_training_loss` and `_validation_score`. It gets the
+    attributes of `documentation.ATTRIBUTES`.
     """
+
+    @property
+    def _training_settings(self):
+        """The parameter ``training``, or its defaults."""
+        return Training() if self.training is None else self.training
+
+    def _validate_params(self):
+        super()._validate_params()
+        validate_training(self._training_settings, type(self).__name__)
 
     def _continues(self, partial=False):
         """Whether fit goes on from the present network."""
@@ -171,11 +139,7 @@ class TorchEstimatorMixin(CallbackSupportMixin):
         from minimalml._core.torch_random import isolated_noise
         from minimalml._core.training.loop import train
 
-        if partial and self.early_stopping:
-            raise ValueError(
-                "partial_fit sees no validation rows, got early_stopping=True: set it "
-                "to False."
-            )
+        self._refuse_what_cannot_go_on(partial)
         seeds = check_random_state(self.random_state).randint(2**31 - 1, size=4)
         init_seed, split_seed, order_seed, noise_seed = map(int, seeds)
         if not self._continues(partial):
@@ -186,20 +150,42 @@ class TorchEstimatorMixin(CallbackSupportMixin):
         options = {
             **self._training_options(partial),
             **self._validation_options(columns, X, stratify, split_seed),
+            "description": self._description(),
             "order_seed": order_seed,
             "noise_seed": noise_seed,
             **options,
         }
-        with self._callback_hooks(X, y, options["max_epochs"]) as hooks:
+        with fit_task(self, X, y, options["max_epochs"]) as task, ExitStack() as epoch:
+
+            def end_epoch(state):
+                epoch.close()
+                return task.is_stopped
+
             state = train(
                 self._training_loss,
                 self.module_,
                 columns,
                 state=getattr(self, "_training_state", None),
-                **{**options, **hooks},
+                on_epoch_begin=lambda state: epoch.enter_context(task.step("epoch")),
+                on_epoch_end=end_epoch,
+                **options,
             )
             self._keep(state)
         return self
+
+    def _refuse_what_cannot_go_on(self, partial):
+        if partial and self.early_stopping:
+            raise ValueError(
+                "partial_fit sees no validation rows, got early_stopping=True: set it "
+                "to False."
+            )
+        checkpoint = self._training_settings.checkpoint
+        if checkpoint is not None and (partial or self.warm_start):
+            who = "partial_fit" if partial else "warm_start=True"
+            raise ValueError(
+                f"{who} goes on from the estimator, got training.checkpoint="
+                f"{str(checkpoint)!r} as well: set it to None and pickle the estimator."
+            )
 
     def _on_network_ready(self):
         """Check ``module_``, or attach to it, before it trains; nothing by default."""
@@ -208,9 +194,24 @@ class TorchEstimatorMixin(CallbackSupportMixin):
         """Return what the public parameters tell the loop."""
         names = TRAINING_CONSTRAINTS.keys() - _NOT_OF_THE_LOOP
         options = {name: getattr(self, name) for name in names}
+        options |= self._training_settings.get_params()
+        del options["validation_fraction"]
         if partial:  # a stream has no known end for a schedule to aim at
             options |= {"max_epochs": 1, "schedule": "constant", "warmup_epochs": 0}
         return options
+
+    def _description(self):
+        """Return the parameters that a checkpoint must have been written with."""
+        own, settings = (
+            self.get_params(deep=False),
+            self._training_settings.get_params(),
+        )
+        own |= {f"training.{name}": value for name, value in settings.items()}
+        return {
+            name: getattr(value, "__qualname__", repr(value))
+            for name, value in own.items()
+            if name not in _FREE_TO_CHANGE
+        }
 
     def _validation_options(self, columns, X, stratify, seed):
         """Return the training rows, and how the others are scored."""
@@ -220,46 +221,32 @@ class TorchEstimatorMixin(CallbackSupportMixin):
 
         from minimalml._core.training.data import to_device
 
+        settings = self._training_settings
+        validation_fraction = settings.validation_fraction
         rows, validation_rows = train_test_split(
             np.arange(len(X)),
-            test_size=self.validation_fraction,
+            test_size=validation_fraction,
             stratify=stratify,
             random_state=seed,
         )
         if len(validation_rows) < 2:
             raise ValueError(
-                f"validation_fraction={self.validation_fraction} leaves "
+                f"training.validation_fraction={validation_fraction} leaves "
                 f"{len(validation_rows)} of {len(X)} rows for validation: raise it or "
                 "give more rows."
             )
-        device, dtype = resolve_device(self.device), getattr(torch, self.dtype)
+        device, dtype = resolve_device(self.device), getattr(torch, settings.dtype)
         validation = {
             name: to_device(column[validation_rows], device, dtype)
             for name, column in columns.items()
             if column is not None
         }
+        if "weight" in validation and not validation["weight"].any():
+            raise ValueError(
+                "sample_weight has no row above 0 among those to validate."
+            )
         validate = bind(self._validation_score, validation)
         return {"rows": rows, "validate": validate}
-
-    @contextmanager
-    def _callback_hooks(self, X, y, max_epochs):
-        """Show each epoch to scikit-learn's callbacks, and let them stop the run."""
-        context = self._init_callback_context(max_subtasks=max_epochs)
-        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        epochs = []
-
-        def begin(state):
-            epochs[:] = [context.subcontext(task_name="epoch")]
-            epochs[0].call_on_fit_task_begin(estimator=self, X=X, y=y)
-
-        def end(state):
-            return epochs[0].call_on_fit_task_end(
-                estimator=self, X=X, y=y, reconstruction_attributes=dict
-            )
-
-        is_watched = bool(getattr(self, "_skl_callbacks", None))
-        yield {"on_epoch_begin": begin, "on_epoch_end": end} if is_watched else {}
-        context.call_on_fit_task_end(estimator=self, X=X, y=y)
 
     def _keep(self, state):
         """Set the fitted attributes of a finished run."""
@@ -291,6 +278,11 @@ class TorchEstimatorMixin(CallbackSupportMixin):
         """Return the same as a NumPy array, in the float type of ``X``."""
         import_torch(type(self).__name__)
         output = self._map_rows(function, X, *columns).cpu().numpy()
+        if not np.isfinite(output).all():
+            raise ValueError(
+                f"X gives outputs that are not finite: its largest number, "
+                f"{np.abs(X).max():g}, is too large for the network. Scale X as in fit."
+            )
         dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.float64
         return output.astype(dtype, copy=False)
 
@@ -301,20 +293,20 @@ class TorchEstimatorMixin(CallbackSupportMixin):
         return copy
 
     def __getstate__(self):
-        """Turn networks into arrays; keep the optimiser's state for a warm start."""
+        """Take networks to the CPU; keep the optimiser's state for a warm start."""
         state = super().__getstate__().copy()
         if not self.warm_start:
             state.pop("_training_state", None)
         for name, value in state.items():
             if name.endswith("_") and is_torch_module(value):
-                from minimalml._core.training.modules import PackedModule
+                from minimalml._core.training.modules import copy_module
 
-                state[name] = PackedModule(value)
+                state[name] = copy_module(value).cpu()
         return state
 
     def __setstate__(self, state):
         """Put networks on the device that ``device`` stands for here."""
-        packed = {n: v for n, v in state.items() if hasattr(v, "unpack")}
         super().__setstate__(state)
-        for name, value in packed.items():
-            setattr(self, name, value.unpack(resolve_device(self.device)))
+        for name, value in state.items():
+            if name.endswith("_") and is_torch_module(value):
+                value.to(resolve_device(self.device))

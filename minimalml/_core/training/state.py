@@ -16,27 +16,21 @@ class TrainingOptions:
 
     Attributes
     ----------
-    max_epochs, batch_size, optimizer, learning_rate, weight_decay, schedule,
-    warmup_epochs, gradient_clip, early_stopping, n_iter_no_change, tol, weight_average,
-    average_decay, device, dtype, amp, compile, verbose :
-        As estimators take them, see ``TRAINING_CONSTRAINTS`` in `training`.
+    max_epochs, batch_size, learning_rate, weight_decay, early_stopping, device, \
+    verbose, optimizer, schedule, warmup_epochs, gradient_clip, n_iter_no_change, tol, \
+    weight_average, dtype, amp, compile :
+        As estimators and their ``training`` take them.
 
     momentum : float
         Of "sgd", of Nesterov's kind.
 
-    decay_bias : bool
-        Whether biases and norms decay as well.
-
     optimizers : list of dict or None
         Several optimisers: of each its ``parameters`` and, where they differ from the
-        run's, ``optimizer``, ``learning_rate``, ``weight_decay``, ``momentum``,
-        ``decay_bias``. None is one optimiser of all parameters.
-
-    accumulate : int
-        Batches whose gradients are put together for one step.
+        run's, ``optimizer``, ``learning_rate``, ``weight_decay``, ``momentum``. None is
+        one optimiser of all parameters.
 
     sampler : str or object
-        "permutation", "sequential", "replacement", or an object as in `samplers`.
+        "permutation", "sequential", or an object as in `samplers`.
 
     extend : callable or None
         ``extend(indices, columns, state) -> dict`` of tensors, called for the rows of a
@@ -60,8 +54,12 @@ class TrainingOptions:
         See `distributed.make_strategy`.
 
     checkpoint : path or None
-        File that is written every ``checkpoint_every`` epochs; where it is there
-        already, the run goes on from it.
+        File that is written after each epoch; where it is there already, the run goes
+        on from it.
+
+    description : dict
+        Plain values that a checkpoint must have been written with, by name; network and
+        rows are looked at in any case.
 
     in_memory_limit : int
         Bytes of rows above which they are copied to the device chunk by chunk.
@@ -76,12 +74,10 @@ class TrainingOptions:
     learning_rate: float = 1e-3
     weight_decay: float = 0.0
     momentum: float = 0.9
-    decay_bias: bool = True
     optimizers: list | None = None
     schedule: str | Callable = "constant"
     warmup_epochs: float = 0
     gradient_clip: float | None = None
-    accumulate: int = 1
     sampler: Any = "permutation"
     extend: Callable | None = None
     rows: Any = None
@@ -90,8 +86,7 @@ class TrainingOptions:
     early_stopping: bool = False
     n_iter_no_change: int = 10
     tol: float = 1e-4
-    weight_average: str | None = None
-    average_decay: float = 0.999
+    weight_average: str | float | None = None
     device: Any = "auto"
     dtype: str = "float32"
     amp: bool | str = False
@@ -100,7 +95,7 @@ class TrainingOptions:
     on_epoch_end: Callable | None = None
     strategy: Any = None
     checkpoint: Any = None
-    checkpoint_every: int = 1
+    description: dict = field(default_factory=dict)
     in_memory_limit: int = IN_MEMORY_LIMIT
     order_seed: int = 0
     noise_seed: int = 0
@@ -128,7 +123,7 @@ class TrainingState:
         The network, as it is stored.
 
     network : callable
-        The network as steps call it: compiled, or wrapped by a strategy.
+        The network as steps call it: compiled where that is asked for.
 
     data : TrainingData or None
         The training rows on the device; None after the run.

@@ -70,23 +70,24 @@ class CompositionTrainingMixin(PairClassifierMixin, TorchEstimatorMixin):
         if not (self.early_stopping or has_bias_to_choose):
             return None, None
         rows = np.arange(len(labels.codes))
+        fraction = self._training_settings.validation_fraction
         if labels.is_single:
             return train_test_split(
                 rows,
-                test_size=self.validation_fraction,
+                test_size=fraction,
                 stratify=labels.pair_index,
                 random_state=seed,
             )
         split = PairHoldoutSplit(
             1,
-            unseen_fraction=self.validation_fraction,
-            seen_test_fraction=self.validation_fraction,
+            unseen_fraction=fraction,
+            seen_test_fraction=fraction,
             random_state=seed,
         )
         rows, held_out = next(split.split(rows, labels.codes))
         if not is_among(labels.codes[held_out], labels.take(rows).seen_pairs).any():
             raise ValueError(
-                f"validation_fraction={self.validation_fraction} holds out no row of the "
+                f"training.validation_fraction={fraction} holds out no row of the "
                 "pairs that stay in training, since each has few rows: raise it."
             )
         return rows, held_out
@@ -160,7 +161,7 @@ class CompositionTrainingMixin(PairClassifierMixin, TorchEstimatorMixin):
             self._pair_codes[~self.seen_mask_],
             sampler,
             device=resolve_device(self.device),
-            dtype=getattr(torch, self.dtype),
+            dtype=getattr(torch, self._training_settings.dtype),
             seed=seed,
         )
 

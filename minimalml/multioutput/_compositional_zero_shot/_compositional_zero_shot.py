@@ -11,6 +11,7 @@ from sklearn.utils import check_random_state
 
 from minimalml._core.arrays import import_torch
 from minimalml._core.callbacks import with_callbacks
+from minimalml._core.training.documentation import document_training
 from minimalml._core.validation import _fit_context
 from minimalml.multioutput._compositional_zero_shot._composition_parameters import (
     CompositionParameters,
@@ -31,6 +32,7 @@ from minimalml.multioutput._compositional_zero_shot._pairs import pair_positions
 MANY_FEATURES, RATE_FOR_MANY, RATE_FOR_FEW = 512, 2e-5, 1e-3
 
 
+@document_training
 class CompositionalZeroShotClassifier(
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
@@ -136,9 +138,6 @@ class CompositionalZeroShotClassifier(
         callable is called with ``n_features``, ``attribute_embeddings`` and
         ``object_embeddings``. None builds the paper's.
 
-    max_epochs : int, default=200
-        Passes over the rows.
-
     batch_size : int or "auto", default=128
         Rows a step, at least 2 (batch norm); "auto" is 200. A last batch of one row is
         left out of its epoch.
@@ -146,62 +145,10 @@ class CompositionalZeroShotClassifier(
     learning_rate : float or "auto", default="auto"
         "auto" is 2e-5 from 512 features on and 1e-3 below.
 
-    optimizer : {"adam", "adamw", "sgd", "lbfgs"} or callable, default="adam"
-        Optimiser.
-
-    weight_decay : float, default=5e-5
-        L2 penalty on the weights.
-
-    schedule : {"constant", "cosine", "linear", "step", "onecycle"} or callable, \
-            default="constant"
-        How the learning rate changes over the run.
-
-    warmup_epochs : float, default=0
-        Epochs over which the learning rate first grows.
-
-    gradient_clip : float, default=None
-        Largest norm of the gradient.
-
     early_stopping : bool, default=False
-        Hold out pairs, and stop when their area under the seen-unseen curve grows no
-        more; the best epoch's weights are kept.
-
-    validation_fraction : float, default=0.1
-        Share of the pairs, and of the other pairs' rows, that is held out with
-        ``early_stopping`` or ``bias="auto"``. Held-out pairs count as unseen.
-
-    n_iter_no_change : int, default=10
-        Epochs without improvement before an early stop.
-
-    tol : float, default=1e-4
-        What counts as improvement.
-
-    weight_average : {"ema", "swa"}, default=None
-        Average of the weights to predict with.
-
-    average_decay : float, default=0.999
-        Decay of "ema".
-
-    device : str or torch.device, default="auto"
-        Where to train: "auto" takes cuda, else mps, else the CPU.
-
-    dtype : {"float32", "float64"}, default="float32"
-        Float type of the network.
-
-    amp : bool or {"float16", "bfloat16"}, default=False
-        Mixed precision.
-
-    compile : bool, default=False
-        Compile the network with torch.
-
-    warm_start : bool, default=False
-        Go on from the present network in the next fit, on the same labels.
-
-    random_state : int, RandomState instance or None, default=None
-        Seed; an int makes fits repeatable bit for bit.
-
-    verbose : int, default=0
-        1 prints a line an epoch, 2 adds the single losses.
+        Hold out a share ``training.validation_fraction`` of the pairs, which then count
+        as unseen, and of the other pairs' rows; stop when the area under the
+        seen-unseen curve of these grows no more. The best epoch's weights are kept.
 
     Attributes
     ----------
@@ -224,29 +171,11 @@ class CompositionalZeroShotClassifier(
         Training accuracy of the seen pairs in the last epoch, in the order of
         ``pairs_``.
 
-    module_ : torch.nn.Module
-        The network.
-
     history_ : dict of str to list of float
         Mean of each loss ("pair", "attribute", ...) in each epoch.
 
-    loss_curve_ : list of float
-        Mean total loss of each epoch.
-
     validation_scores_ : list of float or None
         Area under the curve (accuracy for one column) on held-out rows.
-
-    n_iter_ : int
-        Epochs that were run.
-
-    best_epoch_ : int
-        Epoch whose weights are used.
-
-    n_features_in_ : int
-        Number of features.
-
-    feature_names_in_ : ndarray of shape (d,)
-        Names of the features, where X had names.
 
     See Also
     --------

@@ -9,6 +9,7 @@ from numbers import Integral
 from sklearn.base import BaseEstimator, RegressorMixin
 
 from minimalml._core.callbacks import with_callbacks
+from minimalml._core.training.documentation import document_training
 from minimalml._core.training.estimator import TRAINING_CONSTRAINTS
 from minimalml._core.validation import (
     Interval,
@@ -22,6 +23,7 @@ from minimalml.resampling._c_mixup._mixing import MIXING_CONSTRAINTS
 from minimalml.resampling._c_mixup._target_kernel import SAMPLER_CONSTRAINTS
 
 
+@document_training
 class CMixupMLPRegressor(MixedTraining, RegressorMixin, BaseEstimator):
     """Train a network on mixed rows, partners drawn by the closeness of labels.
 
@@ -32,13 +34,6 @@ class CMixupMLPRegressor(MixedTraining, RegressorMixin, BaseEstimator):
 
     Parameters
     ----------
-    hidden_layer_sizes : array-like of int, default=(128, 128)
-        Width of each block of the built-in network.
-
-    activation : {"leaky_relu", "relu", "tanh", "logistic", "gelu", "identity"}, \
-            default="leaky_relu"
-        "leaky_relu" has slope 0.1 below zero.
-
     module : torch.nn.Module, callable or None, default=None
         A network of your own: an instance, which is copied, or a class or function
         called with ``n_features`` and ``n_outputs``. It needs ``blocks``, a
@@ -88,73 +83,9 @@ class CMixupMLPRegressor(MixedTraining, RegressorMixin, BaseEstimator):
     max_neighbors : int, default=None
         Draw among this many nearest rows only: approximate.
 
-    max_epochs : int, default=100
-        Passes over the rows.
-
-    batch_size : int or "auto", default=16
-        Rows a step; "auto" is 200 or all.
-
-    learning_rate : float, default=1e-2
-        Step size of the optimiser.
-
-    optimizer : {"adam", "adamw", "sgd", "lbfgs"} or callable, default="adam"
-        A callable gets parameters and learning rate, and returns a torch optimiser.
-        "sgd" has a Nesterov momentum of 0.9; "lbfgs" needs ``batch_size="auto"``.
-
-    weight_decay : float, default=0.0
-        As the optimiser understands it.
-
-    schedule : {"constant", "cosine", "linear", "step", "onecycle"} or callable, \
-            default="constant"
-        How the learning rate goes over the run; a callable maps progress in [0, 1) to a
-        factor.
-
-    warmup_epochs : float, default=0
-        Epochs over which the learning rate first rises.
-
-    gradient_clip : float, default=None
-        Largest norm of the gradient.
-
     early_stopping : bool, default=False
         Whether to keep rows for validation (unmixed), stop when their score stops
         rising, and return to the best epoch.
-
-    validation_fraction : float, default=0.1
-        Share of rows for early stopping.
-
-    n_iter_no_change : int, default=10
-        Epochs without a better score before training stops.
-
-    tol : float, default=1e-4
-        What counts as better.
-
-    weight_average : {"ema", "swa"} or None, default=None
-        Predict with an average of the weights, exponential over steps or plain over the
-        last quarter of the epochs.
-
-    average_decay : float, default=0.999
-        What "ema" keeps at each step.
-
-    device : str, default="auto"
-        "auto" takes an accelerator if there is one.
-
-    dtype : {"float32", "float64"}, default="float32"
-        Of weights and rows on the device.
-
-    amp : bool, "bfloat16" or "float16", default=False
-        Mixed precision; True is bfloat16.
-
-    compile : bool, default=False
-        Whether torch compiles the network.
-
-    warm_start : bool, default=False
-        Whether fit goes on from the present network and scales of the target.
-
-    random_state : int, RandomState instance or None, default=None
-        Makes weights, batches and mixing repeatable.
-
-    verbose : int, default=0
-        1 prints a line an epoch.
 
     Attributes
     ----------
@@ -173,20 +104,11 @@ class CMixupMLPRegressor(MixedTraining, RegressorMixin, BaseEstimator):
     best_loss_ : float
         The lowest.
 
-    loss_curve_ : list of float of length (n_iter_,)
-        Training loss of each epoch.
-
     validation_scores_ : list of float or None
         R² on the validation rows after each epoch; None without early stopping.
 
     best_validation_score_ : float or None
         The best of them.
-
-    best_epoch_ : int
-        Epoch whose weights the network has, counted from 1.
-
-    n_iter_ : int
-        Epochs since the network was made.
 
     t_ : int
         Training rows seen since then.
@@ -199,12 +121,6 @@ class CMixupMLPRegressor(MixedTraining, RegressorMixin, BaseEstimator):
 
     out_activation_ : str
         "identity".
-
-    n_features_in_ : int
-        Number of features seen by `fit`.
-
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features seen by `fit`, if all are strings.
 
     See Also
     --------
@@ -277,24 +193,13 @@ class CMixupMLPRegressor(MixedTraining, RegressorMixin, BaseEstimator):
         max_epochs=100,
         batch_size=16,
         learning_rate=1e-2,
-        optimizer="adam",
         weight_decay=0.0,
-        schedule="constant",
-        warmup_epochs=0,
-        gradient_clip=None,
         early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        tol=1e-4,
-        weight_average=None,
-        average_decay=0.999,
         device="auto",
-        dtype="float32",
-        amp=False,
-        compile=False,
         warm_start=False,
         random_state=None,
         verbose=0,
+        training=None,
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -315,24 +220,13 @@ class CMixupMLPRegressor(MixedTraining, RegressorMixin, BaseEstimator):
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
-        self.optimizer = optimizer
         self.weight_decay = weight_decay
-        self.schedule = schedule
-        self.warmup_epochs = warmup_epochs
-        self.gradient_clip = gradient_clip
         self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
-        self.weight_average = weight_average
-        self.average_decay = average_decay
         self.device = device
-        self.dtype = dtype
-        self.amp = amp
-        self.compile = compile
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
+        self.training = training
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)

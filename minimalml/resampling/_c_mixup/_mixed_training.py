@@ -113,7 +113,8 @@ class MixedTraining(TorchEstimatorMixin):
     def _n_training_rows(self, n_rows):
         if not self.early_stopping:
             return n_rows
-        return n_rows - int(np.ceil(self.validation_fraction * n_rows))
+        fraction = self._training_settings.validation_fraction
+        return n_rows - int(np.ceil(fraction * n_rows))
 
     def _describe(self, n_seen):
         """Set what scikit-learn's networks have besides."""

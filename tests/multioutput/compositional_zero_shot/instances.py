@@ -1,6 +1,7 @@
 """Quick settings for scikit-learn's checks."""
 
 from minimalml.multioutput import CompositionalZeroShotClassifier
+from minimalml.neural_network import Training
 
 NEEDS_TORCH = {"CompositionalZeroShotClassifier"}
 
@@ -14,7 +15,7 @@ INSTANCES = {
             learning_rate=0.05,
             batch_size=64,
             # the checks compare predictions to 1e-7, below a float32's rounding
-            dtype="float64",
+            training=Training(dtype="float64"),
         )
     ]
 }

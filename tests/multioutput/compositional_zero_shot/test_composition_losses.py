@@ -8,6 +8,7 @@ from scipy.special import logsumexp
 
 from minimalml.datasets import make_compositions
 from minimalml.multioutput import CompositionalZeroShotClassifier
+from minimalml.neural_network import Training
 
 FLOAT64_TOLERANCE = 1e-9  # sums in another order; LayerNorm and cosines divide
 EPSILON = 0.05
@@ -42,7 +43,7 @@ def trained():
         max_epochs=8,
         batch_size=40,
         learning_rate=0.01,
-        dtype="float64",
+        training=Training(dtype="float64"),
         device="cpu",
         random_state=0,
     ).fit(DATA.X_train, DATA.y_train)

@@ -20,6 +20,7 @@ from minimalml.multioutput import (
     czsl_curve,
     make_czsl_scorer,
 )
+from minimalml.neural_network import Training
 
 torch = pytest.importorskip("torch")
 
@@ -183,7 +184,9 @@ def test_adding_the_bias_moves_answers_to_unseen_pairs(fitted):
 
 
 def test_automatic_bias_and_early_stopping_hold_out_pairs():
-    model = small_model(bias="auto", early_stopping=True, validation_fraction=0.2)
+    model = small_model(
+        bias="auto", early_stopping=True, training=Training(validation_fraction=0.2)
+    )
     model.fit(DATA.X_train, DATA.y_train)
     assert np.isfinite(model.seen_bias_)
     assert len(model.validation_scores_) == model.n_iter_
@@ -241,7 +244,7 @@ def test_labels_known_by_embeddings_only_are_warned_of():
         ({"epsilons": (0.1, np.nan)}, "epsilons must be a sequence of numbers >= 0"),
         ({"batch_size": 1}, "batch_size"),
         (
-            {"bias": "auto", "validation_fraction": 0.05},
+            {"bias": "auto", "training": Training(validation_fraction=0.05)},
             "holds out no row of the pairs",
         ),
     ],

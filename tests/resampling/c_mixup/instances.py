@@ -2,6 +2,7 @@
 
 from sklearn.linear_model import Ridge
 
+from minimalml.neural_network import Training
 from minimalml.resampling import CMixup, CMixupMLPRegressor, CMixupRegressor
 
 NEEDS_TORCH = {"CMixupMLPRegressor"}
@@ -10,7 +11,7 @@ INSTANCES = {
     "CMixup": [CMixup(), CMixup(ratio=0.5, metric="input", kernel="tophat")],
     "CMixupMLPRegressor": [
         # float64: a row alone and among others then rounds to the same prediction
-        CMixupMLPRegressor((16,), max_epochs=15, dtype="float64"),
+        CMixupMLPRegressor((16,), max_epochs=15, training=Training(dtype="float64")),
     ],
     "CMixupRegressor": [CMixupRegressor(), CMixupRegressor(Ridge(), bandwidth=0.2)],
 }

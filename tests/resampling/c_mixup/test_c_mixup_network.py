@@ -10,8 +10,11 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.preprocessing import scale
 
 from minimalml._core.training.modules import MLP
+from minimalml.neural_network import Training
 from minimalml.resampling import CMixupMLPRegressor, TargetKernelSampler, mix
 from minimalml.resampling._c_mixup._network_mixing import EpochMixer, HiddenMixer
+
+DOUBLE = Training(dtype="float64")
 
 
 @pytest.fixture
@@ -69,9 +72,9 @@ def test_without_mixing_it_learns_as_well_as_scikit_learn():
 
 @pytest.mark.parametrize("batch_partners", [False, True])
 def test_a_tiny_bandwidth_is_no_mixing(rows, batch_partners):
-    mixed = predictions(rows, bandwidth=1e-9, dtype="float64",
+    mixed = predictions(rows, bandwidth=1e-9, training=DOUBLE,
                         batch_partners=batch_partners)  # fmt: skip
-    np.testing.assert_allclose(mixed, predictions(rows, mixup=None, dtype="float64"))
+    np.testing.assert_allclose(mixed, predictions(rows, mixup=None, training=DOUBLE))
 
 
 def test_an_infinite_bandwidth_is_mixup(rows):
@@ -105,7 +108,9 @@ def test_hidden_mixing_is_the_network_in_two_parts(rng, lambda_per, n_lambdas):
 @pytest.mark.parametrize("lambda_per", ["batch", "pair"])
 def test_hidden_rows_of_shorter_floats_are_mixed(rows, lambda_per):
     exact = network(mix_layer=1, lambda_per=lambda_per).fit(*rows)
-    short = network(mix_layer=1, lambda_per=lambda_per, amp=True).fit(*rows)
+    short = network(
+        mix_layer=1, lambda_per=lambda_per, training=Training(amp=True)
+    ).fit(*rows)
     np.testing.assert_allclose(short.loss_curve_, exact.loss_curve_, rtol=0.05)
 
 
@@ -209,7 +214,9 @@ def test_validation_rows_are_clean_and_unseen(rows, monkeypatch):
         return score(self, columns, state)
 
     monkeypatch.setattr(CMixupMLPRegressor, "_validation_score", watch)
-    model = network(early_stopping=True, validation_fraction=0.25).fit(*rows)
+    model = network(
+        early_stopping=True, training=Training(validation_fraction=0.25)
+    ).fit(*rows)
     original = {tuple(row) for row in rows[0].astype(np.float32)}
     held_out = {tuple(row) for row in validated[0]}
     trained = {tuple(row) for row in batches[0][1]["X"].numpy()}
@@ -224,14 +231,14 @@ def test_validation_rows_are_clean_and_unseen(rows, monkeypatch):
 
 def test_predictions_follow_the_unit_of_the_target(rows):
     X, y = rows
-    base = predictions(rows, dtype="float64")
-    moved = network(dtype="float64").fit(X, 1000 * y + 5e4)
+    base = predictions(rows, training=DOUBLE)
+    moved = network(training=DOUBLE).fit(X, 1000 * y + 5e4)
     np.testing.assert_allclose(moved.predict(X), 1000 * base + 5e4, rtol=1e-8)
     np.testing.assert_allclose(moved.target_scale_, [1000 * y.std()])
 
 
 def test_raw_bandwidths_count_in_units_of_the_target(rows):
-    options = {"dtype": "float64"}
+    options = {"training": DOUBLE}
     raw = predictions(rows, standardize_target=False, bandwidth=0.5 * rows[1].std(),
                       **options)  # fmt: skip
     np.testing.assert_allclose(raw, predictions(rows, bandwidth=0.5, **options))
@@ -279,7 +286,7 @@ def test_losses_are_those_of_torch(rows, loss):
         "huber": torch.nn.HuberLoss,
     }[loss]()  # fmt: skip
     model = network(
-        loss=loss, mixup=None, learning_rate=1e-12, max_epochs=1, dtype="float64"
+        loss=loss, mixup=None, learning_rate=1e-12, max_epochs=1, training=DOUBLE
     ).fit(*rows)
     target = torch.as_tensor((rows[1] - model.target_mean_) / model.target_scale_)
     output = model.module_(torch.as_tensor(rows[0]))[:, 0].detach()
@@ -360,7 +367,7 @@ def test_input_mixing_is_that_of_the_plain_function(rows, monkeypatch):
         lambda self, *a: draws.append(sample(self, *a)) or draws[-1],
     )  # fmt: skip
     network(kernel="tophat", bandwidth=1e-9, batch_size="auto", max_epochs=1,
-            dtype="float64").fit(*rows)  # fmt: skip
+            training=DOUBLE).fit(*rows)  # fmt: skip
     batch, columns, indices = batches[0]
     X, y = (columns[name].numpy() for name in ("X", "y"))
     X_mixed, y_mixed = mix(X, y, indices, draws[0], indices=indices)
