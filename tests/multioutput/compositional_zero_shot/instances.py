@@ -32,10 +32,7 @@ EXPECTED_FAILED_CHECKS = {
 
 ONE_COLUMN = "a y of shape (n, 1) is refused"
 EXPECTED_FAILED_PROPERTIES = {
-    "CompositionalZeroShotClassifier": {
-        "check_column_target": ONE_COLUMN,
-        "check_layout_invariance": "torch refuses negative strides",
-    },
+    "CompositionalZeroShotClassifier": {"check_column_target": ONE_COLUMN},
     "IndependentPrimitives": {
         "check_column_target": ONE_COLUMN,
         "check_pandas_config": "the scaler inside follows the global configuration",

@@ -35,7 +35,3 @@ EXPECTED_FAILED_CHECKS = {
     },
     "CMixupRegressor": _c_mixup_regressor,
 }
-
-EXPECTED_FAILED_PROPERTIES = {
-    "CMixupMLPRegressor": {"check_layout_invariance": "torch refuses negative strides"},
-}
