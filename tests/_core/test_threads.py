@@ -11,6 +11,8 @@ from threadpoolctl import threadpool_limits
 from minimalml._core import threads
 from minimalml._core.threads import effective_n_threads, for_each_chunk
 
+pytestmark = pytest.mark.kernel
+
 
 def test_a_short_call_stays_on_one_thread():
     assert effective_n_threads(10, seconds_per_item=1e-7) == 1

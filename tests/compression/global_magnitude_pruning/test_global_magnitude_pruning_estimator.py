@@ -5,7 +5,6 @@ import pickle
 
 import numpy as np
 import pytest
-from sklearn import config_context
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.datasets import make_classification, make_regression
 from sklearn.ensemble import BaggingRegressor
@@ -20,7 +19,7 @@ from sklearn.linear_model import (
     SGDClassifier,
     SGDRegressor,
 )
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
@@ -345,23 +344,6 @@ def test_tags_and_methods_are_those_of_the_estimator():
     np.testing.assert_allclose(
         np.exp(pruner.predict_log_proba(X)), pruner.predict_proba(X)
     )
-
-
-def test_sample_weight_reaches_the_fit_with_and_without_routing():
-    weight = np.linspace(0.01, 1, 150)
-    direct = GlobalMagnitudePruner(Ridge(), sparsity=0.5).fit(
-        X, y, sample_weight=weight
-    )
-    with config_context(enable_metadata_routing=True):
-        inner = Ridge().set_fit_request(sample_weight=True)
-        inner.set_score_request(sample_weight=True)
-        routed = GlobalMagnitudePruner(inner, sparsity=0.5)
-        routed.fit(X, y, sample_weight=weight)
-        scores = cross_val_score(routed, X, y, params={"sample_weight": weight})
-    np.testing.assert_array_equal(direct.estimator_.coef_, routed.estimator_.coef_)
-    plain = GlobalMagnitudePruner(Ridge(), sparsity=0.5).fit(X, y)
-    assert not np.array_equal(plain.estimator_.coef_, direct.estimator_.coef_)
-    assert len(scores) == 5
 
 
 def test_data_frames_and_float32():

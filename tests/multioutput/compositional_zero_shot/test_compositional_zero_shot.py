@@ -353,12 +353,6 @@ def test_transform_gives_attribute_then_object_features(fitted):
     assert len(fitted.get_feature_names_out()) == 24
 
 
-def test_float32_stays_float32(fitted):
-    X = DATA.X_test.astype(np.float32)
-    for method in ("decision_function", "predict_proba", "transform"):
-        assert getattr(fitted, method)(X).dtype == np.float32
-
-
 def test_a_users_network_takes_part():
     from minimalml.multioutput._compositional_zero_shot._composition_network import (
         CompositionNetwork,

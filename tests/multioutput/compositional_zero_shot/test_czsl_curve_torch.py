@@ -22,6 +22,8 @@ from tests.multioutput.compositional_zero_shot.test_czsl_curve import (
     random_problem,
 )
 
+pytestmark = pytest.mark.kernel
+
 FLOAT_TYPES = [np.float32, np.float64]
 
 

@@ -4,14 +4,10 @@ import pickle
 
 import numpy as np
 import pytest
-import sklearn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.linear_model import LinearRegression
-from sklearn.model_selection import GridSearchCV, cross_val_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from minimalml.multioutput import (
     ActiveMultiTaskClassifier,
@@ -386,36 +382,3 @@ def test_fits_repeat_pickle_and_clone(pool):
     np.testing.assert_array_equal(again.sample_indices_, model.sample_indices_)
     restored = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(restored.predict(X), model.predict(X))
-
-
-def test_float32_pandas_and_read_only_rows(pool):
-    pandas = pytest.importorskip("pandas")
-    X, y, tasks, _ = pool
-    single = X.astype(np.float32)
-    single.setflags(write=False)
-    assert model_for().fit(single, y, tasks).predict(single).dtype == np.float32
-    frame = pandas.DataFrame(X, columns=[f"x{i}" for i in range(8)])
-    model = model_for().fit(frame, pandas.Series(y), tasks=pandas.Series(tasks))
-    np.testing.assert_allclose(
-        model.predict(frame), model_for().fit(X, y, tasks).predict(X)
-    )
-
-
-def test_in_a_pipeline_and_a_search(pool):
-    X, y, tasks, _ = pool
-    with sklearn.config_context(enable_metadata_routing=True):
-        model = model_for(budget=200).set_fit_request(tasks=True, target_task=False)
-        pipeline = make_pipeline(StandardScaler(), model)
-        grid = {"activemultitaskregressor__strategy": ["lasso", "uniform"]}
-        search = GridSearchCV(pipeline, grid, cv=3, error_score="raise")
-        search.fit(X, y, tasks=tasks)
-    assert search.predict(X).shape == y.shape
-
-
-def test_tasks_are_sliced_in_cross_validation(pool):
-    X, y, tasks, _ = pool
-    order = np.random.default_rng(0).permutation(len(X))
-    scores = cross_val_score(
-        model_for(), X[order], y[order], params={"tasks": tasks[order]}, cv=3
-    )
-    assert np.isfinite(scores).all()

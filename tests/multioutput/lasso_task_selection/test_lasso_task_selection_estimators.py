@@ -4,14 +4,10 @@ import pickle
 
 import numpy as np
 import pytest
-import sklearn
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone, is_classifier
-from sklearn.linear_model import LinearRegression, Ridge
-from sklearn.model_selection import GridSearchCV, KFold, cross_validate
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.linear_model import LinearRegression
 
 from minimalml.multioutput import (
     ActiveMultiTaskClassifier,
@@ -145,22 +141,6 @@ def test_selector_names_bad_settings(heads, settings, message):
         LassoTaskSelector(**settings).fit(*heads)
 
 
-def test_selector_in_a_pipeline_and_a_search(heads):
-    W, w0 = np.vstack([heads[0]] * 4), np.tile(heads[1], 4)
-    pipeline = make_pipeline(StandardScaler(), LassoTaskSelector(), Ridge())
-    grid = {"lassotaskselector__lambda_": [0.05, 0.5]}
-    search = GridSearchCV(pipeline, grid, cv=2, error_score="raise").fit(W, w0)
-    assert search.predict(W).shape == (20,)
-
-
-def test_selector_names_its_columns(heads):
-    pandas = pytest.importorskip("pandas")
-    frame = pandas.DataFrame(heads[0], columns=[f"task {i}" for i in range(30)])
-    selector = LassoTaskSelector().set_output(transform="pandas").fit(frame, heads[1])
-    kept = frame.columns[selector.get_support()]
-    assert list(selector.transform(frame).columns) == list(kept)
-
-
 def test_selector_keeps_float32_and_pickles(heads):
     W, w0 = (array.astype(np.float32) for array in heads)
     selector = pickle.loads(pickle.dumps(LassoTaskSelector().fit(W, w0)))
@@ -225,33 +205,6 @@ def test_partial_fit_meets_new_tasks(low_rank):
     model.partial_fit(X[~early], y[~early], tasks=names[~early])
     np.testing.assert_array_equal(model.tasks_, np.unique(names))
     assert model.predict(X, tasks=names).shape == y.shape
-
-
-def test_tasks_are_routed_through_pipeline_and_search(low_rank):
-    X, y, tasks, _ = low_rank
-    with sklearn.config_context(enable_metadata_routing=True):
-        model = SharedRepresentationRegressor().set_fit_request(tasks=True)
-        model.set_predict_request(tasks=True).set_score_request(tasks=True)
-        pipeline = make_pipeline(StandardScaler(), model)
-        grid = {"sharedrepresentationregressor__n_components": [1, 3]}
-        cv = KFold(3, shuffle=True, random_state=0)
-        search = GridSearchCV(pipeline, grid, cv=cv, error_score="raise")
-        search.fit(X, y, tasks=tasks)
-        assert search.best_params_ == {"sharedrepresentationregressor__n_components": 3}
-        assert search.best_estimator_.predict(X, tasks=tasks).shape == y.shape
-
-
-def test_tasks_are_sliced_in_cross_validation(low_rank):
-    X, y, tasks, _ = low_rank
-
-    def score(model, X, y):
-        return -len(model.tasks_)
-
-    scores = cross_validate(
-        SharedRepresentationRegressor(3), X, y, cv=KFold(3, shuffle=True),
-        params={"tasks": tasks}, scoring=score, error_score="raise",
-    )  # fmt: skip
-    np.testing.assert_array_equal(scores["test_score"], -13)
 
 
 def test_regressor_names_bad_tasks(low_rank):
@@ -441,17 +394,6 @@ def test_selection_does_not_depend_on_the_unit_of_heads(heads, settings, unit):
     expected = LassoTaskSelector(**settings).fit(W, w0).relevance_
     found = LassoTaskSelector(**settings).fit(unit * W, unit * w0).relevance_
     np.testing.assert_allclose(found, expected, atol=1e-9)
-
-
-def test_regressor_keeps_float32_names_and_pickles(low_rank):
-    X, y, tasks, _ = low_rank
-    X, y = X.astype(np.float32), y.astype(np.float32)
-    X.setflags(write=False)
-    model = pickle.loads(
-        pickle.dumps(SharedRepresentationRegressor(3).fit(X, y, tasks))
-    )
-    assert model.predict(X, tasks).dtype == model.transform(X).dtype == np.float32
-    assert list(model.get_feature_names_out())[-1] == "sharedrepresentationregressor2"
 
 
 def test_regressor_is_repeatable_bit_for_bit(low_rank):

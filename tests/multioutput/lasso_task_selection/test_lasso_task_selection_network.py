@@ -1,8 +1,6 @@
 """The active loop with a torch network as the representation."""
 
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -122,8 +120,3 @@ def test_a_network_of_the_wrong_width_is_named(pool):
         model_for(representation=network(n_components=5)).fit(X, y, tasks=tasks)
     with pytest.raises(ValueError, match="The 'representation' parameter"):
         model_for(representation="mlp").fit(X, y, tasks=tasks)
-
-
-def test_importing_the_family_imports_no_torch():
-    program = "import sys, minimalml.multioutput; assert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,12 +1,9 @@
 """Mixing, the resampler and the meta-estimator of C-Mixup."""
 
-import pickle
-
 import dask
 import numpy as np
 import pandas as pd
 import pytest
-import sklearn
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,14 +11,11 @@ from hypothesis.extra.numpy import arrays
 from imblearn.pipeline import make_pipeline as make_imblearn_pipeline
 from scipy import sparse, stats
 from sklearn.base import clone
-from sklearn.callback import ScoringMonitor
 from sklearn.datasets import load_diabetes, make_regression
 from sklearn.ensemble import HistGradientBoostingRegressor
-from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.linear_model import LinearRegression, Ridge, SGDRegressor
-from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
+from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsRegressor
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from minimalml.resampling import (
@@ -375,16 +369,6 @@ def test_the_resampler_works_in_an_imblearn_pipeline_and_search(affine):
     assert search.best_score_ > 0.9
 
 
-def test_the_regressor_works_in_a_pipeline_and_search(affine):
-    pipeline = make_pipeline(StandardScaler(), CMixupRegressor(Ridge(), random_state=0))
-    grid = {"cmixupregressor__ratio": [0, 1], "cmixupregressor__estimator__alpha": [1]}
-    groups = np.repeat(np.arange(6), 10)
-    search = GridSearchCV(pipeline, grid, cv=GroupKFold(3))
-    search.fit(*affine, groups=groups, cmixupregressor__groups=groups)
-    assert search.best_score_ > 0.9
-    assert pickle.loads(pickle.dumps(search)).predict(affine[0]).shape == (60,)
-
-
 def test_weights_of_mixed_rows_are_passed_on(affine):
     X, y = affine
     y = y + np.random.default_rng(0).normal(size=60)
@@ -400,25 +384,6 @@ def test_a_regressor_without_weights_is_warned_about(affine):
     model = CMixupRegressor(KNeighborsRegressor(), random_state=0)
     with pytest.warns(UserWarning, match="KNeighborsRegressor takes no sample_weight"):
         model.fit(*affine, sample_weight=np.ones(60))
-
-
-def test_metadata_are_routed(affine):
-    groups, weights = np.repeat(np.arange(6), 10), np.ones(60)
-    with sklearn.config_context(enable_metadata_routing=True):
-        inner = Ridge().set_fit_request(sample_weight=True)
-        model = CMixupRegressor(inner, random_state=0)
-        model.set_fit_request(sample_weight=True, groups=True)
-        model.set_score_request(sample_weight=False)
-        params = {"sample_weight": weights, "groups": groups}
-        scores = cross_val_score(model, *affine, cv=GroupKFold(3), params=params)
-        assert scores.min() > 0.9
-        scaler = StandardScaler().set_fit_request(sample_weight=False)
-        pipeline = make_pipeline(scaler, model).fit(*affine, **params)
-        sources, partners = pipeline[-1].resampler_.sample_indices_.T
-        np.testing.assert_array_equal(groups[sources], groups[partners])
-        with pytest.raises(UnsetMetadataPassedError, match="sample_weight"):
-            CMixupRegressor(Ridge()).fit(*affine, sample_weight=weights)
-        CMixupRegressor().fit(*affine, sample_weight=weights, groups=groups)
 
 
 def test_metadata_with_a_value_a_row_are_refused(affine):
@@ -465,14 +430,6 @@ def test_dask_mixes_partitions_within_themselves(affine):
         np.testing.assert_allclose(y_new, (seed + 1) * X_new[:, 0])
         here, _ = CMixup(random_state=seed).fit_resample(*parts[seed])
         np.testing.assert_array_equal(X_new, here)
-
-
-def test_callbacks_see_the_fit(affine):
-    monitor = ScoringMonitor(scoring="r2")
-    CMixupRegressor(Ridge()).set_callbacks(monitor).fit(*affine)
-    (entry,) = monitor.get_logs().data
-    assert entry["task_name"] == "fit-estimator"
-    assert entry["r2"] > 0.9
 
 
 def test_the_display_shows_the_probabilities():

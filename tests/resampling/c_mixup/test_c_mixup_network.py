@@ -4,13 +4,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from sklearn import config_context
 from sklearn.callback import ScoringMonitor
 from sklearn.datasets import load_diabetes
-from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPRegressor
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler, scale
+from sklearn.preprocessing import scale
 
 from minimalml._core.training.modules import MLP
 from minimalml.neural_network import Training
@@ -361,29 +358,11 @@ def test_bad_rows_are_named(rows):
 # --- integration ---
 
 
-def test_a_search_over_a_pipeline_routes_groups_and_weights(rows):
-    with config_context(enable_metadata_routing=True):
-        model = network(max_epochs=1)
-        model.set_fit_request(sample_weight=True, groups=True)
-        model.set_score_request(sample_weight=True)
-        scaler = StandardScaler().set_fit_request(sample_weight=False)
-        pipeline = make_pipeline(scaler, model)
-        grid = {"cmixupmlpregressor__mixup": ["c-mixup", "mixup", None]}
-        search = GridSearchCV(pipeline, grid, cv=2, error_score="raise")
-        search.fit(*rows, sample_weight=np.ones(60), groups=np.arange(60) % 2)
-    assert search.best_params_.keys() == grid.keys()
-
-
 def test_callbacks_see_each_epoch(rows):
     monitor = ScoringMonitor(scoring="r2")
     model = network().set_callbacks(monitor).fit(*rows)
     scores = [r["r2"] for r in monitor.get_logs().data if r["task_name"] == "epoch"]
     assert len(scores) == 3 and scores[-1] == model.score(*rows)
-
-
-def test_float32_stays(rows):
-    X, y = (part.astype(np.float32) for part in rows)
-    assert network().fit(X, y).predict(X).dtype == np.float32
 
 
 def test_input_mixing_is_that_of_the_plain_function(rows, monkeypatch):
