@@ -7,7 +7,7 @@ that training never showed. `LassoTaskSelector` picks source tasks when heads ar
 samples on one target task.
 """
 
-from minimalml.datasets import make_compositions, make_low_rank_tasks
+from minimalml.datasets import make_low_rank_tasks
 from minimalml.multioutput._compositional_zero_shot._compositional_zero_shot import (
     CompositionalZeroShotClassifier,
 )
@@ -15,6 +15,7 @@ from minimalml.multioutput._compositional_zero_shot._czsl_curve import (
     curve_from_gaps,
     czsl_auc_score,
     czsl_curve,
+    make_czsl_scorer,
 )
 from minimalml.multioutput._compositional_zero_shot._czsl_display import (
     CZSLCurveDisplay,
@@ -22,16 +23,12 @@ from minimalml.multioutput._compositional_zero_shot._czsl_display import (
 from minimalml.multioutput._compositional_zero_shot._czsl_gaps import (
     BiasGaps,
     TopPairs,
-    czsl_gaps,
 )
 from minimalml.multioutput._compositional_zero_shot._independent_primitives import (
     IndependentPrimitives,
 )
 from minimalml.multioutput._compositional_zero_shot._over_sampler import (
     ObjectSimilarityOverSampler,
-)
-from minimalml.multioutput._compositional_zero_shot._pair_classifier import (
-    make_czsl_scorer,
 )
 from minimalml.multioutput._compositional_zero_shot._pair_holdout import (
     PairHoldoutSplit,
@@ -86,10 +83,8 @@ __all__ = [
     "curve_from_gaps",
     "czsl_auc_score",
     "czsl_curve",
-    "czsl_gaps",
     "excess_risk_bound",
     "fit_shared_representation",
-    "make_compositions",
     "make_czsl_scorer",
     "make_low_rank_tasks",
     "primitive_attack",

@@ -7,6 +7,7 @@ whole curve.
 """
 
 import warnings
+from functools import partial
 
 import numpy as np
 from sklearn.exceptions import UndefinedMetricWarning
@@ -166,23 +167,8 @@ def czsl_auc_score(
 
     Parameters
     ----------
-    scores : array-like or torch.Tensor of shape (n, P), floats
-        Score of each candidate pair. Tensors stay on their device.
-
-    pair_index : array-like of int of shape (n,)
-        Column of each row's true pair; -1 where it is no candidate.
-
-    seen_mask : array-like of bool of shape (P,)
-        Which pairs occurred in training.
-
-    pair_mask : array-like of bool of shape (P,), default=None
-        Which pairs are candidates; None means all.
-
-    n_biases : int, default=None
-        None for the exact area, a number for the common approximation.
-
-    top_k : int, default=1
-        A row is right if its true pair is among the ``top_k`` best.
+    scores, pair_index, seen_mask, pair_mask, n_biases, top_k : object
+        As `czsl_curve` takes them.
 
     Returns
     -------
@@ -245,3 +231,70 @@ def _share(gap, is_hit, is_of_kind, biases, above):
 
 def _sorted(values):
     return values.sort().values if is_torch_tensor(values) else np.sort(values)
+
+
+SCORED_FIGURES = {
+    "auc": "auc",
+    "harmonic_mean": "best_harmonic_mean",
+    "best_seen": "best_seen",
+    "best_unseen": "best_unseen",
+    "attribute_accuracy": "attribute_accuracy",
+    "object_accuracy": "object_accuracy",
+}
+
+
+def make_czsl_scorer(metric="auc", *, n_biases=None, top_k=1):
+    """Make a scorer of the seen-unseen trade-off, for searches over pair classifiers.
+
+    Use it with `PairHoldoutSplit`, which puts unseen pairs into the test part. It also
+    takes pipelines and searches that end in a pair classifier.
+
+    Parameters
+    ----------
+    metric : {"auc", "harmonic_mean", "best_seen", "best_unseen", \
+            "attribute_accuracy", "object_accuracy"}, default="auc"
+        Which figure of the estimator's ``czsl_curve`` to return.
+
+    n_biases : int, default=None
+        None for the exact curve, a number for the common approximation.
+
+    top_k : int, default=1
+        A row is right if its true pair is among the ``top_k`` best.
+
+    Returns
+    -------
+    callable
+        ``scorer(estimator, X, y) -> float``, greater is better.
+
+    Raises
+    ------
+    ValueError
+        If ``metric`` is none of these.
+
+    Examples
+    --------
+    >>> from sklearn.model_selection import cross_val_score
+    >>> from minimalml.multioutput import (
+    ...     IndependentPrimitives, PairHoldoutSplit, make_czsl_scorer)
+    >>> from minimalml.datasets import make_compositions
+    >>> data = make_compositions(4, 5, n_features=8, random_state=0)
+    >>> scores = cross_val_score(
+    ...     IndependentPrimitives(), data.X_train, data.y_train,
+    ...     scoring=make_czsl_scorer("auc"),
+    ...     cv=PairHoldoutSplit(2, random_state=0))
+    >>> scores.shape
+    (2,)
+    """
+    if metric not in SCORED_FIGURES:
+        raise ValueError(
+            f"metric must be one of {sorted(SCORED_FIGURES)}, got {metric!r}."
+        )
+    figure = SCORED_FIGURES[metric]
+    return partial(_score_pairs, figure=figure, n_biases=n_biases, top_k=top_k)
+
+
+def _score_pairs(estimator, X, y, *, figure, n_biases, top_k):
+    estimator = getattr(estimator, "best_estimator_", estimator)
+    if hasattr(estimator, "steps"):
+        X, estimator = estimator[:-1].transform(X), estimator[-1]
+    return estimator.czsl_curve(X, y, n_biases=n_biases, top_k=top_k)[figure]

@@ -7,13 +7,12 @@ from minimalml._core.optional import import_pyplot
 class CZSLCurveDisplay:
     """Draw the trade-off between seen and unseen accuracy.
 
-    Use `from_estimator` or `from_curve` to make one, and `plot_biases` to see both
-    accuracies over the bias that calibrates unseen pairs.
+    `from_estimator` evaluates a classifier and draws; `plot` draws a curve at hand.
 
     Parameters
     ----------
     curve : Bunch
-        What `czsl_curve` returned.
+        What `czsl_curve` returned, for arrays or tensors.
 
     name : str, default=None
         Label of the curve.
@@ -26,9 +25,6 @@ class CZSLCurveDisplay:
     point_ : matplotlib Artist
         Where the harmonic mean is best.
 
-    bias_lines_ : tuple of 3 matplotlib Artists
-        Accuracy on seen pairs, on unseen pairs, and the best bias, from `plot_biases`.
-
     ax_ : matplotlib Axes
         Axes with the curve.
 
@@ -40,7 +36,7 @@ class CZSLCurveDisplay:
     >>> from minimalml.multioutput import CZSLCurveDisplay, czsl_curve
     >>> scores = [[0.9, 0.1, 0.2], [0.3, 0.2, 0.1], [0.6, 0.2, 0.5]]
     >>> curve = czsl_curve(scores, [0, 1, 2], seen_mask=[True, True, False])
-    >>> display = CZSLCurveDisplay.from_curve(curve, name="by hand")
+    >>> display = CZSLCurveDisplay(curve, name="by hand").plot()
     >>> display.line_.get_label()
     'by hand (AUC 0.50)'
     """
@@ -48,31 +44,6 @@ class CZSLCurveDisplay:
     def __init__(self, curve, *, name=None):
         self.curve = curve
         self.name = name
-
-    @classmethod
-    def from_curve(cls, curve, *, name=None, ax=None, **line_kwargs):
-        """Draw what `czsl_curve` returned.
-
-        Parameters
-        ----------
-        curve : Bunch
-            The curve.
-
-        name : str, default=None
-            Label of the curve.
-
-        ax : matplotlib Axes, default=None
-            Where to draw; None makes a figure.
-
-        **line_kwargs
-            Passed to matplotlib's ``plot``.
-
-        Returns
-        -------
-        CZSLCurveDisplay
-            The display.
-        """
-        return cls(curve, name=name).plot(ax=ax, **line_kwargs)
 
     @classmethod
     def from_estimator(cls, estimator, X, y, *, name=None, ax=None, **line_kwargs):
@@ -105,7 +76,7 @@ class CZSLCurveDisplay:
         """
         name = type(estimator).__name__ if name is None else name
         curve = estimator.czsl_curve(X, y)
-        return cls.from_curve(curve, name=name, ax=ax, **line_kwargs)
+        return cls(curve, name=name).plot(ax=ax, **line_kwargs)
 
     def plot(self, ax=None, **line_kwargs):
         """Draw the curve and its best harmonic mean.
@@ -126,7 +97,7 @@ class CZSLCurveDisplay:
         pyplot = import_pyplot("CZSLCurveDisplay")
         if ax is None:
             _, ax = pyplot.subplots()
-        curve = self._host_curve()
+        curve = {name: to_numpy(value) for name, value in self.curve.items()}
         seen, unseen = curve["seen_accuracy"], curve["unseen_accuracy"]
         area = f"AUC {curve['auc']:.2f}"
         label = area if self.name is None else f"{self.name} ({area})"
@@ -145,47 +116,3 @@ class CZSLCurveDisplay:
         ax.legend()
         self.ax_, self.figure_ = ax, ax.figure
         return self
-
-    def plot_biases(self, ax=None, **line_kwargs):
-        """Draw accuracy on seen and on unseen pairs over the bias of unseen pairs.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Where to draw; None makes a figure.
-
-        **line_kwargs
-            Passed to matplotlib's ``plot``, for both lines.
-
-        Returns
-        -------
-        CZSLCurveDisplay
-            The display itself.
-        """
-        pyplot = import_pyplot("CZSLCurveDisplay")
-        if ax is None:
-            _, ax = pyplot.subplots()
-        curve = self._host_curve()
-        lines = [
-            ax.plot(
-                curve["biases"],
-                curve[f"{kind}_accuracy"],
-                **{"label": f"{kind} pairs", **line_kwargs},
-            )[0]
-            for kind in ("seen", "unseen")
-        ]
-        best = ax.axvline(
-            curve["bias_at_best"],
-            color="0.6",
-            linestyle=":",
-            label=f"best harmonic mean ({curve['best_harmonic_mean']:.2f})",
-        )
-        ax.set(xlabel="bias of unseen pairs", ylabel="accuracy")
-        ax.set_ylim(bottom=0, auto=True)
-        ax.legend()
-        self.bias_lines_ = (*lines, best)
-        self.ax_, self.figure_ = ax, ax.figure
-        return self
-
-    def _host_curve(self):
-        return {name: to_numpy(value) for name, value in self.curve.items()}

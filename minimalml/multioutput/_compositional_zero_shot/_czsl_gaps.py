@@ -7,13 +7,14 @@ between the row's best seen and its best unseen pair. One pass over the scores f
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils import check_array, column_or_1d
 
 from minimalml._core.arrays import array_namespace, is_torch_tensor
-from minimalml._core.threads import effective_n_threads
+from minimalml._core.threads import effective_n_threads, for_each_chunk
 from minimalml.multioutput._compositional_zero_shot._czsl_kernel import update_top_pairs
 
 SECONDS_PER_SCORE = 1e-9
+SCORES_A_CHUNK = 2**18  # 0.3 ms
 NO_CANDIDATE = 2  # neither seen (1) nor unseen (0)
 
 
@@ -105,28 +106,32 @@ class TopPairs:
         TopPairs
             Itself.
         """
-        if is_torch_tensor(scores):
-            from minimalml.multioutput._compositional_zero_shot._czsl_kernel_torch import (
-                update_top_pairs as kernel,
-            )
-
-            seen_group = array_namespace(scores).asarray(
-                seen_group, device=scores.device
-            )
-        else:
-            kernel, scores = update_top_pairs, np.ascontiguousarray(scores)
-            cost = SECONDS_PER_SCORE
-            n_threads = effective_n_threads(scores.size, cost, n_threads)
-        kernel(
-            scores,
-            seen_group,
-            self.n_columns,
+        best = (
             self.seen_values,
             self.seen_indices,
             self.unseen_values,
             self.unseen_indices,
-            n_threads,
         )
+        if is_torch_tensor(scores):
+            from minimalml.multioutput._compositional_zero_shot import (
+                _czsl_kernel_torch as kernel,
+            )
+
+            seen_group = _like(self.seen_values, seen_group)
+            kernel.update_top_pairs(scores, seen_group, self.n_columns, *best)
+        else:
+            scores = np.ascontiguousarray(scores)
+            seen_group = np.ascontiguousarray(seen_group)
+            for_each_chunk(
+                lambda start, stop: update_top_pairs(
+                    scores, seen_group, self.n_columns, *best, start, stop
+                ),
+                len(scores),
+                chunk_size=max(1, SCORES_A_CHUNK // max(1, scores.shape[1])),
+                n_threads=effective_n_threads(
+                    scores.size, SECONDS_PER_SCORE, n_threads
+                ),
+            )
         self.n_columns += scores.shape[1]
         return self
 
@@ -170,13 +175,12 @@ class TopPairs:
         BiasGaps
             A gap and two flags a row.
         """
-        xp, device = array_namespace(self.seen_values), self.seen_values.device
-        pair_index = xp.asarray(pair_index, device=device)
-        seen_mask = xp.asarray(seen_mask, device=device)
+        values = self.seen_values, self.unseen_values
+        xp, device = array_namespace(values[0]), values[0].device
+        pair_index, seen_mask = (_like(values[0], a) for a in (pair_index, seen_mask))
         is_candidate = pair_index >= 0
         is_seen = is_candidate & seen_mask[pair_index]
         own = xp.where(is_seen[:, None], self.seen_indices, self.unseen_indices)
-        values = self.seen_values, self.unseen_values
         own_values, other_values = (
             xp.where(is_seen[:, None], *order) for order in (values, values[::-1])
         )
@@ -193,55 +197,16 @@ class TopPairs:
 def czsl_gaps(
     scores, pair_index, seen_mask, *, pair_mask=None, top_k=1, n_threads=None
 ):
-    """Reduce scores to a gap and two flags a row, all that the curve needs.
-
-    Parameters
-    ----------
-    scores : array-like or torch.Tensor of shape (n, P), floats
-        Score of each candidate pair. Tensors stay on their device.
-
-    pair_index : array-like of int of shape (n,)
-        Column of each row's true pair; -1 where it is no candidate.
-
-    seen_mask : array-like of bool of shape (P,)
-        Which pairs occurred in training.
-
-    pair_mask : array-like of bool of shape (P,), default=None
-        Which pairs are candidates; None means all.
-
-    top_k : int, default=1
-        A row is right if its true pair is among the ``top_k`` best.
-
-    n_threads : int, default=None
-        Threads; None lets the library decide. Tensors follow torch's setting.
-
-    Returns
-    -------
-    BiasGaps
-        Named tuple ``(gap, hit, is_seen)`` of arrays of shape (n,), tensors for
-        tensors.
-
-    Raises
-    ------
-    ValueError
-        If shapes disagree, scores are NaN, an index is out of range, or ``top_k``
-        is not in 1..P.
-
-    Examples
-    --------
-    >>> from minimalml.multioutput import czsl_gaps
-    >>> scores = [[0.75, 0.5, 0.25], [0.5, 0.25, 0.0]]
-    >>> gaps = czsl_gaps(scores, [0, 2], seen_mask=[True, True, False])
-    >>> print(gaps.gap, gaps.hit, gaps.is_seen)
-    [0.5 0.5] [ True  True] [ True False]
-    """
-    check = _check_tensors if is_torch_tensor(scores) else _check_arrays
-    scores, pair_index, *masks = check(scores, pair_index, seen_mask, pair_mask)
+    """Check arguments of `czsl_curve`, and reduce scores to the `BiasGaps` of rows."""
+    is_tensor = is_torch_tensor(scores)
+    scores = _check_tensor(scores) if is_tensor else _check_array(scores)
     n_pairs = scores.shape[1]
     check_top_k(top_k, n_pairs)
-    seen_mask, pair_mask = masks
-    device = scores.device if is_torch_tensor(scores) else None
-    tops = TopPairs(len(scores), top_k, device)
+    pair_index = _check_index(pair_index, scores)
+    seen_mask = _check_mask(seen_mask, scores, "seen_mask")
+    if pair_mask is not None:
+        pair_mask = _check_mask(pair_mask, scores, "pair_mask")
+    tops = TopPairs(len(scores), top_k, scores.device if is_tensor else None)
     tops.update(scores, seen_groups(seen_mask, pair_mask), n_threads)
     return tops.gaps(pair_index, seen_mask)
 
@@ -259,72 +224,69 @@ def seen_groups(seen_mask, pair_mask=None):
     return groups if pair_mask is None else xp.where(pair_mask, groups, NO_CANDIDATE)
 
 
-def _check_arrays(scores, pair_index, seen_mask, pair_mask):
-    scores = check_array(
+def _check_array(scores):
+    return check_array(
         scores, dtype=[np.float64, np.float32], order="C", input_name="scores"
     )
-    pair_index = column_or_1d(pair_index, dtype=np.intp, input_name="pair_index")
-    check_consistent_length(scores, pair_index)
-    _check_range(pair_index.min(), pair_index.max(), scores.shape[1])
-    masks = [
-        mask
-        if mask is None
-        else _check_mask(column_or_1d(mask, input_name=name), scores, name)
-        for name, mask in (("seen_mask", seen_mask), ("pair_mask", pair_mask))
-    ]
-    return scores, pair_index, *masks
 
 
-def _check_tensors(scores, pair_index, seen_mask, pair_mask):
-    """Check tensors as arrays are; their values are looked at once, all together."""
-    import torch
-
+def _check_tensor(scores):
     if scores.ndim != 2 or not scores.numel() or not scores.is_floating_point():
         raise ValueError(
             "scores must be a tensor of floats of shape (n, P), n and P at least 1, "
             f"got {scores.dtype} of shape {tuple(scores.shape)}."
         )
     scores = scores.detach()
-    pair_index = torch.as_tensor(pair_index, device=scores.device).long()
-    if pair_index.shape != scores.shape[:1]:
+    lowest, highest = scores.aminmax()  # a NaN comes through
+    if not (lowest.isfinite() & highest.isfinite()):
+        raise ValueError("scores contains NaN or infinity.")
+    return scores
+
+
+def _check_index(pair_index, scores):
+    """Check the true columns; return them where the scores are."""
+    if not is_torch_tensor(pair_index):
+        pair_index = column_or_1d(pair_index, input_name="pair_index")
+    pair_index = _like(scores, pair_index)
+    if pair_index.shape != (len(scores),):
         raise ValueError(
             f"pair_index must have shape ({len(scores)},), one entry a row of scores, "
             f"got {tuple(pair_index.shape)}: inconsistent numbers of samples."
         )
-    parts = [*scores.aminmax(), *pair_index.aminmax()]  # a NaN comes through
-    values = torch.stack([part.to(_wide_dtype(scores.device)) for part in parts])
-    values = values.tolist()
-    if not np.isfinite(values[:2]).all():
-        raise ValueError("scores contains NaN or infinity.")
-    _check_range(*map(int, values[2:]), scores.shape[1])
-    masks = [
-        mask
-        if mask is None
-        else _check_mask(torch.as_tensor(mask, device=scores.device), scores, name)
-        for name, mask in (("seen_mask", seen_mask), ("pair_mask", pair_mask))
-    ]
-    return scores, pair_index, *masks
+    name = str(pair_index.dtype)
+    if "int" not in name:
+        raise ValueError(f"pair_index must hold integers, got {name}.")
+    lowest, highest = int(pair_index.min()), int(pair_index.max())
+    if lowest < -1 or highest >= scores.shape[1]:
+        raise ValueError(
+            f"pair_index must be in -1..{scores.shape[1] - 1}, the columns of scores, "
+            f"got {lowest}..{highest}."
+        )
+    return pair_index.long() if is_torch_tensor(scores) else pair_index
+
+
+def _check_mask(mask, scores, name):
+    mask, n_pairs = _like(scores, mask), scores.shape[1]
+    if mask.dtype != array_namespace(mask).bool or mask.shape != (n_pairs,):
+        raise ValueError(
+            f"{name} must be a boolean array of length {n_pairs}, one entry a column of "
+            f"scores, got {mask.dtype} of shape {tuple(mask.shape)}."
+        )
+    return mask
+
+
+def _like(reference, values):
+    """Return ``values`` as an array or tensor, where ``reference`` is."""
+    if not is_torch_tensor(reference):
+        return np.asarray(values)
+    import torch
+
+    if not is_torch_tensor(values):
+        values = np.array(values)  # a copy: torch takes no strides below zero
+    return torch.as_tensor(values, device=reference.device)
 
 
 def _wide_dtype(device):
     import torch
 
     return torch.float32 if device.type == "mps" else torch.float64
-
-
-def _check_range(lowest, highest, n_pairs):
-    if lowest < -1 or highest >= n_pairs:
-        raise ValueError(
-            f"pair_index must be in -1..{n_pairs - 1}, the columns of scores, got "
-            f"{lowest}..{highest}."
-        )
-
-
-def _check_mask(mask, scores, name):
-    xp, n_pairs = array_namespace(mask), scores.shape[1]
-    if mask.dtype != xp.bool or mask.shape != (n_pairs,):
-        raise ValueError(
-            f"{name} must be a boolean array of length {n_pairs}, one entry a column of "
-            f"scores, got {mask.dtype} of length {len(mask)}."
-        )
-    return mask

@@ -5,7 +5,6 @@ one after the other where the whole score matrix would not fit.
 """
 
 from cython cimport floating
-from cython.parallel cimport prange
 
 # What seen_group holds for a column.
 cdef enum:
@@ -38,26 +37,27 @@ def update_top_pairs(
     Py_ssize_t[:, ::1] seen_indices,  # IN and OUT
     double[:, ::1] unseen_values,  # IN and OUT
     Py_ssize_t[:, ::1] unseen_indices,  # IN and OUT
-    int n_threads,
+    Py_ssize_t start,  # IN, first row of the chunk
+    Py_ssize_t stop,  # IN
 ):
-    """Merge a block of columns into the k best seen and unseen pairs of each row."""
+    """Merge a block of columns into the k best seen and unseen pairs of some rows."""
     cdef:
-        Py_ssize_t n_rows = scores.shape[0], n_columns = scores.shape[1]
-        Py_ssize_t k = seen_values.shape[1]
+        Py_ssize_t n_columns = scores.shape[1], k = seen_values.shape[1]
         Py_ssize_t i, j
         double value
-    for i in prange(n_rows, nogil=True, num_threads=n_threads, schedule="static"):
-        for j in range(n_columns):
-            value = scores[i, j]
-            if seen_group[j] == SEEN:
-                if value > seen_values[i, k - 1]:
-                    insert(
-                        value, column_offset + j, &seen_values[i, 0],
-                        &seen_indices[i, 0], k,
-                    )
-            elif seen_group[j] == UNSEEN:
-                if value > unseen_values[i, k - 1]:
-                    insert(
-                        value, column_offset + j, &unseen_values[i, 0],
-                        &unseen_indices[i, 0], k,
-                    )
+    with nogil:
+        for i in range(start, stop):
+            for j in range(n_columns):
+                value = scores[i, j]
+                if seen_group[j] == SEEN:
+                    if value > seen_values[i, k - 1]:
+                        insert(
+                            value, column_offset + j, &seen_values[i, 0],
+                            &seen_indices[i, 0], k,
+                        )
+                elif seen_group[j] == UNSEEN:
+                    if value > unseen_values[i, k - 1]:
+                        insert(
+                            value, column_offset + j, &unseen_values[i, 0],
+                            &unseen_indices[i, 0], k,
+                        )

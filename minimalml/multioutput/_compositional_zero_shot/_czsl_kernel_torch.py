@@ -17,12 +17,11 @@ def update_top_pairs(
     seen_indices,
     unseen_values,
     unseen_indices,
-    n_threads,
 ):
     """Merge a block of columns into the k best seen and unseen pairs of each row.
 
-    Arguments are those of the CPU kernel, as tensors; the last four of them are
-    written to, and torch has its own setting for ``n_threads``.
+    Arguments are those of the CPU kernel, as tensors, and all rows are one chunk; the
+    last four are written to.
     """
     rows_at_once = max(1, CHUNK // scores.shape[1])
     for start in range(0, len(scores), rows_at_once):

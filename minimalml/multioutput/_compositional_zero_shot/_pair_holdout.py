@@ -1,11 +1,14 @@
 """Cross-validation that holds out whole pairs, as the task of unseen pairs asks."""
 
 import numpy as np
-from sklearn.model_selection import BaseCrossValidator
+from sklearn.model_selection import BaseCrossValidator, train_test_split
 from sklearn.utils import check_random_state, indexable
 from sklearn.utils.validation import _num_samples
 
-from minimalml.multioutput._compositional_zero_shot._pairs import PairLabels
+from minimalml.multioutput._compositional_zero_shot._pairs import (
+    PairLabels,
+    is_among,
+)
 
 
 class PairHoldoutSplit(BaseCrossValidator):
@@ -142,3 +145,25 @@ class PairHoldoutSplit(BaseCrossValidator):
             raise ValueError(
                 f"seen_test_fraction must be in [0, 1), got {self.seen_test_fraction}."
             )
+
+
+def hold_out_rows(labels, fraction, seed):
+    """Return training rows and validation rows, with whole pairs among the latter.
+
+    Labels of one column have no unseen pairs: a stratified share of their rows.
+    """
+    rows = np.arange(len(labels.codes))
+    if labels.is_single:
+        return train_test_split(
+            rows, test_size=fraction, stratify=labels.pair_index, random_state=seed
+        )
+    split = PairHoldoutSplit(
+        1, unseen_fraction=fraction, seen_test_fraction=fraction, random_state=seed
+    )
+    rows, held_out = next(split.split(rows, labels.codes))
+    if not is_among(labels.codes[held_out], labels.take(rows).seen_pairs).any():
+        raise ValueError(
+            f"training.validation_fraction={fraction} holds out no row of the pairs that "
+            "stay in training, since each has few rows: raise it."
+        )
+    return rows, held_out

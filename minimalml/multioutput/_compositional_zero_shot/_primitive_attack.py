@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.utils import check_array, check_random_state
 
-from minimalml._core.arrays import is_torch_tensor
+from minimalml._core.arrays import array_namespace, is_torch_tensor
 
 # One grey level of sixteen, of 255: the start noise of the paper's code.
 NOISE_SCALE = 16 / 255
@@ -15,7 +15,6 @@ def primitive_attack(
     epsilon,
     noise_scale=NOISE_SCALE,
     *,
-    symmetric_noise=False,
     random_state=None,
 ):
     """Move features where their loss grows, as a new partner would move them.
@@ -37,9 +36,6 @@ def primitive_attack(
 
     noise_scale : float, default=16/255
         Largest start noise, at least 0; the paper's code draws it from 0 upwards.
-
-    symmetric_noise : bool, default=False
-        Draw the noise from -noise_scale to noise_scale instead.
 
     random_state : int, RandomState instance, torch.Generator or None, default=None
         Source of the noise; a torch.Generator (on the tensors' device) or an int for
@@ -69,23 +65,37 @@ def primitive_attack(
     for name, value in (("epsilon", epsilon), ("noise_scale", noise_scale)):
         if value < 0:
             raise ValueError(f"{name} must be at least 0, got {value}.")
-    if not is_torch_tensor(features):
+    is_tensor = is_torch_tensor(features)
+    if is_tensor:
+        features, gradient = features.detach(), gradient.detach()
+    else:
         features, gradient = check_array(features), check_array(gradient)
     if features.shape != gradient.shape:
         raise ValueError(
             f"features and gradient must have the same shape, got "
             f"{tuple(features.shape)} and {tuple(gradient.shape)}."
         )
-    if is_torch_tensor(features):
-        features, gradient = features.detach(), gradient.detach()
-        noise, sign = _torch_uniform(features, random_state), gradient.sign()
+    sign = array_namespace(gradient).sign(gradient)
+    if is_tensor:
+        noise = _torch_uniform(features, random_state)
     else:
-        rng = check_random_state(random_state)
-        noise = rng.uniform(size=features.shape).astype(features.dtype, copy=False)
-        sign = np.sign(gradient)
-    if symmetric_noise:
-        noise = 2 * noise - 1
+        noise = check_random_state(random_state).uniform(size=features.shape)
+        noise = noise.astype(features.dtype, copy=False)
     return features + noise_scale * noise + epsilon * sign
+
+
+def _torch_uniform(features, random_state):
+    import torch
+
+    if random_state is not None and not isinstance(random_state, torch.Generator):
+        seed = random_state
+        random_state = torch.Generator(device=features.device).manual_seed(seed)
+    return torch.rand(
+        features.shape,
+        generator=random_state,
+        dtype=features.dtype,
+        device=features.device,
+    )
 
 
 def smoothed_pair_targets(pairs, smoothing=0.1):
@@ -132,17 +142,3 @@ def smoothed_pair_targets(pairs, smoothing=0.1):
     targets = related * (smoothing / np.maximum(n_related, 1))[:, None]
     np.fill_diagonal(targets, np.where(n_related == 0, 1.0, 1 - smoothing))
     return targets
-
-
-def _torch_uniform(features, random_state):
-    import torch
-
-    if random_state is not None and not isinstance(random_state, torch.Generator):
-        seed = random_state
-        random_state = torch.Generator(device=features.device).manual_seed(seed)
-    return torch.rand(
-        features.shape,
-        generator=random_state,
-        dtype=features.dtype,
-        device=features.device,
-    )

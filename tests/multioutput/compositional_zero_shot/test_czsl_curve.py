@@ -11,8 +11,8 @@ from minimalml.multioutput import (
     curve_from_gaps,
     czsl_auc_score,
     czsl_curve,
-    czsl_gaps,
 )
+from minimalml.multioutput._compositional_zero_shot._czsl_gaps import czsl_gaps
 
 
 def random_problem(seed, n=30, n_pairs=9, grid=4, dtype=np.float64):

@@ -12,11 +12,11 @@ from minimalml.multioutput import (
     TopPairs,
     czsl_auc_score,
     czsl_curve,
-    czsl_gaps,
 )
 from minimalml.multioutput._compositional_zero_shot import (
     _czsl_kernel_torch as torch_kernel,
 )
+from minimalml.multioutput._compositional_zero_shot._czsl_gaps import czsl_gaps
 from tests.multioutput.compositional_zero_shot.test_czsl_curve import (
     accuracies_at,
     random_problem,
@@ -125,7 +125,7 @@ def test_only_one_kind_of_rows_is_warned_of():
 
 def test_a_curve_of_tensors_is_drawn():
     curve = czsl_curve(*as_tensors(random_problem(1)))
-    display = CZSLCurveDisplay.from_curve(curve)
+    display = CZSLCurveDisplay(curve).plot()
     assert_array_equal(display.line_.get_xdata(), curve.unseen_accuracy)
 
 
