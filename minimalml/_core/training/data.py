@@ -9,6 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
+from minimalml._core.array_checks import as_tensor
+
 # Bytes of columns up to which they are copied to the device as a whole.
 IN_MEMORY_LIMIT = 2**32
 # Bytes gathered at once: larger chunks measured no faster, and they bound the memory.
@@ -162,9 +164,7 @@ def _shard(batch, rank, world_size):
 
 def to_device(array, device, dtype):
     """Return a tensor on ``device``, floats cast to ``dtype``, without waiting."""
-    if isinstance(array, np.ndarray) and not array.flags.writeable:
-        array = array.copy()  # torch has no read-only tensors
-    tensor = torch.as_tensor(array)
+    tensor = as_tensor(array)
     if device.type == "cuda" and tensor.device.type == "cpu":
         tensor = tensor.pin_memory()
     kept_dtype = dtype if tensor.is_floating_point() else tensor.dtype

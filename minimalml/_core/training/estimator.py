@@ -169,11 +169,7 @@ class TorchEstimatorMixin(CallbackSupportMixin):
         from minimalml._core.torch_random import isolated_noise
         from minimalml._core.training.loop import train
 
-        if partial and self.early_stopping:
-            raise ValueError(
-                "partial_fit sees no validation rows, got early_stopping=True: set it "
-                "to False."
-            )
+        self._refuse_what_cannot_go_on(partial)
         seeds = check_random_state(self.random_state).randint(2**31 - 1, size=4)
         init_seed, split_seed, order_seed, noise_seed = map(int, seeds)
         if not self._continues(partial):
@@ -205,6 +201,20 @@ class TorchEstimatorMixin(CallbackSupportMixin):
             )
             self._keep(state)
         return self
+
+    def _refuse_what_cannot_go_on(self, partial):
+        if partial and self.early_stopping:
+            raise ValueError(
+                "partial_fit sees no validation rows, got early_stopping=True: set it "
+                "to False."
+            )
+        checkpoint = self._training_settings.checkpoint
+        if checkpoint is not None and (partial or self.warm_start):
+            who = "partial_fit" if partial else "warm_start=True"
+            raise ValueError(
+                f"{who} goes on from the estimator, got training.checkpoint="
+                f"{str(checkpoint)!r} as well: set it to None and pickle the estimator."
+            )
 
     def _on_network_ready(self):
         """Check ``module_``, or attach to it, before it trains; nothing by default."""
@@ -280,6 +290,11 @@ class TorchEstimatorMixin(CallbackSupportMixin):
         """Return the same as a NumPy array, in the float type of ``X``."""
         import_torch(type(self).__name__)
         output = self._map_rows(function, X, *columns).cpu().numpy()
+        if not np.isfinite(output).all():
+            raise ValueError(
+                f"X gives outputs that are not finite: its largest number, "
+                f"{np.abs(X).max():g}, is too large for the network. Scale X as in fit."
+            )
         dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.float64
         return output.astype(dtype, copy=False)
 

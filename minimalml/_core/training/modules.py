@@ -99,14 +99,32 @@ def build_module(module, default, **sizes):
         ``n_features`` and ``n_outputs``, usually.
     """
     if isinstance(module, nn.Module):
-        return copy.deepcopy(module)
-    built = default(**sizes) if module is None else module(**sizes)
+        built = copy_module(module)
+    else:
+        built = default(**sizes) if module is None else module(**sizes)
     if not isinstance(built, nn.Module):
         raise TypeError(
             "module must be a torch.nn.Module or return one, got "
             f"{type(built).__name__}."
         )
+    if not any(parameter.requires_grad for parameter in built.parameters()):
+        raise ValueError(f"module {type(built).__name__} has no weights to train.")
     return built
+
+
+def copy_module(module, memo=None):
+    """Return a deep copy of a module, in the middle of its training too.
+
+    Masked and normalised layers hold weights that were computed from others, which
+    `copy.deepcopy` refuses; the copy computes its own when it is called.
+    """
+    memo = {} if memo is None else memo
+    for layer in module.modules():
+        for value in vars(layer).values():
+            for tensor in value if isinstance(value, list) else [value]:
+                if isinstance(tensor, torch.Tensor) and not tensor.is_leaf:
+                    memo[id(tensor)] = tensor.detach().clone()
+    return copy.deepcopy(module, memo)
 
 
 class PackedModule:
@@ -123,7 +141,7 @@ class PackedModule:
         # deepcopy takes what stands under an object's id for its copy: shared tensors
         # stay shared, and no data is copied.
         memo = {id(tensor): _placeholder(tensor) for tensor in tensors}
-        self.skeleton = copy.deepcopy(module, memo)
+        self.skeleton = copy_module(module, memo)
         self.arrays = [_to_numpy(tensor) for tensor in tensors]
 
     def unpack(self, device):
