@@ -67,8 +67,10 @@ class CompositionNetwork(nn.Module):
         )
         self.attribute_embeddings = nn.Parameter(attribute_embeddings.clone())
         self.object_embeddings = nn.Parameter(object_embeddings.clone())
-        n_attribute = attribute_embeddings.shape[1]
-        n_object = object_embeddings.shape[1]
+        n_attribute, n_object = (
+            attribute_embeddings.shape[1],
+            object_embeddings.shape[1],
+        )
         self.attribute_text = _linear_relu(n_attribute, embedding_dim)
         self.object_text = _linear_relu(n_object, embedding_dim)
         self.pair_text = _linear_relu(n_attribute + n_object, embedding_dim)

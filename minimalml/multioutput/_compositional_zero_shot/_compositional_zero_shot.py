@@ -360,7 +360,8 @@ class CompositionalZeroShotClassifier(
         present = np.unique(object_codes)
         if vectors is None:
             X = X if rows is None else X[rows]
-            vectors = [X[object_codes == code].mean(axis=0) for code in present]
+            rows_of = [X[object_codes == code] for code in present]
+            vectors = [rows.mean(axis=0, dtype=np.float64) for rows in rows_of]
         else:
             vectors = vectors[present]
         return ObjectSimilarityOverSampler().fit(labels.codes, vectors)

@@ -22,12 +22,12 @@ OFFICIAL_STEP_BACK = 1e-4
 
 
 def curve_from_gaps(gaps, n_biases=None):
-    """Turn gaps and flags into the curve and its summary figures.
+    """Turn the gaps of rows into the curve and its summary figures.
 
     Parameters
     ----------
-    gaps : BiasGaps
-        From `czsl_gaps`; results of several blocks of rows may be concatenated.
+    gaps : list of BiasGaps
+        From `TopPairs.gaps`, one a block of rows.
 
     n_biases : int, default=None
         None gives the exact curve; a number reproduces the approximation that is
@@ -38,9 +38,10 @@ def curve_from_gaps(gaps, n_biases=None):
     Bunch
         As described in `czsl_curve`.
     """
-    gap, hit, is_seen = gaps
-    xp = array_namespace(gap)
-    is_seen_hit, is_unseen_hit = hit & is_seen, hit & ~is_seen
+    xp = array_namespace(gaps[0].gap)
+    gap, is_seen = (xp.concatenate(parts) for parts in zip(*gaps, strict=True))
+    is_hit = ~xp.isnan(gap)
+    is_seen_hit, is_unseen_hit = is_hit & is_seen, is_hit & ~is_seen
     if n_biases is None:
         biases = _exact_biases(gap)
     else:
@@ -157,7 +158,7 @@ def czsl_curve(
         top_k=top_k,
         n_threads=n_threads,
     )
-    return curve_from_gaps(gaps, n_biases)
+    return curve_from_gaps([gaps], n_biases)
 
 
 def czsl_auc_score(
@@ -243,7 +244,7 @@ SCORED_FIGURES = {
 }
 
 
-def make_czsl_scorer(metric="auc", *, n_biases=None, top_k=1):
+def make_czsl_scorer(metric="auc"):
     """Make a scorer of the seen-unseen trade-off, for searches over pair classifiers.
 
     Use it with `PairHoldoutSplit`, which puts unseen pairs into the test part. It also
@@ -254,12 +255,6 @@ def make_czsl_scorer(metric="auc", *, n_biases=None, top_k=1):
     metric : {"auc", "harmonic_mean", "best_seen", "best_unseen", \
             "attribute_accuracy", "object_accuracy"}, default="auc"
         Which figure of the estimator's ``czsl_curve`` to return.
-
-    n_biases : int, default=None
-        None for the exact curve, a number for the common approximation.
-
-    top_k : int, default=1
-        A row is right if its true pair is among the ``top_k`` best.
 
     Returns
     -------
@@ -289,12 +284,11 @@ def make_czsl_scorer(metric="auc", *, n_biases=None, top_k=1):
         raise ValueError(
             f"metric must be one of {sorted(SCORED_FIGURES)}, got {metric!r}."
         )
-    figure = SCORED_FIGURES[metric]
-    return partial(_score_pairs, figure=figure, n_biases=n_biases, top_k=top_k)
+    return partial(_score_pairs, figure=SCORED_FIGURES[metric])
 
 
-def _score_pairs(estimator, X, y, *, figure, n_biases, top_k):
+def _score_pairs(estimator, X, y, *, figure):
     estimator = getattr(estimator, "best_estimator_", estimator)
     if hasattr(estimator, "steps"):
         X, estimator = estimator[:-1].transform(X), estimator[-1]
-    return estimator.czsl_curve(X, y, n_biases=n_biases, top_k=top_k)[figure]
+    return estimator.czsl_curve(X, y)[figure]

@@ -19,17 +19,11 @@ class CZSLCurveDisplay:
 
     Attributes
     ----------
-    line_ : matplotlib Artist
-        The curve.
+    line_, point_ : matplotlib Artist
+        The curve, and where the harmonic mean is best.
 
-    point_ : matplotlib Artist
-        Where the harmonic mean is best.
-
-    ax_ : matplotlib Axes
-        Axes with the curve.
-
-    figure_ : matplotlib Figure
-        Figure with the axes.
+    ax_, figure_ : matplotlib Axes and Figure
+        Where they were drawn.
 
     Examples
     --------
@@ -54,20 +48,14 @@ class CZSLCurveDisplay:
         estimator : pair classifier
             Fitted, with ``czsl_curve``.
 
-        X : array-like of shape (n, d)
-            Features of test rows of seen and unseen pairs.
-
-        y : array-like of shape (n, 2)
-            Their pairs.
+        X, y : array-like of shape (n, d), (n, 2)
+            Features and pairs of test rows, of seen and of unseen pairs.
 
         name : str, default=None
             Label of the curve; None takes the class name.
 
-        ax : matplotlib Axes, default=None
-            Where to draw; None makes a figure.
-
-        **line_kwargs
-            Passed to matplotlib's ``plot``.
+        ax, **line_kwargs
+            Passed to `plot`.
 
         Returns
         -------

@@ -4,11 +4,13 @@ A bias on the scores of unseen pairs changes a row's answer once, where it passe
 between the row's best seen and its best unseen pair. One pass over the scores finds it.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.utils import check_array, column_or_1d
+from sklearn.utils import column_or_1d
 
+from minimalml._core.array_checks import as_tensor, check_rows
 from minimalml._core.arrays import array_namespace, is_torch_tensor
 from minimalml._core.threads import effective_n_threads, for_each_chunk
 from minimalml.multioutput._compositional_zero_shot._czsl_kernel import update_top_pairs
@@ -19,39 +21,20 @@ NO_CANDIDATE = 2  # neither seen (1) nor unseen (0)
 
 
 class BiasGaps(NamedTuple):
-    """What a row's evaluation needs; results of blocks of rows concatenate.
+    """What a row's evaluation needs.
 
     Parameters
     ----------
     gap : ndarray or torch.Tensor of shape (n,)
         The row's answer is right for biases up to the gap (seen rows) or above it
         (unseen rows); nan where no bias makes it right.
-    hit : ndarray or torch.Tensor of bool of shape (n,)
-        Whether any bias makes the row's answer right.
+
     is_seen : ndarray or torch.Tensor of bool of shape (n,)
         Whether the row's true pair is a seen one.
     """
 
     gap: np.ndarray
-    hit: np.ndarray
     is_seen: np.ndarray
-
-    @classmethod
-    def concatenate(cls, parts):
-        """Join the results of blocks of rows.
-
-        Parameters
-        ----------
-        parts : list of BiasGaps
-            One a block, in order.
-
-        Returns
-        -------
-        BiasGaps
-            Of all rows.
-        """
-        xp = array_namespace(parts[0].gap)
-        return cls(*(xp.concatenate(pieces) for pieces in zip(*parts, strict=True)))
 
 
 class TopPairs:
@@ -106,12 +89,8 @@ class TopPairs:
         TopPairs
             Itself.
         """
-        best = (
-            self.seen_values,
-            self.seen_indices,
-            self.unseen_values,
-            self.unseen_indices,
-        )
+        best = [self.seen_values, self.seen_indices]
+        best += [self.unseen_values, self.unseen_indices]
         if is_torch_tensor(scores):
             from minimalml.multioutput._compositional_zero_shot import (
                 _czsl_kernel_torch as kernel,
@@ -120,17 +99,14 @@ class TopPairs:
             seen_group = _like(self.seen_values, seen_group)
             kernel.update_top_pairs(scores, seen_group, self.n_columns, *best)
         else:
-            scores = np.ascontiguousarray(scores)
-            seen_group = np.ascontiguousarray(seen_group)
+            scores, seen_group = map(np.ascontiguousarray, (scores, seen_group))
+            arguments = scores, seen_group, self.n_columns, *best
+            cost = SECONDS_PER_SCORE
             for_each_chunk(
-                lambda start, stop: update_top_pairs(
-                    scores, seen_group, self.n_columns, *best, start, stop
-                ),
+                partial(update_top_pairs, *arguments),
                 len(scores),
                 chunk_size=max(1, SCORES_A_CHUNK // max(1, scores.shape[1])),
-                n_threads=effective_n_threads(
-                    scores.size, SECONDS_PER_SCORE, n_threads
-                ),
+                n_threads=effective_n_threads(scores.size, cost, n_threads),
             )
         self.n_columns += scores.shape[1]
         return self
@@ -173,7 +149,7 @@ class TopPairs:
         Returns
         -------
         BiasGaps
-            A gap and two flags a row.
+            Of the rows.
         """
         values = self.seen_values, self.unseen_values
         xp, device = array_namespace(values[0]), values[0].device
@@ -191,7 +167,7 @@ class TopPairs:
         # -inf for a group without enough pairs: the gap is then infinite, as it should
         margin = own_values[rows, rank] - xp.where(hit, other, 0.0)
         gap = xp.where(hit, xp.where(is_seen, margin, -margin), xp.nan)
-        return BiasGaps(gap, hit, is_seen)
+        return BiasGaps(gap, is_seen)
 
 
 def czsl_gaps(
@@ -199,9 +175,8 @@ def czsl_gaps(
 ):
     """Check arguments of `czsl_curve`, and reduce scores to the `BiasGaps` of rows."""
     is_tensor = is_torch_tensor(scores)
-    scores = _check_tensor(scores) if is_tensor else _check_array(scores)
-    n_pairs = scores.shape[1]
-    check_top_k(top_k, n_pairs)
+    scores = check_rows(scores.detach() if is_tensor else scores, name="scores")
+    check_top_k(top_k, scores.shape[1])
     pair_index = _check_index(pair_index, scores)
     seen_mask = _check_mask(seen_mask, scores, "seen_mask")
     if pair_mask is not None:
@@ -224,43 +199,23 @@ def seen_groups(seen_mask, pair_mask=None):
     return groups if pair_mask is None else xp.where(pair_mask, groups, NO_CANDIDATE)
 
 
-def _check_array(scores):
-    return check_array(
-        scores, dtype=[np.float64, np.float32], order="C", input_name="scores"
-    )
-
-
-def _check_tensor(scores):
-    if scores.ndim != 2 or not scores.numel() or not scores.is_floating_point():
-        raise ValueError(
-            "scores must be a tensor of floats of shape (n, P), n and P at least 1, "
-            f"got {scores.dtype} of shape {tuple(scores.shape)}."
-        )
-    scores = scores.detach()
-    lowest, highest = scores.aminmax()  # a NaN comes through
-    if not (lowest.isfinite() & highest.isfinite()):
-        raise ValueError("scores contains NaN or infinity.")
-    return scores
-
-
 def _check_index(pair_index, scores):
     """Check the true columns; return them where the scores are."""
     if not is_torch_tensor(pair_index):
         pair_index = column_or_1d(pair_index, input_name="pair_index")
-    pair_index = _like(scores, pair_index)
+    pair_index, n_pairs = _like(scores, pair_index), scores.shape[1]
     if pair_index.shape != (len(scores),):
         raise ValueError(
             f"pair_index must have shape ({len(scores)},), one entry a row of scores, "
             f"got {tuple(pair_index.shape)}: inconsistent numbers of samples."
         )
-    name = str(pair_index.dtype)
-    if "int" not in name:
-        raise ValueError(f"pair_index must hold integers, got {name}.")
+    if "int" not in str(pair_index.dtype):
+        raise ValueError(f"pair_index must hold integers, got {pair_index.dtype}.")
     lowest, highest = int(pair_index.min()), int(pair_index.max())
-    if lowest < -1 or highest >= scores.shape[1]:
+    if lowest < -1 or highest >= n_pairs:
         raise ValueError(
-            f"pair_index must be in -1..{scores.shape[1] - 1}, the columns of scores, "
-            f"got {lowest}..{highest}."
+            f"pair_index must be in -1..{n_pairs - 1}, the columns of scores, got "
+            f"{lowest}..{highest}."
         )
     return pair_index.long() if is_torch_tensor(scores) else pair_index
 
@@ -277,13 +232,9 @@ def _check_mask(mask, scores, name):
 
 def _like(reference, values):
     """Return ``values`` as an array or tensor, where ``reference`` is."""
-    if not is_torch_tensor(reference):
-        return np.asarray(values)
-    import torch
-
-    if not is_torch_tensor(values):
-        values = np.array(values)  # a copy: torch takes no strides below zero
-    return torch.as_tensor(values, device=reference.device)
+    if is_torch_tensor(reference):
+        return as_tensor(values, device=reference.device)
+    return np.asarray(values)
 
 
 def _wide_dtype(device):

@@ -222,11 +222,8 @@ class PairClassifierMixin(ClassifierMixin):
 
         Parameters
         ----------
-        X : array-like of shape (n, d)
-            Features.
-
-        y : array-like of shape (n, 2) or (n,)
-            True pairs, or objects.
+        X, y : array-like of shape (n, d), (n, 2) or (n,)
+            Features, and true pairs or objects.
 
         sample_weight : array-like of shape (n,), default=None
             Weights of the rows.
@@ -253,11 +250,8 @@ class PairClassifierMixin(ClassifierMixin):
 
         Parameters
         ----------
-        X : array-like of shape (n, d)
-            Features.
-
-        y : array-like of shape (n, 2)
-            True pairs, of attributes and objects that training shows.
+        X, y : array-like of shape (n, d), (n, 2)
+            Features, and true pairs of attributes and objects that training shows.
 
         n_biases : int, default=None
             None for the exact curve, a number for the common approximation.
@@ -290,7 +284,7 @@ class PairClassifierMixin(ClassifierMixin):
             tops.gaps(positions[rows], seen_mask)
             for tops, rows in zip(blocks, gen_batches(len(X), ROW_BLOCK), strict=True)
         ]
-        gaps = BiasGaps(*map(to_numpy, BiasGaps.concatenate(parts)))
+        gaps = [BiasGaps(*map(to_numpy, part)) for part in parts]
         curve = curve_from_gaps(gaps, n_biases)
         right = codes[self._best_of(blocks)] == true_codes
         curve.attribute_accuracy, curve.object_accuracy = right.mean(axis=0).tolist()

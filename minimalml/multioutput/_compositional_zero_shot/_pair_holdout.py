@@ -61,18 +61,7 @@ class PairHoldoutSplit(BaseCrossValidator):
         self.random_state = random_state
 
     def get_n_splits(self, X=None, y=None, groups=None):
-        """Return the number of splits.
-
-        Parameters
-        ----------
-        X, y, groups : object
-            Not used, present for API consistency.
-
-        Returns
-        -------
-        int
-            ``n_splits``.
-        """
+        """Return ``n_splits``; the arguments are not used."""
         return self.n_splits
 
     def split(self, X, y, groups=None):
@@ -80,11 +69,8 @@ class PairHoldoutSplit(BaseCrossValidator):
 
         Parameters
         ----------
-        X : array-like of shape (n, d)
-            Only its length is used.
-
-        y : array-like of shape (n, 2)
-            Attribute and object of each row.
+        X, y : array-like of shape (n, d), (n, 2)
+            Features, whose number of rows is used, and attribute and object of each row.
 
         groups : object
             Not used, present for API consistency.

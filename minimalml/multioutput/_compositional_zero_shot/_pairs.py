@@ -13,21 +13,11 @@ KINDS = ("attribute", "object")
 
 @dataclass(frozen=True)
 class PairLabels:
-    """The labels of a training set, coded.
+    """The labels of a training set, coded."""
 
-    Attributes
-    ----------
-    values : tuple of ndarray of shape (A,), (O,)
-        Sorted labels of either kind.
-    codes : ndarray of int of shape (n, 2)
-        Each row's attribute and object, as positions in the two.
-    is_single : bool
-        Whether y had one column: objects only, under one constant attribute.
-    """
-
-    values: tuple
-    codes: np.ndarray
-    is_single: bool
+    values: tuple  # sorted attributes (A,) and objects (O,)
+    codes: np.ndarray  # (n, 2), positions in the two
+    is_single: bool  # y had one column: objects, under one constant attribute
 
     @classmethod
     def read(cls, y):
@@ -130,7 +120,7 @@ def candidate_codes(labels, unseen_pairs, more_codes=()):
     ``more_codes`` (P, 2) are candidates in any case.
     """
     seen = labels.seen_pairs
-    if unseen_pairs is None:
+    if unseen_pairs is None or len(unseen_pairs) == 0:
         unseen = seen[:0]
     elif isinstance(unseen_pairs, str):
         unseen = np.argwhere(np.ones([len(values) for values in labels.values]))
@@ -195,12 +185,12 @@ def read_label_embeddings(labels, label_embeddings, unseen_pairs):
     """
     if label_embeddings is None:
         return labels, (None, None)
-    if not isinstance(label_embeddings, list | tuple) or len(label_embeddings) != 2:
+    if len(label_embeddings) != 2:
         raise ValueError(
             "label_embeddings must be a pair of tables, of the attributes and of the "
-            f"objects, got {type(label_embeddings).__name__}."
+            f"objects, got {len(label_embeddings)}."
         )
-    names_pairs = unseen_pairs is not None and not isinstance(unseen_pairs, str)
+    names_pairs = not isinstance(unseen_pairs, str | None) and len(unseen_pairs)
     if names_pairs and all(isinstance(table, dict) for table in label_embeddings):
         labels = _with_described_labels(labels, label_embeddings, unseen_pairs)
     tables = zip(KINDS, label_embeddings, labels.values, strict=True)

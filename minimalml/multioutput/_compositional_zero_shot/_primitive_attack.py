@@ -25,11 +25,8 @@ def primitive_attack(
 
     Parameters
     ----------
-    features : ndarray or torch.Tensor of shape (n, d)
-        Disentangled features of one primitive.
-
-    gradient : ndarray or torch.Tensor of shape (n, d)
-        Gradient of the primitive's loss by the features.
+    features, gradient : ndarray or torch.Tensor of shape (n, d)
+        Disentangled features of one primitive, and the gradient of its loss by them.
 
     epsilon : float
         Size of the step, at least 0.
