@@ -54,21 +54,26 @@ class TopPairs:
 
     device : torch.device or str, default=None
         Where tensors of scores will come from; None for NumPy arrays.
+
+    Attributes
+    ----------
+    values, indices : ndarray or torch.Tensor of shape (2, n_rows, k)
+        Scores and columns of the best unseen pairs and, second, of the best seen ones,
+        the best first; -inf and -1 where there are fewer.
     """
 
     def __init__(self, n_rows, k=1, device=None):
         self.n_columns = 0
         shape = (2, n_rows, k)
         if device is None:
-            values, indices = np.full(shape, -np.inf), np.full(shape, -1, np.intp)
+            self.values = np.full(shape, -np.inf)
+            self.indices = np.full(shape, -1, np.intp)
         else:
             import torch
 
             dtype = _wide_dtype(torch.device(device))
-            values = torch.full(shape, -torch.inf, dtype=dtype, device=device)
-            indices = torch.full(shape, -1, device=device)
-        self.seen_values, self.unseen_values = values
-        self.seen_indices, self.unseen_indices = indices
+            self.values = torch.full(shape, -torch.inf, dtype=dtype, device=device)
+            self.indices = torch.full(shape, -1, device=device)
 
     def update(self, scores, seen_group, n_threads=None):
         """Merge the next block of columns.
@@ -89,14 +94,13 @@ class TopPairs:
         TopPairs
             Itself.
         """
-        best = [self.seen_values, self.seen_indices]
-        best += [self.unseen_values, self.unseen_indices]
+        best = self.values, self.indices
         if is_torch_tensor(scores):
             from minimalml.multioutput._compositional_zero_shot import (
                 _czsl_kernel_torch as kernel,
             )
 
-            seen_group = _like(self.seen_values, seen_group)
+            seen_group = _like(self.values, seen_group)
             kernel.update_top_pairs(scores, seen_group, self.n_columns, *best)
         else:
             scores, seen_group = map(np.ascontiguousarray, (scores, seen_group))
@@ -126,9 +130,9 @@ class TopPairs:
         ndarray or torch.Tensor of int of shape (n_rows,)
             Columns; -1 for a row without any candidate.
         """
-        is_seen = self.seen_values[:, 0] >= self.unseen_values[:, 0] + bias
-        xp = array_namespace(is_seen)
-        return xp.where(is_seen, self.seen_indices[:, 0], self.unseen_indices[:, 0])
+        unseen, seen = self.values[..., 0]
+        is_seen = seen >= unseen + bias
+        return array_namespace(is_seen).where(is_seen, *self.indices[[1, 0], :, 0])
 
     def gaps(self, pair_index, seen_mask):
         """Return the `BiasGaps` of the rows, given their true pairs.
@@ -151,21 +155,17 @@ class TopPairs:
         BiasGaps
             Of the rows.
         """
-        values = self.seen_values, self.unseen_values
-        xp, device = array_namespace(values[0]), values[0].device
-        pair_index, seen_mask = (_like(values[0], a) for a in (pair_index, seen_mask))
+        xp, device = array_namespace(self.values), self.values.device
+        pair_index, seen_mask = (_like(self.values, a) for a in (pair_index, seen_mask))
         is_candidate = pair_index >= 0
         is_seen = is_candidate & seen_mask[pair_index]
-        own = xp.where(is_seen[:, None], self.seen_indices, self.unseen_indices)
-        own_values, other_values = (
-            xp.where(is_seen[:, None], *order) for order in (values, values[::-1])
-        )
-        matches = (own == pair_index[:, None]) & is_candidate[:, None]
+        group, rows = is_seen * 1, xp.arange(len(is_seen), device=device)
+        matches = self.indices[group, rows] == pair_index[:, None]
+        matches &= is_candidate[:, None]
         hit, rank = matches.any(axis=1), (matches * 1).argmax(axis=1)
-        rows, k = xp.arange(len(rank), device=device), own.shape[1]
-        other = other_values[rows, k - 1 - rank]
+        other = self.values[1 - group, rows, self.values.shape[2] - 1 - rank]
         # -inf for a group without enough pairs: the gap is then infinite, as it should
-        margin = own_values[rows, rank] - xp.where(hit, other, 0.0)
+        margin = self.values[group, rows, rank] - xp.where(hit, other, 0.0)
         gap = xp.where(hit, xp.where(is_seen, margin, -margin), xp.nan)
         return BiasGaps(gap, is_seen)
 

@@ -37,15 +37,14 @@ def test_both_kernels_find_what_sorting_each_row_finds(top_k, dtype, seed):
     group = np.where(np.arange(9) == seed % 9, 2, seen_mask).astype(np.uint8)
     compiled = TopPairs(30, top_k).update(scores, group)
     on_device = TopPairs(30, top_k, "cpu").update(*as_tensors((scores, group)))
-    for kind, name in enumerate(("unseen", "seen")):
+    for kind in (0, 1):
         candidates = np.where(group == kind, scores, -np.inf)
         order = np.argsort(-candidates, axis=1, kind="stable")[:, :top_k]
         values = np.take_along_axis(candidates, order, axis=1)
         for found in (compiled, on_device):
-            assert_array_equal(getattr(found, f"{name}_values"), values)
-            assert_array_equal(
-                getattr(found, f"{name}_indices"), np.where(values > -np.inf, order, -1)
-            )
+            assert_array_equal(found.values[kind], values)
+            columns = np.where(values > -np.inf, order, -1)
+            assert_array_equal(found.indices[kind], columns)
 
 
 @pytest.mark.parametrize("n_biases", [None, 20])
