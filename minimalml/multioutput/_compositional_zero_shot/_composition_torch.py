@@ -105,6 +105,26 @@ class CompositionNetwork(nn.Module):
         return self.pair_text(torch.cat(labels, dim=1))
 
 
+def primitive_cosines(network, attribute_features, object_features):
+    """Return cosines with all attributes (n, A) and with all objects (n, O)."""
+    attribute = network.attribute_head(attribute_features)
+    objects = network.object_head(object_features)
+    attributes, all_objects = network.embed_attributes(), network.embed_objects()
+    return cosines(attribute, attributes), cosines(objects, all_objects)
+
+
+def represent(network, X):
+    """Return each row's vector to compare pairs with, and cosines of its primitives.
+
+    The whole and the composed cosine of a pair have the same right-hand side, so that
+    their sum is one product.
+    """
+    whole, attribute, objects = network(X)
+    composed = network.compose(attribute, objects)
+    vector = normalize(whole, dim=1) + normalize(composed, dim=1)
+    return vector, *primitive_cosines(network, attribute, objects)
+
+
 def _branch(n_inputs, hidden_sizes, n_outputs):
     layers = MLP(
         n_inputs, hidden_sizes, n_outputs, layer_norm=True, dropout=BRANCH_DROPOUT
@@ -232,16 +252,11 @@ class CompositionLosses:
 
     def _primitive_losses(self, network, attribute_features, object_features, batch):
         scale = self.parameters.primitive_scale
-        attribute_scores = cosines(
-            network.attribute_head(attribute_features), network.embed_attributes()
-        )
-        object_scores = cosines(
-            network.object_head(object_features), network.embed_objects()
-        )
-        return (
-            cross_entropy(scale * attribute_scores, batch.codes[:, 0]),
-            cross_entropy(scale * object_scores, batch.codes[:, 1]),
-        )
+        scores = primitive_cosines(network, attribute_features, object_features)
+        return [
+            cross_entropy(scale * part, code)
+            for part, code in zip(scores, batch.codes.unbind(dim=1), strict=True)
+        ]
 
     def _adversarial_loss(self, network, batch, clean_scores, pairs):
         """Loss on moved primitives, and how far they change the composition."""

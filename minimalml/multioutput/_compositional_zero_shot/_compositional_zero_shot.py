@@ -6,6 +6,8 @@ attribute, by its object and by the composition of the two; in training the attr
 and object features are moved against their classifiers and swapped between rows.
 """
 
+from functools import partial
+
 import numpy as np
 from sklearn.base import (
     BaseEstimator,
@@ -103,10 +105,8 @@ class CompositionalZeroShotClassifier(
         Length of the vectors that are compared.
 
     module : torch.nn.Module or callable, default=None
-        Network with the methods of the built-in one (``forward``, ``encode``,
-        ``attribute_encoder``, ``object_encoder``, ``compose``, ``attribute_head``,
-        ``object_head``, ``embed_attributes``, ``embed_objects``, ``embed_pairs``); a
-        callable is called with ``n_features``, ``attribute_embeddings`` and
+        Network with the methods of the built-in one (an error names those that lack);
+        a callable is called with ``n_features``, ``attribute_embeddings`` and
         ``object_embeddings``. None builds the paper's.
 
     batch_size : int or "auto", default=128
@@ -253,12 +253,9 @@ class CompositionalZeroShotClassifier(
 
         Parameters
         ----------
-        X : array-like of shape (n, d)
-            Features.
-
-        y : array-like of shape (n, 2) or (n,)
-            Attribute and object of each row, of any label type; one column holds
-            objects under one constant attribute: an ordinary classifier.
+        X, y : array-like of shape (n, d), (n, 2) or (n,)
+            Features, and attribute and object of each row, of any label type; one
+            column holds objects under one constant attribute: an ordinary classifier.
 
         Returns
         -------
@@ -274,9 +271,7 @@ class CompositionalZeroShotClassifier(
             label, or embeddings do not match the labels.
         """
         import_torch(type(self).__name__)
-        from minimalml.multioutput._compositional_zero_shot._composition_torch import (
-            CompositionLosses,
-        )
+        from minimalml.multioutput._compositional_zero_shot import _composition_torch
 
         self._check_hidden_sizes()
         X, labels = self._read_pairs(X, y, reset=not self._continues())
@@ -298,7 +293,7 @@ class CompositionalZeroShotClassifier(
         self.seen_bias_ = 0.0 if self.bias == "auto" else float(self.bias)
         self._proba_scale = self.pair_scale
         sampler = self._make_sampler(X, rows, training) if self.oversampling else None
-        self._losses = CompositionLosses(
+        self._losses = _composition_torch.CompositionLosses(
             self, training.seen_pairs, sampler, attack_seed
         )
         pair = pair_positions(labels.codes, training.seen_pairs)
@@ -328,12 +323,9 @@ class CompositionalZeroShotClassifier(
     def _check_pairs(self, labels):
         """Check the pairs that are left to train on."""
         if len(labels.seen_pairs) < 2:
-            pair = [
-                v[code] for v, code in zip(labels.values, labels.codes[0], strict=True)
-            ]
             raise ValueError(
                 "y must have at least 2 different pairs (classes), got 1 class: "
-                f"{tuple(pair)}."
+                f"{labels.describe(labels.codes[0])}."
             )
         if not self._continues():
             return
@@ -347,8 +339,7 @@ class CompositionalZeroShotClassifier(
 
     def _check_hidden_sizes(self):
         sizes = np.asarray(self.hidden_sizes)
-        is_integer = sizes.ndim == 1 and sizes.dtype.kind in "iu"
-        if not (is_integer and (sizes > 0).all()):
+        if sizes.ndim != 1 or sizes.dtype.kind not in "iu" or sizes.min() < 1:
             raise ValueError(
                 "hidden_sizes must be a sequence of at least one integer > 0, got "
                 f"{self.hidden_sizes}."
@@ -367,11 +358,9 @@ class CompositionalZeroShotClassifier(
         return ObjectSimilarityOverSampler().fit(labels.codes, vectors)
 
     def _build_network(self):
-        from minimalml.multioutput._compositional_zero_shot._composition_torch import (
-            build_network,
-        )
+        from minimalml.multioutput._compositional_zero_shot import _composition_torch
 
-        return build_network(self, self._tables)
+        return _composition_torch.build_network(self, self._tables)
 
     def _training_loss(self, batch, state):
         return self._losses(batch, state)
@@ -405,28 +394,10 @@ class CompositionalZeroShotClassifier(
         return 2 * self.n_features_in_
 
     def _represent(self, X):
-        """Return each row's vector to compare pairs with, and its primitives' scores.
+        """Return a vector to compare pairs with, and scores of either primitive."""
+        from minimalml.multioutput._compositional_zero_shot import _composition_torch
 
-        The whole and the composed cosine have the same right-hand side, so that their
-        sum is one product.
-        """
-        from torch.nn.functional import normalize
-
-        from minimalml.multioutput._compositional_zero_shot._composition_torch import (
-            cosines,
-        )
-
-        network = self.module_
-
-        def represent(X):
-            whole, attribute, objects = network(X)
-            composed = network.compose(attribute, objects)
-            return (
-                normalize(whole, dim=1) + normalize(composed, dim=1),
-                cosines(network.attribute_head(attribute), network.embed_attributes()),
-                cosines(network.object_head(objects), network.embed_objects()),
-            )
-
+        represent = partial(_composition_torch.represent, self.module_)
         return [_as_computed(part) for part in self._map_rows(represent, X)]
 
     def _score_codes(self, rows, codes):

@@ -159,40 +159,17 @@ class PairClassifierMixin(ClassifierMixin):
         return self.objects_[codes[:, 1]] if self._is_single else self._decode(codes)
 
     def predict_attribute(self, X):
-        """Predict the attribute of each row, as part of its most likely pair.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, d)
-            Features.
-
-        Returns
-        -------
-        ndarray of shape (n,)
-            Labels of ``attributes_``.
-        """
+        """Return the attribute, shape (n,), of what `predict` answers to X (n, d)."""
         return self.attributes_[self._predicted_codes(X)[:, 0]]
 
     def predict_object(self, X):
-        """Predict the object of each row, as part of its most likely pair.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, d)
-            Features.
-
-        Returns
-        -------
-        ndarray of shape (n,)
-            Labels of ``objects_``.
-        """
+        """Return the object, shape (n,), of what `predict` answers to X (n, d)."""
         return self.objects_[self._predicted_codes(X)[:, 1]]
 
     def _predicted_codes(self, X):
         return self._best_codes(self._check_rows(X))
 
     def _best_codes(self, X):
-        """Return the coded answers to validated rows."""
         blocks = self._top_pairs(X, self._pair_codes, self.seen_mask_)
         return self._pair_codes[self._best_of(blocks)]
 
@@ -204,18 +181,15 @@ class PairClassifierMixin(ClassifierMixin):
 
     def _top_pairs(self, X, codes, seen_mask, k=1):
         """Return the best pairs of each block of validated rows."""
-        groups = seen_groups(seen_mask)
-        return [
-            self._top_pairs_of_block(self._represent(X[rows]), codes, groups, k)
-            for rows in gen_batches(len(X), ROW_BLOCK)
-        ]
-
-    def _top_pairs_of_block(self, rows, codes, groups, k):
-        device = rows[0].device if is_torch_tensor(rows[0]) else None
-        tops = TopPairs(len(rows[0]), k, device)
-        for pairs in gen_batches(len(codes), PAIR_BLOCK):
-            tops.update(self._score_codes(rows, codes[pairs]), groups[pairs])
-        return tops
+        groups, blocks = seen_groups(seen_mask), []
+        for rows in gen_batches(len(X), ROW_BLOCK):
+            parts = self._represent(X[rows])
+            device = parts[0].device if is_torch_tensor(parts[0]) else None
+            tops = TopPairs(len(parts[0]), k, device)
+            for pairs in gen_batches(len(codes), PAIR_BLOCK):
+                tops.update(self._score_codes(parts, codes[pairs]), groups[pairs])
+            blocks.append(tops)
+        return blocks
 
     def score(self, X, y, sample_weight=None):
         """Return the share of rows whose pair is right in both parts.

@@ -15,10 +15,9 @@ class PairHoldoutSplit(BaseCrossValidator):
     """Split rows so that the test part has pairs that training never shows.
 
     Each split holds out a share of the distinct pairs with all their rows, but never
-    the last pair of an attribute or an object, so that every primitive stays in
-    training. A share of the other pairs' rows joins the test part, so that accuracy
-    on seen pairs is measured as well. Use it as ``cv`` of a grid search with y of two
-    columns.
+    the last pair of an attribute or an object. A share of the other pairs' rows joins
+    the test part, so that accuracy on seen pairs is measured as well. Use it as ``cv``
+    of a search with y of two columns.
 
     Parameters
     ----------

@@ -46,6 +46,10 @@ class PairLabels:
         """Return the labels of some rows, under the same codes."""
         return replace(self, codes=self.codes[rows])
 
+    def describe(self, pair):
+        """Return a coded pair in the user's own labels."""
+        return tuple(v[code] for v, code in zip(self.values, pair, strict=True))
+
     def extend(self, new_values):
         """Return the same rows among more labels of either kind."""
         values, codes = [], []
@@ -126,22 +130,18 @@ def candidate_codes(labels, unseen_pairs, more_codes=()):
         unseen = np.argwhere(np.ones([len(values) for values in labels.values]))
     else:
         unseen = encode_pairs(labels.values, unseen_pairs, "unseen_pairs")
-        _warn_of_seen(unseen[is_among(unseen, seen)], labels.values)
+        overlap = unseen[is_among(unseen, seen)]
+        if len(overlap):
+            warnings.warn(
+                f"{len(overlap)} of unseen_pairs are seen in training, "
+                f"{labels.describe(overlap[0])} for one: they are treated as seen.",
+                UserWarning,
+                stacklevel=3,
+            )
     if len(more_codes):
         unseen = np.concatenate([unseen, more_codes])
     unseen = np.unique(unseen, axis=0)
     return np.concatenate([seen, unseen[~is_among(unseen, seen)]])
-
-
-def _warn_of_seen(pairs, values):
-    if len(pairs):
-        example = tuple(v[code] for v, code in zip(values, pairs[0], strict=True))
-        warnings.warn(
-            f"{len(pairs)} of unseen_pairs are seen in training, {example} for one: "
-            "they are treated as seen.",
-            UserWarning,
-            stacklevel=4,
-        )
 
 
 def encode_pairs(values, pairs, name):

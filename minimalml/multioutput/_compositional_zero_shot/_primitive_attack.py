@@ -20,8 +20,8 @@ def primitive_attack(
     """Move features where their loss grows, as a new partner would move them.
 
     ``f + U(0, noise_scale) + epsilon * sign(g)``, elementwise: one signed gradient step
-    from a random start. What an attribute looks like shifts with the object it is on;
-    training on moved features makes a classifier of attributes stand that shift.
+    from a random start. A classifier of attributes that trains on moved features stands
+    the shift that another object brings. O(n d).
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def primitive_attack(
         Size of the step, at least 0.
 
     noise_scale : float, default=16/255
-        Largest start noise, at least 0; the paper's code draws it from 0 upwards.
+        Largest start noise, at least 0.
 
     random_state : int, RandomState instance, torch.Generator or None, default=None
         Source of the noise; a torch.Generator (on the tensors' device) or an int for
