@@ -30,18 +30,12 @@ from minimalml._core.validation import (
     StrOptions,
     _fit_context,
 )
+from minimalml.multioutput._compositional_zero_shot import _pair_holdout, _pairs
 from minimalml.multioutput._compositional_zero_shot._over_sampler import (
     ObjectSimilarityOverSampler,
 )
 from minimalml.multioutput._compositional_zero_shot._pair_classifier import (
     PairClassifierMixin,
-)
-from minimalml.multioutput._compositional_zero_shot._pair_holdout import (
-    hold_out_rows,
-)
-from minimalml.multioutput._compositional_zero_shot._pairs import (
-    pair_positions,
-    read_label_embeddings,
 )
 
 # From this many features on the features are taken for a large backbone's, which the
@@ -69,7 +63,8 @@ class CompositionalZeroShotClassifier(
     Parameters
     ----------
     adversarial_weight : float, default=1.0
-        Weight of the losses on adversarially moved primitives; 0 leaves them out.
+        Weight of the losses on adversarially moved primitives, see `primitive_attack`;
+        0 leaves them out. They train what follows the encoders.
 
     oversampling : bool, default=True
         After a third of the epochs, add pairs that are composed of the features of two
@@ -153,13 +148,6 @@ class CompositionalZeroShotClassifier(
     IndependentPrimitives : The plain baseline.
     PairHoldoutSplit : Cross-validation over unseen pairs.
     make_czsl_scorer : Scorers of the seen-unseen trade-off.
-
-    Notes
-    -----
-    For the moved attribute features f' = f + u + e sign(g), g is the gradient of the
-    attribute loss by f, u uniform noise and e a step drawn from 0, 0.005, 0.05 and 0.5;
-    f is detached, so that heads, composer and label embeddings learn from f' and the
-    encoders do not.
 
     References
     ----------
@@ -275,7 +263,7 @@ class CompositionalZeroShotClassifier(
 
         self._check_hidden_sizes()
         X, labels = self._read_pairs(X, y, reset=not self._continues())
-        labels, self._tables = read_label_embeddings(
+        labels, self._tables = _pairs.read_label_embeddings(
             labels, self.label_embeddings, self.unseen_pairs
         )
         # apart from the network's four seeds, which are drawn first
@@ -286,7 +274,7 @@ class CompositionalZeroShotClassifier(
         chooses_bias = self.bias == "auto" and not labels.is_single
         if self.early_stopping or chooses_bias:
             fraction = self._training_settings.validation_fraction
-            rows, held_out = hold_out_rows(labels, fraction, split_seed)
+            rows, held_out = _pair_holdout.hold_out_rows(labels, fraction, split_seed)
             training = labels.take(rows)
         self._check_pairs(training)
         self._set_pairs(training, labels.seen_pairs)
@@ -296,7 +284,7 @@ class CompositionalZeroShotClassifier(
         self._losses = _composition_torch.CompositionLosses(
             self, training.seen_pairs, sampler, attack_seed
         )
-        pair = pair_positions(labels.codes, training.seen_pairs)
+        pair = _pairs.pair_positions(labels.codes, training.seen_pairs)
         columns = {"X": X, "codes": labels.codes, "pair": pair}
         options = {"rows": rows, "extend": self._losses.extend}
         if self.learning_rate == "auto":
@@ -339,7 +327,7 @@ class CompositionalZeroShotClassifier(
 
     def _check_hidden_sizes(self):
         sizes = np.asarray(self.hidden_sizes)
-        if sizes.ndim != 1 or sizes.dtype.kind not in "iu" or sizes.min() < 1:
+        if sizes.ndim != 1 or sizes.dtype.kind not in "iu" or min(sizes, default=0) < 1:
             raise ValueError(
                 "hidden_sizes must be a sequence of at least one integer > 0, got "
                 f"{self.hidden_sizes}."

@@ -71,12 +71,13 @@ class TopPairs:
         else:
             import torch
 
-            dtype = _wide_dtype(torch.device(device))
+            is_narrow = torch.device(device).type == "mps"  # it has no float64
+            dtype = torch.float32 if is_narrow else torch.float64
             self.values = torch.full(shape, -torch.inf, dtype=dtype, device=device)
             self.indices = torch.full(shape, -1, device=device)
 
     def update(self, scores, seen_group, n_threads=None):
-        """Merge the next block of columns.
+        """Merge the next block of columns, and return itself.
 
         Parameters
         ----------
@@ -88,11 +89,6 @@ class TopPairs:
 
         n_threads : int, default=None
             Threads; None lets the library decide. Tensors follow torch's setting.
-
-        Returns
-        -------
-        TopPairs
-            Itself.
         """
         best = self.values, self.indices
         if is_torch_tensor(scores):
@@ -235,9 +231,3 @@ def _like(reference, values):
     if is_torch_tensor(reference):
         return as_tensor(values, device=reference.device)
     return np.asarray(values)
-
-
-def _wide_dtype(device):
-    import torch
-
-    return torch.float32 if device.type == "mps" else torch.float64

@@ -39,20 +39,8 @@ class IndependentPrimitives(PairClassifierMixin, BaseEstimator):
 
     Attributes
     ----------
-    attributes_, objects_ : ndarray of shape (A,), (O,)
-        Labels of either kind.
-
-    classes_ : ndarray of shape (O,) or list of two ndarrays
-        ``objects_`` after a fit on one column, else both.
-
-    pairs_ : ndarray of shape (P, 2)
-        Candidate pairs, seen ones first.
-
-    seen_mask_ : ndarray of bool of shape (P,)
-        Which of them training shows.
-
-    seen_bias_ : float
-        The bias of unseen pairs in predictions.
+    attributes_, objects_, classes_, pairs_, seen_mask_, seen_bias_ : object
+        Labels, candidates and bias, as `CompositionalZeroShotClassifier` has them.
 
     n_features_in_ : int
         Number of features.

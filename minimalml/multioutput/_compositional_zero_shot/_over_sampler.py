@@ -1,6 +1,7 @@
 """Re-compose rows: the attribute of one row with the object of another.
 
-O(B log n) for B samples and no loop over them: all draws are binary searches in
+The over-sampling of Li, Jiang, Wang, Long, Zhang, Zhang, "Primitive-based adversarial
+training for compositional zero-shot learning", arXiv 2406.14962, 2024. O(B log n) for B samples and no loop over them: all draws are binary searches in
 cumulative sums over rows that are grouped by pair.
 """
 
@@ -34,11 +35,6 @@ class ObjectSimilarityOverSampler:
 
     attributes_, objects_ : ndarray of shape (A,), (O,)
         Labels of either kind.
-
-    References
-    ----------
-    .. [1] Li, Jiang, Wang, Long, Zhang, Zhang, "Primitive-based adversarial training
-       for compositional zero-shot learning", arXiv 2406.14962.
 
     Examples
     --------
@@ -142,9 +138,8 @@ class ObjectSimilarityOverSampler:
     def _check_probabilities(self, probabilities):
         if probabilities is None:
             return np.ones(len(self.pairs_))
-        probabilities = check_array(
-            probabilities, ensure_2d=False, input_name="pair_probabilities"
-        )
+        name = "pair_probabilities"
+        probabilities = check_array(probabilities, ensure_2d=False, input_name=name)
         if probabilities.shape != (len(self.pairs_),):
             raise ValueError(
                 f"pair_probabilities must have shape ({len(self.pairs_)},), one entry "

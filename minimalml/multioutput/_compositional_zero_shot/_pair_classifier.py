@@ -7,21 +7,8 @@ from sklearn.utils import check_consistent_length, gen_batches
 
 from minimalml._core.arrays import is_torch_tensor, to_numpy
 from minimalml._core.validation import check_is_fitted, validate_data
+from minimalml.multioutput._compositional_zero_shot import _czsl_gaps, _pairs
 from minimalml.multioutput._compositional_zero_shot._czsl_curve import curve_from_gaps
-from minimalml.multioutput._compositional_zero_shot._czsl_gaps import (
-    BiasGaps,
-    TopPairs,
-    check_top_k,
-    seen_groups,
-)
-from minimalml.multioutput._compositional_zero_shot._pairs import (
-    PairLabels,
-    candidate_codes,
-    encode_pairs,
-    is_among,
-    pair_positions,
-    split_columns,
-)
 
 # So many scores are in memory at a time (32 MB of float64), whatever the open world.
 ROW_BLOCK, PAIR_BLOCK = 2048, 2048
@@ -32,9 +19,8 @@ class PairClassifierMixin(ClassifierMixin):
     """Predictions over candidate pairs.
 
     A class that mixes it in calls ``_read_pairs`` and ``_set_pairs`` in fit, sets
-    ``seen_bias_`` and ``_proba_scale``, and writes two methods: ``_represent``, which
-    maps validated X (n, d) to a list of arrays or tensors with what it needs of the
-    rows, and ``_score_codes``, which maps these and coded pairs (P, 2) to scores (n, P).
+    ``seen_bias_`` and ``_proba_scale``, and writes ``_represent(X)``, a list of arrays
+    or tensors of rows, and ``_score_codes(these, pairs)``, scores of coded pairs (n, P).
     """
 
     def __sklearn_tags__(self):
@@ -47,13 +33,13 @@ class PairClassifierMixin(ClassifierMixin):
         if y is None:
             validate_data(self, X, y)  # raises scikit-learn's own error
         X = validate_data(self, X, dtype=FLOATS, ensure_min_samples=2, reset=reset)
-        labels = PairLabels.read(y)
+        labels = _pairs.PairLabels.read(y)
         check_consistent_length(X, labels.codes)
         return X, labels
 
     def _set_pairs(self, labels, more_codes=()):
         """Store the labels and the candidate pairs, with coded ones added if any."""
-        codes = candidate_codes(labels, self.unseen_pairs, more_codes)
+        codes = _pairs.candidate_codes(labels, self.unseen_pairs, more_codes)
         self.attributes_, self.objects_ = labels.values
         self._is_single, self._pair_codes = labels.is_single, codes
         self.seen_mask_ = np.arange(len(codes)) < len(labels.seen_pairs)
@@ -181,11 +167,11 @@ class PairClassifierMixin(ClassifierMixin):
 
     def _top_pairs(self, X, codes, seen_mask, k=1):
         """Return the best pairs of each block of validated rows."""
-        groups, blocks = seen_groups(seen_mask), []
+        groups, blocks = _czsl_gaps.seen_groups(seen_mask), []
         for rows in gen_batches(len(X), ROW_BLOCK):
             parts = self._represent(X[rows])
             device = parts[0].device if is_torch_tensor(parts[0]) else None
-            tops = TopPairs(len(parts[0]), k, device)
+            tops = _czsl_gaps.TopPairs(len(parts[0]), k, device)
             for pairs in gen_batches(len(codes), PAIR_BLOCK):
                 tops.update(self._score_codes(parts, codes[pairs]), groups[pairs])
             blocks.append(tops)
@@ -208,7 +194,7 @@ class PairClassifierMixin(ClassifierMixin):
             In [0, 1].
         """
         codes = self._predicted_codes(X)
-        (attribute, objects), _ = split_columns(y)
+        (attribute, objects), _ = _pairs.split_columns(y)
         check_consistent_length(X, objects, sample_weight)
         right = self.objects_[codes[:, 1]] == objects
         if not self._is_single:
@@ -216,7 +202,7 @@ class PairClassifierMixin(ClassifierMixin):
         return float(np.average(right, weights=sample_weight))
 
     def czsl_curve(self, X, y, *, n_biases=None, top_k=1):
-        """Trade seen against unseen accuracy on labelled rows, see `czsl_curve`.
+        """Trade seen against unseen accuracy on labelled rows.
 
         Candidates are ``pairs_`` and the pairs of y: the closed-world protocol lets a
         classifier know which pairs the test holds. They are scored block by block, so
@@ -227,11 +213,8 @@ class PairClassifierMixin(ClassifierMixin):
         X, y : array-like of shape (n, d), (n, 2)
             Features, and true pairs of attributes and objects that training shows.
 
-        n_biases : int, default=None
-            None for the exact curve, a number for the common approximation.
-
-        top_k : int, default=1
-            A row is right if its true pair is among the ``top_k`` best.
+        n_biases, top_k : int
+            As `minimalml.multioutput.czsl_curve` takes them.
 
         Returns
         -------
@@ -241,24 +224,24 @@ class PairClassifierMixin(ClassifierMixin):
             pair, at the bias ``seen_bias_``, has the right attribute or object.
         """
         X = self._check_rows(X)
-        true_codes = encode_pairs((self.attributes_, self.objects_), y, "y")
+        true_codes = _pairs.encode_pairs((self.attributes_, self.objects_), y, "y")
         check_consistent_length(X, true_codes)
         return self._curve(X, true_codes, n_biases, top_k)
 
     def _curve(self, X, true_codes, n_biases=None, top_k=1):
         """Sweep the bias over validated rows."""
         more = np.unique(true_codes, axis=0)
-        more = more[~is_among(more, self._pair_codes)]
+        more = more[~_pairs.is_among(more, self._pair_codes)]
         codes = np.concatenate([self._pair_codes, more])
-        check_top_k(top_k, len(codes))
+        _czsl_gaps.check_top_k(top_k, len(codes))
         seen_mask = np.arange(len(codes)) < self.seen_mask_.sum()
-        positions = pair_positions(true_codes, codes)
+        positions = _pairs.pair_positions(true_codes, codes)
         blocks = self._top_pairs(X, codes, seen_mask, top_k)
         parts = [
             tops.gaps(positions[rows], seen_mask)
             for tops, rows in zip(blocks, gen_batches(len(X), ROW_BLOCK), strict=True)
         ]
-        gaps = [BiasGaps(*map(to_numpy, part)) for part in parts]
+        gaps = [_czsl_gaps.BiasGaps(*map(to_numpy, part)) for part in parts]
         curve = curve_from_gaps(gaps, n_biases)
         right = codes[self._best_of(blocks)] == true_codes
         curve.attribute_accuracy, curve.object_accuracy = right.mean(axis=0).tolist()

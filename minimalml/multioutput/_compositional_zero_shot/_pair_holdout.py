@@ -5,10 +5,13 @@ from sklearn.model_selection import BaseCrossValidator, train_test_split
 from sklearn.utils import check_random_state, indexable
 from sklearn.utils.validation import _num_samples
 
-from minimalml.multioutput._compositional_zero_shot._pairs import (
-    PairLabels,
-    is_among,
+from minimalml._core.validation import (
+    Integral,
+    Interval,
+    Real,
+    validate_parameter_constraints,
 )
+from minimalml.multioutput._compositional_zero_shot import _pairs
 
 
 class PairHoldoutSplit(BaseCrossValidator):
@@ -45,6 +48,13 @@ class PairHoldoutSplit(BaseCrossValidator):
     ...     print(len(train), len(test))
     6 2
     """
+
+    _parameter_constraints = {
+        "n_splits": [Interval(Integral, 1, None, closed="left")],
+        "unseen_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "seen_test_fraction": [Interval(Real, 0, 1, closed="left")],
+        "random_state": ["random_state"],
+    }
 
     def __init__(
         self,
@@ -85,9 +95,11 @@ class PairHoldoutSplit(BaseCrossValidator):
             If a parameter is out of range, or so many pairs can't be held out without
             losing a primitive.
         """
-        self._check_parameters()
+        validate_parameter_constraints(
+            self._parameter_constraints, vars(self), type(self).__name__
+        )
         X, y = indexable(X, y)
-        labels = PairLabels.read(y)
+        labels = _pairs.PairLabels.read(y)
         rng = check_random_state(self.random_state)
         sizes = np.bincount(labels.pair_index)
         n_test = np.minimum(np.rint(self.seen_test_fraction * sizes), sizes - 1)
@@ -119,18 +131,6 @@ class PairHoldoutSplit(BaseCrossValidator):
             "last of its attribute or object: lower unseen_fraction."
         )
 
-    def _check_parameters(self):
-        if self.n_splits < 1:
-            raise ValueError(f"n_splits must be at least 1, got {self.n_splits}.")
-        if not 0 < self.unseen_fraction < 1:
-            raise ValueError(
-                f"unseen_fraction must be in (0, 1), got {self.unseen_fraction}."
-            )
-        if not 0 <= self.seen_test_fraction < 1:
-            raise ValueError(
-                f"seen_test_fraction must be in [0, 1), got {self.seen_test_fraction}."
-            )
-
 
 def hold_out_rows(labels, fraction, seed):
     """Return training rows and validation rows, with whole pairs among the latter.
@@ -146,7 +146,7 @@ def hold_out_rows(labels, fraction, seed):
         1, unseen_fraction=fraction, seen_test_fraction=fraction, random_state=seed
     )
     rows, held_out = next(split.split(rows, labels.codes))
-    if not is_among(labels.codes[held_out], labels.take(rows).seen_pairs).any():
+    if not _pairs.is_among(labels.codes[held_out], labels.take(rows).seen_pairs).any():
         raise ValueError(
             f"training.validation_fraction={fraction} holds out no row of the pairs that "
             "stay in training, since each has few rows: raise it."

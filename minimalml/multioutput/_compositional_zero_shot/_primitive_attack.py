@@ -1,4 +1,8 @@
-"""Adversarial primitives and softened pair targets, as plain functions."""
+"""Adversarial primitives and softened pair targets, as plain functions.
+
+Li, Jiang, Wang, Long, Zhang, Zhang, "Primitive-based adversarial training for
+compositional zero-shot learning", arXiv 2406.14962, 2024.
+"""
 
 import numpy as np
 from sklearn.utils import check_array, check_random_state
@@ -47,11 +51,6 @@ def primitive_attack(
     ------
     ValueError
         If ``epsilon`` or ``noise_scale`` is negative, or shapes differ.
-
-    References
-    ----------
-    .. [1] Li, Jiang, Wang, Long, Zhang, Zhang, "Primitive-based adversarial training
-       for compositional zero-shot learning", arXiv 2406.14962.
 
     Examples
     --------
