@@ -21,8 +21,7 @@ from minimalml.multioutput._compositional_zero_shot._czsl_display import (
     CZSLCurveDisplay,
 )
 from minimalml.multioutput._compositional_zero_shot._czsl_gaps import (
-    BiasGaps,
-    TopPairs,
+    czsl_gaps,
 )
 from minimalml.multioutput._compositional_zero_shot._independent_primitives import (
     IndependentPrimitives,
@@ -69,7 +68,6 @@ from minimalml.multioutput._lasso_task_selection._task_statistics import (
 __all__ = [
     "ActiveMultiTaskClassifier",
     "ActiveMultiTaskRegressor",
-    "BiasGaps",
     "CZSLCurveDisplay",
     "CompositionalZeroShotClassifier",
     "IndependentPrimitives",
@@ -78,11 +76,11 @@ __all__ = [
     "PairHoldoutSplit",
     "SharedRepresentationRegressor",
     "TaskStatistics",
-    "TopPairs",
     "allocate_samples",
     "curve_from_gaps",
     "czsl_auc_score",
     "czsl_curve",
+    "czsl_gaps",
     "excess_risk_bound",
     "fit_shared_representation",
     "make_czsl_scorer",

@@ -22,16 +22,15 @@ OFFICIAL_STEP_BACK = 1e-4
 
 
 def curve_from_gaps(gaps, n_biases=None):
-    """Turn the gaps of rows into the curve and its summary figures.
+    """Turn the gaps of blocks of rows into the curve and its summary figures.
 
     Parameters
     ----------
-    gaps : list of BiasGaps
-        From `TopPairs.gaps`, one a block of rows.
+    gaps : list
+        What `czsl_gaps` returned for each block.
 
     n_biases : int, default=None
-        None gives the exact curve; a number reproduces the approximation that is
-        common in the field's code, with about so many biases.
+        As `czsl_curve` takes it.
 
     Returns
     -------

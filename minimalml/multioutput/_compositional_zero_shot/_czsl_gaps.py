@@ -21,45 +21,17 @@ NO_CANDIDATE = 2  # neither seen (1) nor unseen (0)
 
 
 class BiasGaps(NamedTuple):
-    """What a row's evaluation needs.
+    """What a row's evaluation needs, two arrays or tensors of shape (n,)."""
 
-    Parameters
-    ----------
-    gap : ndarray or torch.Tensor of shape (n,)
-        The row's answer is right for biases up to the gap (seen rows) or above it
-        (unseen rows); nan where no bias makes it right.
-
-    is_seen : ndarray or torch.Tensor of bool of shape (n,)
-        Whether the row's true pair is a seen one.
-    """
-
-    gap: np.ndarray
-    is_seen: np.ndarray
+    gap: np.ndarray  # right for biases up to it (seen rows) or above it; nan for none
+    is_seen: np.ndarray  # whether the row's true pair is a seen one
 
 
 class TopPairs:
-    """The k best seen and unseen pairs of each row, fed by blocks of columns.
+    """The k best pairs of each row, of unseen (0) and of seen ones (1).
 
-    Open-world candidates (every attribute with every object) can be too many for one
-    score matrix: compute it block by block and call `update` for each. Memory is
-    O(n k), whatever the number of pairs.
-
-    Parameters
-    ----------
-    n_rows : int
-        Number of rows.
-
-    k : int, default=1
-        How many pairs of either group to keep.
-
-    device : torch.device or str, default=None
-        Where tensors of scores will come from; None for NumPy arrays.
-
-    Attributes
-    ----------
-    values, indices : ndarray or torch.Tensor of shape (2, n_rows, k)
-        Scores and columns of the best unseen pairs and, second, of the best seen ones,
-        the best first; -inf and -1 where there are fewer.
+    Blocks of columns are fed one after the other: memory is O(n k), whatever their
+    number. Empty places hold -inf and -1; ``device`` is that of tensors.
     """
 
     def __init__(self, n_rows, k=1, device=None):
@@ -77,19 +49,7 @@ class TopPairs:
             self.indices = torch.full(shape, -1, device=device)
 
     def update(self, scores, seen_group, n_threads=None):
-        """Merge the next block of columns, and return itself.
-
-        Parameters
-        ----------
-        scores : ndarray or torch.Tensor of shape (n_rows, n_block), floats
-            Scores of the block's pairs.
-
-        seen_group : ndarray or torch.Tensor of uint8 of shape (n_block,)
-            1 for a seen pair, 0 for an unseen one, 2 for no candidate.
-
-        n_threads : int, default=None
-            Threads; None lets the library decide. Tensors follow torch's setting.
-        """
+        """Merge the scores (n_rows, n_block) of columns of some groups; return itself."""
         best = self.values, self.indices
         if is_torch_tensor(scores):
             from minimalml.multioutput._compositional_zero_shot import (
@@ -114,17 +74,7 @@ class TopPairs:
     def best(self, bias=0.0):
         """Return the column of each row's best pair, given the bias of unseen pairs.
 
-        A seen pair wins a tie with an unseen one; among its own kind the first does.
-
-        Parameters
-        ----------
-        bias : float, default=0.0
-            Added to the scores of unseen pairs.
-
-        Returns
-        -------
-        ndarray or torch.Tensor of int of shape (n_rows,)
-            Columns; -1 for a row without any candidate.
+        A seen pair wins a tie with an unseen one; -1 is for a row without candidates.
         """
         unseen, seen = self.values[..., 0]
         is_seen = seen >= unseen + bias
@@ -136,20 +86,6 @@ class TopPairs:
         A row is right as soon as its true pair is among the k best of both groups
         together. With r pairs of its own group above it, that is so while fewer than
         k - r pairs of the other group are: the (k - r)-th best of them decides.
-
-        Parameters
-        ----------
-        pair_index : ndarray or torch.Tensor of int of shape (n_rows,)
-            Column of each row's true pair; -1 for none of the candidates, which makes
-            the row an unseen one that is never right.
-
-        seen_mask : ndarray or torch.Tensor of bool of shape (n_columns,)
-            Which pairs occurred in training.
-
-        Returns
-        -------
-        BiasGaps
-            Of the rows.
         """
         xp, device = array_namespace(self.values), self.values.device
         pair_index, seen_mask = (_like(self.values, a) for a in (pair_index, seen_mask))
@@ -169,7 +105,32 @@ class TopPairs:
 def czsl_gaps(
     scores, pair_index, seen_mask, *, pair_mask=None, top_k=1, n_threads=None
 ):
-    """Check arguments of `czsl_curve`, and reduce scores to the `BiasGaps` of rows."""
+    """Reduce scores to the bias at which each row's answer changes.
+
+    That is all that a curve needs of rows: they may come in blocks, or from several
+    machines, and `curve_from_gaps` puts the blocks together. O(nP) time.
+
+    Parameters
+    ----------
+    scores, pair_index, seen_mask, pair_mask, top_k, n_threads : object
+        As `czsl_curve` takes them.
+
+    Returns
+    -------
+    gap : ndarray or torch.Tensor of shape (n,)
+        The row's answer is right for biases up to the gap (seen rows) or above it
+        (unseen rows); nan where no bias makes it right.
+    is_seen : ndarray or torch.Tensor of bool of shape (n,)
+        Whether the row's true pair is a seen one.
+
+    Examples
+    --------
+    >>> from minimalml.multioutput import czsl_gaps
+    >>> scores = [[0.75, 0.5, 0.25], [0.5, 0.25, 0.0]]
+    >>> gaps = czsl_gaps(scores, [0, 2], seen_mask=[True, True, False])
+    >>> print(gaps.gap, gaps.is_seen)
+    [0.5 0.5] [ True False]
+    """
     is_tensor = is_torch_tensor(scores)
     scores = check_rows(scores.detach() if is_tensor else scores, name="scores")
     check_top_k(top_k, scores.shape[1])

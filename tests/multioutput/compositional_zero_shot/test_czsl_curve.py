@@ -6,12 +6,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import UndefinedMetricWarning
 
 from minimalml.multioutput import (
-    TopPairs,
     curve_from_gaps,
     czsl_auc_score,
     czsl_curve,
+    czsl_gaps,
 )
-from minimalml.multioutput._compositional_zero_shot._czsl_gaps import czsl_gaps
+from minimalml.multioutput._compositional_zero_shot._czsl_gaps import TopPairs
 
 
 def random_problem(seed, n=30, n_pairs=9, grid=4, dtype=np.float64):

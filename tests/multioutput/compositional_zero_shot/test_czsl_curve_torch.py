@@ -8,15 +8,15 @@ from sklearn.exceptions import UndefinedMetricWarning
 
 from minimalml.multioutput import (
     CZSLCurveDisplay,
-    TopPairs,
     curve_from_gaps,
     czsl_auc_score,
     czsl_curve,
+    czsl_gaps,
 )
 from minimalml.multioutput._compositional_zero_shot import (
     _czsl_kernel_torch as torch_kernel,
 )
-from minimalml.multioutput._compositional_zero_shot._czsl_gaps import czsl_gaps
+from minimalml.multioutput._compositional_zero_shot._czsl_gaps import TopPairs
 from tests.multioutput.compositional_zero_shot.test_czsl_curve import (
     accuracies_at,
     random_problem,
