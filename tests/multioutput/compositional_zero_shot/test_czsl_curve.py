@@ -11,6 +11,7 @@ from minimalml.multioutput import (
     czsl_curve,
     czsl_gaps,
 )
+from minimalml.multioutput._compositional_zero_shot import _czsl_gaps as gaps_module
 from minimalml.multioutput._compositional_zero_shot._czsl_gaps import TopPairs
 
 
@@ -41,6 +42,7 @@ def accuracies_at(bias, scores, pair_index, seen_mask, top_k=1):
     return right[is_seen].mean(), right[~is_seen].mean()
 
 
+@pytest.mark.kernel
 @pytest.mark.parametrize("top_k", [1, 2, 3, 5])
 @given(seed=st.integers(0, 10**6))
 def test_curve_equals_brute_force_at_every_bias(top_k, seed):
@@ -120,6 +122,7 @@ def test_ties_go_to_the_lowest_pair_index():
     assert curve.best_seen == 0
 
 
+@pytest.mark.kernel
 def test_blocks_of_columns_and_rows_give_the_same():
     scores, pair_index, seen_mask = random_problem(3, n=40)
     group = seen_mask.astype(np.uint8)
@@ -147,14 +150,18 @@ def test_a_masked_pair_is_no_candidate():
     )
 
 
-def test_threads_and_dtype_do_not_matter():
+@pytest.mark.kernel
+def test_threads_and_dtype_do_not_matter(monkeypatch):
+    monkeypatch.setattr(gaps_module, "SCORES_A_CHUNK", 70)  # seven rows
     scores, pair_index, seen_mask = random_problem(6, n=300, dtype=np.float32)
     scores.flags.writeable = False
     one = czsl_gaps(scores, pair_index, seen_mask, n_threads=1)
-    two = czsl_gaps(scores, pair_index, seen_mask, n_threads=2)
     wide = czsl_gaps(scores.astype(np.float64), pair_index, seen_mask)
-    assert_array_equal(one.gap, two.gap)
     assert_array_equal(one.gap, wide.gap)
+    for n_threads in (2, 5):
+        more = czsl_gaps(scores, pair_index, seen_mask, n_threads=n_threads)
+        assert_array_equal(one.gap, more.gap)
+        assert_array_equal(one.is_seen, more.is_seen)
 
 
 @pytest.mark.parametrize(("index", "missing"), [(0, "unseen"), (2, "seen")])

@@ -22,6 +22,8 @@ from tests.multioutput.compositional_zero_shot.test_czsl_curve import (
     random_problem,
 )
 
+pytestmark = pytest.mark.kernel
+
 FLOAT_TYPES = [np.float32, np.float64]
 
 
@@ -106,6 +108,13 @@ def test_narrow_scores_keep_their_order(dtype):
     found = czsl_gaps(scores, pair_index.int(), seen_mask)
     assert not found.gap.requires_grad
     assert_array_equal(found.gap, czsl_gaps(wide, pair_index, seen_mask).gap)
+
+
+def test_arrays_beside_tensors_may_be_views():
+    scores, pair_index, seen_mask = random_problem(4)
+    expected = czsl_curve(scores, pair_index, seen_mask)
+    views = pair_index[::-1].copy()[::-1], seen_mask[::-1].copy()[::-1]
+    assert_allclose(czsl_curve(torch.as_tensor(scores), *views).auc, expected.auc)
 
 
 def test_a_masked_pair_is_no_candidate():
