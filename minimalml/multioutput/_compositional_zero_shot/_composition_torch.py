@@ -278,7 +278,7 @@ class CompositionLosses:
         """
         with evaluation_mode(network), torch.no_grad():
             encoded = network.encode(batch.X)
-        leaves = [features.requires_grad_() for features in encoded]
+        leaves = [features.detach().requires_grad_() for features in encoded]
         losses = self._primitive_losses(network, *leaves, batch)
         # The loss of one branch does not depend on the other's features, so that the
         # gradient of the sum holds both.
