@@ -41,6 +41,7 @@ from minimalml.multioutput._compositional_zero_shot._pair_classifier import (
 # From this many features on the features are taken for a large backbone's, which the
 # paper trains on with a small rate.
 MANY_FEATURES, RATE_FOR_MANY, RATE_FOR_FEW = 512, 2e-5, 1e-3
+POSITIVE, AUTO = Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})
 
 
 @document_training
@@ -171,22 +172,16 @@ class CompositionalZeroShotClassifier(
         **TRAINING_CONSTRAINTS,
         "adversarial_weight": [Interval(Real, 0, None, closed="left")],
         "oversampling": ["boolean"],
-        "pair_scale": [Interval(Real, 0, None, closed="neither")],
-        "primitive_scale": [Interval(Real, 0, None, closed="neither")],
+        "pair_scale": [POSITIVE],
+        "primitive_scale": [POSITIVE],
         "unseen_pairs": [StrOptions({"all"}), "array-like", None],
         "label_embeddings": [tuple, list, None],
-        "bias": [Interval(Real, None, None, closed="neither"), StrOptions({"auto"})],
+        "bias": [Interval(Real, None, None, closed="neither"), AUTO],
         "hidden_sizes": ["array-like"],
         "embedding_dim": [Interval(Integral, 1, None, closed="left")],
         "module": [callable, None],
-        "batch_size": [
-            Interval(Integral, 2, None, closed="left"),
-            StrOptions({"auto"}),
-        ],
-        "learning_rate": [
-            Interval(Real, 0, None, closed="neither"),
-            StrOptions({"auto"}),
-        ],
+        "batch_size": [Interval(Integral, 2, None, closed="left"), AUTO],
+        "learning_rate": [POSITIVE, AUTO],
     }
 
     def __init__(

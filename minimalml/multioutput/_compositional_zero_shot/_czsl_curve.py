@@ -149,14 +149,8 @@ def czsl_curve(
     >>> print(curve.auc)
     0.5
     """
-    gaps = czsl_gaps(
-        scores,
-        pair_index,
-        seen_mask,
-        pair_mask=pair_mask,
-        top_k=top_k,
-        n_threads=n_threads,
-    )
+    options = {"pair_mask": pair_mask, "top_k": top_k, "n_threads": n_threads}
+    gaps = czsl_gaps(scores, pair_index, seen_mask, **options)
     return curve_from_gaps([gaps], n_biases)
 
 
@@ -183,14 +177,8 @@ def czsl_auc_score(
     >>> czsl_auc_score(scores, [0, 1, 2], seen_mask=[True, True, False])
     0.5
     """
-    return czsl_curve(
-        scores,
-        pair_index,
-        seen_mask,
-        pair_mask=pair_mask,
-        n_biases=n_biases,
-        top_k=top_k,
-    ).auc
+    options = {"pair_mask": pair_mask, "n_biases": n_biases, "top_k": top_k}
+    return czsl_curve(scores, pair_index, seen_mask, **options).auc
 
 
 def _exact_biases(gap):

@@ -49,11 +49,8 @@ class PairClassifierMixin(ClassifierMixin):
     def _decode(self, codes):
         """Return coded pairs as labels (P, 2), objects where the dtypes differ."""
         attribute, objects = self.attributes_[codes[:, 0]], self.objects_[codes[:, 1]]
-        same = attribute.dtype.kind == objects.dtype.kind
-        dtype = np.result_type(attribute, objects) if same else object
-        pairs = np.empty((len(codes), 2), dtype=dtype)
-        pairs[:, 0], pairs[:, 1] = attribute, objects
-        return pairs
+        dtype = None if attribute.dtype.kind == objects.dtype.kind else object
+        return np.stack([attribute, objects], axis=1, dtype=dtype, casting="unsafe")
 
     def _check_rows(self, X):
         check_is_fitted(self)

@@ -18,9 +18,9 @@ class PairHoldoutSplit(BaseCrossValidator):
     """Split rows so that the test part has pairs that training never shows.
 
     Each split holds out a share of the distinct pairs with all their rows, but never
-    the last pair of an attribute or an object. A share of the other pairs' rows joins
-    the test part, so that accuracy on seen pairs is measured as well. Use it as ``cv``
-    of a search with y of two columns.
+    the last pair of an attribute or an object. The same share of the other pairs' rows
+    joins the test part, so that accuracy on seen pairs is measured as well. Use it as
+    ``cv`` of a search with y of two columns.
 
     Parameters
     ----------
@@ -28,11 +28,8 @@ class PairHoldoutSplit(BaseCrossValidator):
         Number of independent random splits.
 
     unseen_fraction : float, default=0.2
-        Share of the distinct pairs to hold out, in (0, 1); at least one pair.
-
-    seen_test_fraction : float, default=0.2
-        Share of each remaining pair's rows that go to the test part, in [0, 1); a
-        pair's last row stays in training.
+        Share of the distinct pairs to hold out, in (0, 1), at least one pair; and of
+        the rows of each other pair, whose last row stays in training.
 
     random_state : int, RandomState instance or None, default=None
         Seed of the splits.
@@ -52,21 +49,12 @@ class PairHoldoutSplit(BaseCrossValidator):
     _parameter_constraints = {
         "n_splits": [Interval(Integral, 1, None, closed="left")],
         "unseen_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "seen_test_fraction": [Interval(Real, 0, 1, closed="left")],
         "random_state": ["random_state"],
     }
 
-    def __init__(
-        self,
-        n_splits=5,
-        *,
-        unseen_fraction=0.2,
-        seen_test_fraction=0.2,
-        random_state=None,
-    ):
+    def __init__(self, n_splits=5, *, unseen_fraction=0.2, random_state=None):
         self.n_splits = n_splits
         self.unseen_fraction = unseen_fraction
-        self.seen_test_fraction = seen_test_fraction
         self.random_state = random_state
 
     def get_n_splits(self, X=None, y=None, groups=None):
@@ -102,7 +90,7 @@ class PairHoldoutSplit(BaseCrossValidator):
         labels = _pairs.PairLabels.read(y)
         rng = check_random_state(self.random_state)
         sizes = np.bincount(labels.pair_index)
-        n_test = np.minimum(np.rint(self.seen_test_fraction * sizes), sizes - 1)
+        n_test = np.minimum(np.rint(self.unseen_fraction * sizes), sizes - 1)
         for _ in range(self.n_splits):
             held_out = self._draw_pairs(labels.seen_pairs, rng)
             is_test = held_out[labels.pair_index]
@@ -142,9 +130,7 @@ def hold_out_rows(labels, fraction, seed):
         return train_test_split(
             rows, test_size=fraction, stratify=labels.pair_index, random_state=seed
         )
-    split = PairHoldoutSplit(
-        1, unseen_fraction=fraction, seen_test_fraction=fraction, random_state=seed
-    )
+    split = PairHoldoutSplit(1, unseen_fraction=fraction, random_state=seed)
     rows, held_out = next(split.split(rows, labels.codes))
     if not _pairs.is_among(labels.codes[held_out], labels.take(rows).seen_pairs).any():
         raise ValueError(

@@ -86,12 +86,7 @@ def _torch_uniform(features, random_state):
     if random_state is not None and not isinstance(random_state, torch.Generator):
         seed = random_state
         random_state = torch.Generator(device=features.device).manual_seed(seed)
-    return torch.rand(
-        features.shape,
-        generator=random_state,
-        dtype=features.dtype,
-        device=features.device,
-    )
+    return torch.empty_like(features).uniform_(generator=random_state)
 
 
 def smoothed_pair_targets(pairs, smoothing=0.1):

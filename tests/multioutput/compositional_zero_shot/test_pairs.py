@@ -56,7 +56,7 @@ def test_holdout_repeats_and_counts():
         ({"n_splits": 0}, r"'n_splits' .* \[1, inf\). Got 0 instead"),
         ({"n_splits": 2.5}, r"'n_splits' .* must be an int .* Got 2.5 instead"),
         ({"unseen_fraction": 1.0}, r"'unseen_fraction' .* \(0.0, 1.0\). Got 1.0"),
-        ({"seen_test_fraction": -0.1}, r"'seen_test_fraction' .* \[0.0, 1.0\)"),
+        ({"unseen_fraction": -0.1}, r"'unseen_fraction' .* Got -0.1 instead"),
         ({"unseen_fraction": 0.9}, "each other pair is the last of its attribute"),
     ],
 )
