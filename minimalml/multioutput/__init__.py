@@ -12,13 +12,11 @@ from minimalml.multioutput._compositional_zero_shot._compositional_zero_shot imp
     CompositionalZeroShotClassifier,
 )
 from minimalml.multioutput._compositional_zero_shot._czsl_curve import (
+    CZSLCurveDisplay,
     curve_from_gaps,
     czsl_auc_score,
     czsl_curve,
     make_czsl_scorer,
-)
-from minimalml.multioutput._compositional_zero_shot._czsl_display import (
-    CZSLCurveDisplay,
 )
 from minimalml.multioutput._compositional_zero_shot._czsl_gaps import (
     czsl_gaps,

@@ -1,9 +1,8 @@
 """Compositional zero-shot recognition with adversarial and re-composed primitives.
 
-Li, Jiang, Wang, Long, Zhang, Zhang, "Primitive-based adversarial training for
-compositional zero-shot learning", 2024. A row is recognised as a whole, by its
-attribute, by its object and by the composition of the two; in training the attribute
-and object features are moved against their classifiers and swapped between rows.
+A row is recognised as a whole, by its attribute, by its object and by the composition of
+the two; in training the attribute and object features are moved against their
+classifiers and swapped between rows.
 """
 
 from functools import partial
@@ -79,8 +78,8 @@ class CompositionalZeroShotClassifier(
         The same for the cosines of attributes and objects.
 
     unseen_pairs : None, "all" or array-like of shape (P_unseen, 2), default=None
-        Pairs of known labels that training does not show and that may be answered,
-        beside those of training; "all" is each attribute with each object (open world).
+        Pairs of known labels that may be answered beside those of training; "all" is
+        each attribute with each object (open world).
 
     label_embeddings : pair of (array-like of shape (A or O, w), dict or None), \
             default=None

@@ -20,9 +20,9 @@ from minimalml.multioutput._compositional_zero_shot._pair_classifier import (
 class IndependentPrimitives(PairClassifierMixin, BaseEstimator):
     """Recognise attribute and object apart and multiply their probabilities.
 
-    The plain baseline of compositional recognition: two classifiers, one of
-    attributes and one of objects, each trained on all rows. It can name unseen pairs,
-    but is blind to what an attribute looks like on a particular object.
+    The plain baseline of compositional recognition: two classifiers, each trained on
+    all rows. It can name unseen pairs, but is blind to what an attribute looks like on
+    a particular object.
 
     Parameters
     ----------
@@ -31,8 +31,8 @@ class IndependentPrimitives(PairClassifierMixin, BaseEstimator):
         ``LogisticRegression``. It is fitted to standardised features.
 
     unseen_pairs : None, "all" or array-like of shape (P_unseen, 2), default=None
-        Pairs of known labels that training does not show and that may be answered,
-        beside those of training; "all" is each attribute with each object (open world).
+        Pairs of known labels that may be answered beside those of training; "all" is
+        each attribute with each object (open world).
 
     bias : float, default=0.0
         Added to the log-probabilities of unseen pairs.

@@ -16,22 +16,19 @@ class ObjectSimilarityOverSampler:
     """Compose new training samples from the features of two different rows.
 
     For a seen pair (a, o) it names a row with object o and a row with attribute a on a
-    similar object: the features of the first row's object and of the second row's
-    attribute together stand for (a, o). It only draws row indices, so it can be used
-    with any model that has attribute and object features apart.
+    similar object, whose object and attribute features together stand for (a, o). It
+    only draws row indices, for any model that has the two kinds of features apart.
 
     Parameters
     ----------
     similarity_temperature : float, default=1.0
-        Divides the similarities of objects before the softmax by which the lending
-        object is drawn, > 0. Cosines lie in [-1, 1], so that 1 is nearly uniform; 0.1
-        prefers similar objects clearly.
+        Divides the cosines of objects before the softmax by which the lending object is
+        drawn, > 0: 1 is nearly uniform, 0.1 prefers similar objects clearly.
 
     Attributes
     ----------
     pairs_ : ndarray of int of shape (P, 2)
-        Distinct seen pairs as positions in ``attributes_`` and ``objects_``, in the
-        order of ``pair_probabilities``.
+        Distinct seen pairs as positions in ``attributes_`` and ``objects_``.
 
     attributes_, objects_ : ndarray of shape (A,), (O,)
         Labels of either kind.
@@ -106,8 +103,7 @@ class ObjectSimilarityOverSampler:
             How many.
 
         pair_probabilities : array-like of shape (P,), default=None
-            Weights of the seen pairs ``pairs_``, not negative; they need not sum to 1.
-            None draws all alike.
+            Weights of ``pairs_``, not negative, of any sum; None draws all alike.
 
         random_state : int, RandomState instance or None, default=None
             Seed of the draws.

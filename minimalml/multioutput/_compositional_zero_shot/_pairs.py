@@ -1,8 +1,6 @@
 """Labels that are (attribute, object) pairs, candidate pairs, and labels' vectors."""
 
 import warnings
-from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 from sklearn.utils import _safe_indexing, check_array, column_or_1d
@@ -11,13 +9,18 @@ from sklearn.utils.multiclass import check_classification_targets
 KINDS = ("attribute", "object")
 
 
-@dataclass(frozen=True)
 class PairLabels:
-    """The labels of a training set, coded."""
+    """The labels of a training set, coded.
 
-    values: tuple  # sorted attributes (A,) and objects (O,)
-    codes: np.ndarray  # (n, 2), positions in the two
-    is_single: bool  # y had one column: objects, under one constant attribute
+    ``values`` are sorted attributes (A,) and objects (O,), ``codes`` (n, 2) positions in
+    them; ``seen_pairs`` are its distinct rows, sorted, and ``pair_index`` each row's
+    place among these. ``is_single``: y had one column, objects of one constant attribute.
+    """
+
+    def __init__(self, values, codes, is_single):
+        self.values, self.codes, self.is_single = values, codes, is_single
+        self.seen_pairs, index = np.unique(codes, axis=0, return_inverse=True)
+        self.pair_index = index.ravel()
 
     @classmethod
     def read(cls, y):
@@ -28,23 +31,9 @@ class PairLabels:
         )
         return cls(values, np.column_stack(codes), is_single)
 
-    @cached_property
-    def _unique(self):
-        return np.unique(self.codes, axis=0, return_inverse=True)
-
-    @property
-    def seen_pairs(self):
-        """Distinct rows of ``codes``, sorted, shape (P_seen, 2)."""
-        return self._unique[0]
-
-    @property
-    def pair_index(self):
-        """Each row's position in ``seen_pairs``."""
-        return self._unique[1].ravel()
-
     def take(self, rows):
         """Return the labels of some rows, under the same codes."""
-        return replace(self, codes=self.codes[rows])
+        return PairLabels(self.values, self.codes[rows], self.is_single)
 
     def describe(self, pair):
         """Return a coded pair in the user's own labels."""
@@ -63,10 +52,7 @@ class PairLabels:
 
 
 def split_columns(y, name="y"):
-    """Part labels (n, 2) or (n,) into two columns, attribute 0 for (n,), and say which.
-
-    Each column has its own dtype where y had column dtypes; none has a missing label.
-    """
+    """Part labels (n, 2) or (n,) into two columns, attribute 0 for (n,), and say which."""
     is_frame = hasattr(y, "columns")
     if not is_frame:
         y = _as_labels(y) if isinstance(y, list | tuple) else np.asarray(y)
@@ -118,11 +104,7 @@ def _is_missing(value):
 
 
 def candidate_codes(labels, unseen_pairs, more_codes=()):
-    """List the coded pairs that may be answered, the seen ones first.
-
-    ``unseen_pairs`` is as the user gave it: None, "all" or pairs of labels (P, 2);
-    ``more_codes`` (P, 2) are candidates in any case.
-    """
+    """List the coded pairs that may be answered, the seen ones first; ``more_codes`` too."""
     seen = labels.seen_pairs
     if unseen_pairs is None or len(unseen_pairs) == 0:
         unseen = seen[:0]
@@ -178,11 +160,7 @@ def is_among(pairs, others):
 
 
 def read_label_embeddings(labels, label_embeddings, unseen_pairs):
-    """Order label embeddings by code; take in labels that only embeddings describe.
-
-    Returns the labels, which may have become more, and a table of vectors or None for
-    either kind.
-    """
+    """Return the labels, with new ones that embeddings describe, and tables by code."""
     if label_embeddings is None:
         return labels, (None, None)
     if len(label_embeddings) != 2:
