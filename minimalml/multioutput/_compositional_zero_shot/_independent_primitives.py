@@ -82,12 +82,9 @@ class IndependentPrimitives(PairClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n, d)
-            Features.
-
-        y : array-like of shape (n, 2) or (n,)
-            Attribute and object of each row, of any label type; one column holds
-            objects under one constant attribute.
+        X, y : array-like of shape (n, d), (n, 2) or (n,)
+            Features, and attribute and object of each row, of any label type; one
+            column holds objects under one constant attribute.
 
         Returns
         -------
