@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_diabetes, load_iris, make_blobs
 from sklearn.exceptions import DataConversionWarning
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
@@ -286,6 +286,31 @@ def test_numbers_that_overflow_are_refused(rows):
         TinyRegressor().fit(1e300 * X, y)
     with pytest.raises(ValueError, match="X gives outputs that are not finite"):
         TinyRegressor().fit(X, y).predict(1e300 * X)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:x", [1]])
+def test_an_unknown_device_is_named(rows, device):
+    with pytest.raises(ValueError, match=r"device must be 'auto' or a device of torch"):
+        TinyRegressor(device=device).fit(*rows)
+
+
+def test_rows_without_weight_can_neither_train_nor_validate(rows):
+    split_seed = np.random.RandomState(0).randint(2**31 - 1, size=4)[1]
+    parts = train_test_split(np.arange(60), test_size=0.1, random_state=split_seed)
+    model = TinyRegressor(early_stopping=True, random_state=0)
+    for weightless, use in zip(parts, ["to train", "among"], strict=True):
+        weight = np.ones(60)
+        weight[weightless] = 0.0
+        with pytest.raises(ValueError, match=f"sample_weight has no row above 0 {use}"):
+            model.fit(*rows, sample_weight=weight)
+
+
+def test_a_score_that_is_not_finite_is_refused(rows, monkeypatch):
+    monkeypatch.setattr(
+        TinyRegressor, "_validation_score", lambda self, *_: torch.tensor(torch.nan)
+    )
+    with pytest.raises(ValueError, match="validation score are not finite"):
+        TinyRegressor(early_stopping=True).fit(*rows)
 
 
 def test_labels_that_do_not_go_on_are_refused(blobs):

@@ -146,6 +146,104 @@ def test_partial_fit_has_no_validation_rows(rows):
         TinyRegressor(early_stopping=True).partial_fit(*rows)
 
 
+def test_other_settings_hold_in_a_warm_start(rows):
+    averaged = Training(weight_average=0.9)
+    model = TinyRegressor(warm_start=True, training=averaged).fit(*rows)
+    for training in (
+        Training(weight_average=0.9, dtype="float64"),
+        Training(),
+        averaged,
+    ):
+        model.set_params(training=training).fit(*rows)
+    assert model.n_iter_ == 20 and np.isfinite(model.loss_curve_).all()
+
+
+# --- checkpoints ---
+
+
+class Interrupt(Exception):
+    pass
+
+
+class InterruptAfter:
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def setup(self, estimator, context):
+        pass
+
+    teardown = setup
+
+    def on_fit_task_begin(self, estimator, context):
+        if context.task_name == "epoch" and context.task_id == self.epoch:
+            raise Interrupt
+
+    on_fit_task_end = setup
+
+
+RUNS = {
+    "plain": ({}, {}),
+    "everything": (
+        {"schedule": "cosine", "weight_average": "ema", "gradient_clip": 1.0},
+        {"early_stopping": True},
+    ),
+}
+
+
+@pytest.mark.parametrize("settings, options", RUNS.values(), ids=RUNS)
+def test_an_interrupted_fit_goes_on_to_the_same_bits(rows, tmp_path, settings, options):
+    whole = TinyRegressor(training=Training(**settings), **options).fit(*rows)
+    training = Training(checkpoint=tmp_path / "run.pt", **settings)
+    model = TinyRegressor(training=training, **options)
+    with pytest.raises(Interrupt):
+        clone(model).set_callbacks(InterruptAfter(3)).fit(*rows)
+    model.fit(*rows)
+    np.testing.assert_array_equal(model.predict(rows[0]), whole.predict(rows[0]))
+    assert model.loss_curve_ == whole.loss_curve_
+    assert model.validation_scores_ == whole.validation_scores_
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"learning_rate": 0.5}, "learning_rate was 0.01 and is 0.5"),
+        ({"hidden_layer_sizes": (9,)}, r"hidden_layer_sizes was \(8,\) and is \(9,\)"),
+        (
+            {"training__schedule": "cosine"},
+            "training.schedule was 'constant' and is 'c",
+        ),
+        ({"random_state": 1}, "random_state was 0 and is 1"),
+        ({"module": torch.nn.Linear(4, 1)}, r"network was MLP\(.*and is Linear\("),
+    ],
+)
+def test_a_checkpoint_of_other_settings_is_refused(rows, tmp_path, changes, message):
+    path = tmp_path / "run.pt"
+    model = TinyRegressor(training=Training(checkpoint=path)).fit(*rows)
+    with pytest.raises(ValueError, match=f"checkpoint .*is of another run: {message}"):
+        clone(model).set_params(**changes).fit(*rows)
+    with pytest.raises(ValueError, match="another run: rows was"):
+        clone(model).fit(rows[0][::-1], rows[1])
+
+
+def test_a_longer_run_goes_on_from_a_shorter_one(rows, tmp_path):
+    model = TinyRegressor(training=Training(checkpoint=tmp_path / "run.pt")).fit(*rows)
+    longer = clone(model).set_params(max_epochs=8).fit(*rows)
+    whole = TinyRegressor(max_epochs=8).fit(*rows)
+    np.testing.assert_array_equal(longer.predict(rows[0]), whole.predict(rows[0]))
+
+
+@pytest.mark.parametrize("who", ["warm_start=True", "partial_fit"])
+def test_one_thing_at_a_time_to_go_on_from(rows, who):
+    model = TinyRegressor(training=Training(checkpoint="run.pt"))
+    with pytest.raises(
+        ValueError, match=f"{who} goes on .*training.checkpoint='run.pt'"
+    ):
+        if who == "partial_fit":
+            model.partial_fit(*rows)
+        else:
+            model.set_params(warm_start=True).fit(*rows)
+
+
 # --- pickling ---
 
 
@@ -176,11 +274,14 @@ def test_joblib_loads_a_memory_mapped_model(rows, tmp_path):
     np.testing.assert_array_equal(loaded.predict(rows[0]), model.predict(rows[0]))
 
 
-def test_a_pickle_holds_no_tensors_of_weights(rows):
-    model = TinyRegressor((1000,)).fit(*rows)
-    packed = model.__getstate__()["module_"]
-    assert all(isinstance(array, np.ndarray) for array in packed.arrays)
-    assert all(p.numel() == 0 for p in packed.skeleton.parameters())
+def test_a_pickle_holds_a_copy_on_the_cpu_that_goes_where_device_says(rows):
+    model = TinyRegressor().fit(*rows)
+    module = model.__getstate__()["module_"]
+    assert module is not model.module_
+    assert {p.device.type for p in module.parameters()} == {"cpu"}
+    pickled = pickle.dumps(model.set_params(device="meta"))
+    loaded = pickle.loads(pickled)
+    assert {p.device.type for p in loaded.module_.parameters()} == {"meta"}
 
 
 def test_copies_are_shallow_or_deep_as_asked(rows):

@@ -12,6 +12,7 @@ by `document_training`::
 own go through a constructor that names all, and ``_parameter_constraints``.
 """
 
+from functools import partial
 from numbers import Integral
 
 import numpy as np
@@ -116,14 +117,8 @@ class NetworkEstimator(TorchEstimatorMixin, BaseEstimator):
         return self._fit_rows(X, y, sample_weight, is_new=not self._continues())
 
     def _fit_rows(self, X, y, sample_weight, *, is_new, partial=False):
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            dtype=FLOATS,
-            reset=not self._continues(partial),
-            **self._target_options,
-        )
+        options = {"reset": not self._continues(partial), **self._target_options}
+        X, y = validate_data(self, X, y, dtype=FLOATS, **options)
         if sample_weight is not None:
             sample_weight = check_sample_weight(
                 sample_weight, X, ensure_non_negative=True
@@ -142,13 +137,9 @@ class NetworkEstimator(TorchEstimatorMixin, BaseEstimator):
             raise ValueError(
                 f"hidden_layer_sizes must be integers of at least 1, got {sizes!r}."
             )
-
-        def default(n_features, n_outputs):
-            return MLP(n_features, sizes, n_outputs, self.activation)
-
         return build_module(
             self.module,
-            default,
+            partial(MLP, hidden_layer_sizes=sizes, activation=self.activation),
             n_features=self.n_features_in_,
             n_outputs=self._n_outputs,
         )
