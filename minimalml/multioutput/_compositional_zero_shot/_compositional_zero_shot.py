@@ -289,7 +289,7 @@ class CompositionalZeroShotClassifier(
             options["validate"] = lambda state: self._validation_score(*held)
         self._fit_network(columns, X, y, **options)
         if chooses_bias:
-            curve = self._curve(X[held_out], labels.codes[held_out])
+            curve, _ = self._curve(X[held_out], labels.codes[held_out])
             self.seen_bias_ = curve.bias_at_best
         self._conclude()
         return self
@@ -299,8 +299,8 @@ class CompositionalZeroShotClassifier(
 
     def _validation_score(self, X, codes):
         if not self._is_single:
-            return self._curve(X, codes).auc
-        return float((self._best_codes(X) == codes).all(axis=1).mean())
+            return self._curve(X, codes)[0].auc
+        return float((self._answers(X) == codes).all(axis=1).mean())
 
     def _check_pairs(self, labels):
         """Check the pairs that are left to train on."""

@@ -150,17 +150,18 @@ class PairClassifierMixin(ClassifierMixin):
         return self.objects_[self._predicted_codes(X)[:, 1]]
 
     def _predicted_codes(self, X):
-        return self._best_codes(self._check_rows(X))
+        codes = self._answers(self._check_rows(X))
+        _refuse_unscored(codes[:, 0] < 0)
+        return codes
 
-    def _best_codes(self, X):
+    def _answers(self, X):
         blocks = self._top_pairs(X, self._pair_codes, self.seen_mask_)
-        return self._pair_codes[self._best_of(blocks)]
+        return self._best_codes(blocks, self._pair_codes)
 
-    def _best_of(self, blocks):
-        """Return the best column of each row, at the classifier's own bias."""
+    def _best_codes(self, blocks, codes):
+        """Return the best coded pair of each row at the own bias, -1 where none is."""
         best = np.concatenate([to_numpy(t.best(self.seen_bias_)) for t in blocks])
-        _refuse_unscored(best < 0)
-        return best
+        return np.where(best[:, None] < 0, -1, codes[best])
 
     def _top_pairs(self, X, codes, seen_mask, k=1):
         """Return the best pairs of each block of validated rows."""
@@ -223,10 +224,14 @@ class PairClassifierMixin(ClassifierMixin):
         X = self._check_rows(X)
         true_codes = _pairs.encode_pairs((self.attributes_, self.objects_), y, "y")
         check_consistent_length(X, true_codes)
-        return self._curve(X, true_codes, n_biases, top_k)
+        curve, best_codes = self._curve(X, true_codes, n_biases, top_k)
+        _refuse_unscored(best_codes[:, 0] < 0)
+        right = best_codes == true_codes
+        curve.attribute_accuracy, curve.object_accuracy = right.mean(axis=0).tolist()
+        return curve
 
     def _curve(self, X, true_codes, n_biases=None, top_k=1):
-        """Sweep the bias over validated rows."""
+        """Sweep the bias over validated rows; return their coded answers, too."""
         more = np.unique(true_codes, axis=0)
         more = more[~_pairs.is_among(more, self._pair_codes)]
         codes = np.concatenate([self._pair_codes, more])
@@ -239,10 +244,7 @@ class PairClassifierMixin(ClassifierMixin):
             for tops, rows in zip(blocks, gen_batches(len(X), ROW_BLOCK), strict=True)
         ]
         gaps = [_czsl_gaps.BiasGaps(*map(to_numpy, part)) for part in parts]
-        curve = curve_from_gaps(gaps, n_biases)
-        right = codes[self._best_of(blocks)] == true_codes
-        curve.attribute_accuracy, curve.object_accuracy = right.mean(axis=0).tolist()
-        return curve
+        return curve_from_gaps(gaps, n_biases), self._best_codes(blocks, codes)
 
 
 def _refuse_unscored(is_unscored):
