@@ -7,21 +7,18 @@ that training never showed. `LassoTaskSelector` picks source tasks when heads ar
 samples on one target task.
 """
 
-from minimalml.datasets import make_compositions, make_low_rank_tasks
+from minimalml.datasets import make_low_rank_tasks
 from minimalml.multioutput._compositional_zero_shot._compositional_zero_shot import (
     CompositionalZeroShotClassifier,
 )
 from minimalml.multioutput._compositional_zero_shot._czsl_curve import (
+    CZSLCurveDisplay,
     curve_from_gaps,
     czsl_auc_score,
     czsl_curve,
-)
-from minimalml.multioutput._compositional_zero_shot._czsl_display import (
-    CZSLCurveDisplay,
+    make_czsl_scorer,
 )
 from minimalml.multioutput._compositional_zero_shot._czsl_gaps import (
-    BiasGaps,
-    TopPairs,
     czsl_gaps,
 )
 from minimalml.multioutput._compositional_zero_shot._independent_primitives import (
@@ -29,9 +26,6 @@ from minimalml.multioutput._compositional_zero_shot._independent_primitives impo
 )
 from minimalml.multioutput._compositional_zero_shot._over_sampler import (
     ObjectSimilarityOverSampler,
-)
-from minimalml.multioutput._compositional_zero_shot._pair_classifier import (
-    make_czsl_scorer,
 )
 from minimalml.multioutput._compositional_zero_shot._pair_holdout import (
     PairHoldoutSplit,
@@ -72,7 +66,6 @@ from minimalml.multioutput._lasso_task_selection._task_statistics import (
 __all__ = [
     "ActiveMultiTaskClassifier",
     "ActiveMultiTaskRegressor",
-    "BiasGaps",
     "CZSLCurveDisplay",
     "CompositionalZeroShotClassifier",
     "IndependentPrimitives",
@@ -81,7 +74,6 @@ __all__ = [
     "PairHoldoutSplit",
     "SharedRepresentationRegressor",
     "TaskStatistics",
-    "TopPairs",
     "allocate_samples",
     "curve_from_gaps",
     "czsl_auc_score",
@@ -89,7 +81,6 @@ __all__ = [
     "czsl_gaps",
     "excess_risk_bound",
     "fit_shared_representation",
-    "make_compositions",
     "make_czsl_scorer",
     "make_low_rank_tasks",
     "primitive_attack",
