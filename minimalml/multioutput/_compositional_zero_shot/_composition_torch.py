@@ -206,9 +206,8 @@ class CompositionLosses:
 
     def _is_oversampling(self, state):
         """Whether rows are re-composed in this epoch: after a third of the run."""
-        if self.sampler is None:
-            return False
-        return state.epoch - state.first_epoch >= self.parameters.max_epochs // 3
+        epoch = state.epoch - state.first_epoch
+        return self.sampler is not None and epoch >= self.parameters.max_epochs // 3
 
     def take_accuracy(self):
         """Fetch each pair's training accuracy, of all processes, since the last call."""

@@ -22,13 +22,13 @@ OFFICIAL_END_BIAS = 1e3
 OFFICIAL_STEP_BACK = 1e-4
 
 
-def curve_from_gaps(gaps, n_biases=None):
+def curve_from_gaps(*gaps, n_biases=None):
     """Turn the gaps of blocks of rows into the curve and its summary figures.
 
     Parameters
     ----------
-    gaps : list
-        What `czsl_gaps` returned for each block.
+    *gaps : tuple
+        What `czsl_gaps` returned, for one block or for several.
 
     n_biases : int, default=None
         As `czsl_curve` takes it.
@@ -37,6 +37,14 @@ def curve_from_gaps(gaps, n_biases=None):
     -------
     Bunch
         As described in `czsl_curve`.
+
+    Examples
+    --------
+    >>> from minimalml.multioutput import curve_from_gaps, czsl_gaps
+    >>> blocks = [([[0.9, 0.1]], [0]), ([[0.3, 0.2], [0.6, 0.5]], [1, 1])]
+    >>> gaps = [czsl_gaps(*block, seen_mask=[True, False]) for block in blocks]
+    >>> print(f"{curve_from_gaps(*gaps).bias_at_best:.2f}")
+    0.45
     """
     xp = array_namespace(gaps[0].gap)
     gap, is_seen = (xp.concatenate(parts) for parts in zip(*gaps, strict=True))
@@ -152,7 +160,7 @@ def czsl_curve(
     """
     options = {"pair_mask": pair_mask, "top_k": top_k, "n_threads": n_threads}
     gaps = czsl_gaps(scores, pair_index, seen_mask, **options)
-    return curve_from_gaps([gaps], n_biases)
+    return curve_from_gaps(gaps, n_biases=n_biases)
 
 
 def czsl_auc_score(
@@ -358,13 +366,8 @@ class CZSLCurveDisplay:
         label = area if self.name is None else f"{self.name} ({area})"
         (self.line_,) = ax.plot(unseen, seen, **{"label": label, **line_kwargs})
         best = (curve["biases"] == curve["bias_at_best"]).argmax()
-        (self.point_,) = ax.plot(
-            unseen[best],
-            seen[best],
-            marker="o",
-            linestyle="none",
-            color=self.line_.get_color(),
-        )
+        color = self.line_.get_color()
+        (self.point_,) = ax.plot(unseen[best], seen[best], "o", color=color)
         ax.set(xlabel="accuracy on unseen pairs", ylabel="accuracy on seen pairs")
         ax.set_xlim(left=0, auto=True)  # auto: a further curve may be longer
         ax.set_ylim(bottom=0, auto=True)

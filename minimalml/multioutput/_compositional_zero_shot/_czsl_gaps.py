@@ -60,13 +60,11 @@ class TopPairs:
             kernel.update_top_pairs(scores, seen_group, self.n_columns, *best)
         else:
             scores, seen_group = map(np.ascontiguousarray, (scores, seen_group))
-            arguments = scores, seen_group, self.n_columns, *best
-            cost = SECONDS_PER_SCORE
+            merge = partial(update_top_pairs, scores, seen_group, self.n_columns, *best)
+            n_threads = effective_n_threads(scores.size, SECONDS_PER_SCORE, n_threads)
+            chunk_size = max(1, SCORES_A_CHUNK // max(1, scores.shape[1]))
             for_each_chunk(
-                partial(update_top_pairs, *arguments),
-                len(scores),
-                chunk_size=max(1, SCORES_A_CHUNK // max(1, scores.shape[1])),
-                n_threads=effective_n_threads(scores.size, cost, n_threads),
+                merge, len(scores), chunk_size=chunk_size, n_threads=n_threads
             )
         self.n_columns += scores.shape[1]
         return self

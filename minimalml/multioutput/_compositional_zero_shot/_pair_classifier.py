@@ -118,9 +118,8 @@ class PairClassifierMixin(ClassifierMixin):
         """
         probabilities = self.predict_pair_proba(X)
         marginals = []
-        for values, code in zip(
-            (self.attributes_, self.objects_), self._pair_codes.T, strict=True
-        ):
+        columns = (self.attributes_, self.objects_), self._pair_codes.T
+        for values, code in zip(*columns, strict=True):
             has_label = code[:, None] == np.arange(len(values))  # (P, n_labels)
             marginals.append(probabilities @ has_label.astype(probabilities.dtype))
         return marginals[1] if self._is_single else marginals
@@ -244,7 +243,8 @@ class PairClassifierMixin(ClassifierMixin):
             for tops, rows in zip(blocks, gen_batches(len(X), ROW_BLOCK), strict=True)
         ]
         gaps = [_czsl_gaps.BiasGaps(*map(to_numpy, part)) for part in parts]
-        return curve_from_gaps(gaps, n_biases), self._best_codes(blocks, codes)
+        curve = curve_from_gaps(*gaps, n_biases=n_biases)
+        return curve, self._best_codes(blocks, codes)
 
 
 def _refuse_unscored(is_unscored):

@@ -136,7 +136,7 @@ def test_blocks_of_columns_and_rows_give_the_same():
         czsl_gaps(scores[rows], pair_index[rows], seen_mask, top_k=2)
         for rows in (slice(0, 13), slice(13, 40))
     ]
-    assert curve_from_gaps(halves).auc == curve_from_gaps([expected]).auc
+    assert curve_from_gaps(*halves).auc == curve_from_gaps(expected).auc
 
 
 def test_a_masked_pair_is_no_candidate():

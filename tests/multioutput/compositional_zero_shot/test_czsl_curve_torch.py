@@ -87,7 +87,7 @@ def test_blocks_and_chunks_give_the_same(monkeypatch):
         parts.append(tops.gaps(pair_index[rows], seen_mask))
     for found, part in zip(zip(*parts, strict=True), expected, strict=True):
         assert_array_equal(torch.concatenate(found), part)
-    assert curve_from_gaps(parts).auc == curve_from_gaps([expected]).auc
+    assert curve_from_gaps(*parts).auc == curve_from_gaps(expected).auc
 
 
 def test_gaps_never_wait_for_the_device():
