@@ -205,11 +205,10 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
         check_squares(X, targets)
         plan = BudgetPlan(self, n_tasks, targets.shape[1]) if n_tasks else None
         learner = self._make_learner(n_tasks, targets.shape[1], rng)
-        self.tasks_, self.history_, self.relevance_ = (
-            source.tasks,
-            [],
-            np.zeros(n_tasks),
-        )
+        for name in ("coef_", "sample_indices_"):  # of an earlier fit of another kind
+            vars(self).pop(name, None)
+        self.tasks_, self.history_ = source.tasks, []
+        self.relevance_ = np.zeros(n_tasks)
         n_rounds = self.n_rounds if n_tasks else 1
         with fit_task(self, X, y, n_rounds) as task:
             for number in range(n_rounds):

@@ -19,6 +19,7 @@ from minimalml.multioutput._lasso_task_selection._task_statistics import (
     few_blas_threads,
     leading_directions,
     orthonormalise,
+    task_moments,
 )
 
 SOLVERS = ("alternating", "altgdmin")
@@ -129,7 +130,7 @@ def fit_shared_representation(
         )
     n_features = statistics.means.shape[1]
     _check_parameters(k, statistics, solver, init, ridge, max_iter, tol)
-    moments = statistics.moments(center)
+    moments = task_moments(statistics, center)
     random = check_random_state(random_state).standard_normal((n_features, k))
     with few_blas_threads(n_features**2 * k):
         basis = _first_basis(statistics, moments, k, init, random)
@@ -146,7 +147,7 @@ def fit_shared_representation(
 
 def fit_heads(statistics, basis, *, center=False, ridge=1e-8):
     """Fit a head per task on a fixed basis, (T, k, m)."""
-    moments = statistics.moments(center)
+    moments = task_moments(statistics, center)
     return moments.head_unit * moments.fit_heads(basis, ridge)[0]
 
 

@@ -115,17 +115,6 @@ class TaskStatistics:
             spread[name][places] = values
         return replace(self, **spread)
 
-    def moments(self, center=False):
-        """Return `TaskMoments` about the means or about zero."""
-        gram, cross, squares = self.scatter, self.cross, self.target_scatter
-        if not center:
-            weighted = self.counts[:, None] * self.means  # (n_tasks, n_features)
-            cross = cross + weighted[:, :, None] * self.target_means[:, None, :]
-            gram = weighted[:, :, None] * self.means[:, None, :]
-            gram += self.scatter  # in place: these are the largest arrays of a fit
-            squares = squares + self.counts[:, None] * self.target_means**2
-        return TaskMoments(gram, cross, squares)
-
 
 def task_statistics(X, y, tasks, *, with_label_moment=False):
     """Gather the additive second moments of each task.
@@ -315,6 +304,20 @@ class TaskMoments:
         moment = _back(traces[:, None, None] * heads, heads)
         level = _or_one(1e-6 * np.trace(moment) / len(moment))
         return np.linalg.inv(moment + level * np.eye(len(moment)))
+
+
+def task_moments(statistics, center=False):
+    """Return `TaskMoments` about the means or about zero."""
+    gram, cross = statistics.scatter, statistics.cross
+    squares = statistics.target_scatter
+    if not center:
+        means, target_means = statistics.means, statistics.target_means
+        weighted = statistics.counts[:, None] * means  # (n_tasks, n_features)
+        cross = cross + weighted[:, :, None] * target_means[:, None, :]
+        gram = weighted[:, :, None] * means[:, None, :]
+        gram += statistics.scatter  # in place: these are the largest arrays of a fit
+        squares = squares + statistics.counts[:, None] * target_means**2
+    return TaskMoments(gram, cross, squares)
 
 
 def orthonormalise(basis):

@@ -94,6 +94,15 @@ def test_fits_repeat_pickle_and_leave_the_given_network_alone(pool):
     assert not hasattr(model, "coef_")
 
 
+def test_a_fit_of_another_kind_leaves_nothing_of_the_one_before(pool):
+    X, y, tasks, _ = pool
+    model = ActiveMultiTaskRegressor(3, budget=300, random_state=0).fit(X, y, tasks)
+    model.set_params(representation=network(), max_epochs=1).fit(X, y, tasks)
+    assert not hasattr(model, "coef_")
+    model.fit_sampler(lambda task, n, seed: (X[:n], y[:n]), range(12), X, y)
+    assert not hasattr(model, "sample_indices_")
+
+
 def test_without_reuse_and_without_sources(pool):
     X, y, tasks, _ = pool
     model = model_for(max_epochs=3, reuse_data=False).fit(X, y, tasks=tasks)
