@@ -7,7 +7,7 @@ that training never showed. `LassoTaskSelector` picks source tasks when heads ar
 samples on one target task.
 """
 
-from minimalml.datasets import make_low_rank_tasks
+from minimalml.datasets import make_compositions, make_low_rank_tasks
 from minimalml.multioutput._compositional_zero_shot._compositional_zero_shot import (
     CompositionalZeroShotClassifier,
 )
@@ -19,6 +19,8 @@ from minimalml.multioutput._compositional_zero_shot._czsl_curve import (
     make_czsl_scorer,
 )
 from minimalml.multioutput._compositional_zero_shot._czsl_gaps import (
+    BiasGaps,
+    TopPairs,
     czsl_gaps,
 )
 from minimalml.multioutput._compositional_zero_shot._independent_primitives import (
@@ -66,6 +68,7 @@ from minimalml.multioutput._lasso_task_selection._task_statistics import (
 __all__ = [
     "ActiveMultiTaskClassifier",
     "ActiveMultiTaskRegressor",
+    "BiasGaps",
     "CZSLCurveDisplay",
     "CompositionalZeroShotClassifier",
     "IndependentPrimitives",
@@ -74,6 +77,7 @@ __all__ = [
     "PairHoldoutSplit",
     "SharedRepresentationRegressor",
     "TaskStatistics",
+    "TopPairs",
     "allocate_samples",
     "curve_from_gaps",
     "czsl_auc_score",
@@ -81,6 +85,7 @@ __all__ = [
     "czsl_gaps",
     "excess_risk_bound",
     "fit_shared_representation",
+    "make_compositions",
     "make_czsl_scorer",
     "make_low_rank_tasks",
     "primitive_attack",

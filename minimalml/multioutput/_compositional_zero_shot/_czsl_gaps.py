@@ -21,17 +21,41 @@ NO_CANDIDATE = 2  # neither seen (1) nor unseen (0)
 
 
 class BiasGaps(NamedTuple):
-    """What a row's evaluation needs, two arrays or tensors of shape (n,)."""
+    """What the evaluation of rows needs; see `czsl_gaps`.
 
-    gap: np.ndarray  # right for biases up to it (seen rows) or above it; nan for none
-    is_seen: np.ndarray  # whether the row's true pair is a seen one
+    Attributes
+    ----------
+    gap : ndarray or tensor of shape (n,)
+        A row's answer is right for biases up to it (seen rows) or above it; nan for none.
+    is_seen : ndarray or tensor of bool of shape (n,)
+        Whether the row's true pair is a seen one.
+    """
+
+    gap: np.ndarray
+    is_seen: np.ndarray
 
 
 class TopPairs:
     """The k best pairs of each row, of unseen (0) and of seen ones (1).
 
     Blocks of columns are fed one after the other: memory is O(n k), whatever their
-    number. Empty places hold -inf and -1; ``device`` is that of tensors.
+    number. For scores that are too many to hold; `czsl_gaps` takes them whole.
+
+    Parameters
+    ----------
+    n_rows : int
+        Rows of scores.
+    k : int, default=1
+        Pairs that are kept of each group.
+    device : torch.device or str, default=None
+        Where tensors of scores live; None takes NumPy arrays.
+
+    Attributes
+    ----------
+    values, indices : ndarray or tensor of shape (2, n_rows, k)
+        Scores and columns of the best, -inf and -1 in empty places.
+    n_columns : int
+        Columns that were fed.
     """
 
     def __init__(self, n_rows, k=1, device=None):
@@ -49,7 +73,21 @@ class TopPairs:
             self.indices = torch.full(shape, -1, device=device)
 
     def update(self, scores, seen_group, n_threads=None):
-        """Merge the scores (n_rows, n_block) of columns of some groups; return itself."""
+        """Merge a block of columns.
+
+        Parameters
+        ----------
+        scores : ndarray or tensor of shape (n_rows, n_block)
+            Scores of the next columns.
+        seen_group : array of uint8 of shape (n_block,)
+            1 for seen columns, 0 for unseen ones, 2 for those that are no candidates.
+        n_threads : int, default=None
+            Threads for NumPy arrays; None lets the size and the machine decide.
+
+        Returns
+        -------
+        self
+        """
         best = self.values, self.indices
         if is_torch_tensor(scores):
             from minimalml.multioutput._compositional_zero_shot import (
@@ -70,17 +108,38 @@ class TopPairs:
         return self
 
     def best(self, bias=0.0):
-        """Return the column of each row's best pair, given the bias of unseen pairs.
+        """Return the column of each row's best pair.
 
-        A seen pair wins a tie with an unseen one; -1 is for a row without candidates.
+        Parameters
+        ----------
+        bias : float, default=0.0
+            Added to the scores of unseen pairs.
+
+        Returns
+        -------
+        ndarray or tensor of int of shape (n_rows,)
+            A seen pair wins a tie with an unseen one; -1 for a row without candidates.
         """
         unseen, seen = self.values[..., 0]
         is_seen = seen >= unseen + bias
         return array_namespace(is_seen).where(is_seen, *self.indices[[1, 0], :, 0])
 
     def gaps(self, pair_index, seen_mask):
-        """Return the `BiasGaps` of the rows, given their true pairs.
+        """Return what a curve needs of the rows.
 
+        Parameters
+        ----------
+        pair_index : array of int of shape (n_rows,)
+            Column of each row's true pair, -1 for none.
+        seen_mask : array of bool of shape (n_pairs,)
+            Which columns are seen pairs.
+
+        Returns
+        -------
+        BiasGaps
+
+        Notes
+        -----
         A row is right as soon as its true pair is among the k best of both groups
         together. With r pairs of its own group above it, that is so while fewer than
         k - r pairs of the other group are: the (k - r)-th best of them decides.
@@ -115,11 +174,8 @@ def czsl_gaps(
 
     Returns
     -------
-    gap : ndarray or torch.Tensor of shape (n,)
-        The row's answer is right for biases up to the gap (seen rows) or above it
-        (unseen rows); nan where no bias makes it right.
-    is_seen : ndarray or torch.Tensor of bool of shape (n,)
-        Whether the row's true pair is a seen one.
+    BiasGaps
+        ``gap`` and ``is_seen``, both of shape (n,).
 
     Examples
     --------

@@ -57,17 +57,20 @@ def fit_shared_representation(
     *,
     solver="alternating",
     init="spectral",
+    whiten=False,
     center=False,
+    task_weights=None,
     ridge=1e-8,
     max_iter=100,
     tol=1e-6,
+    min_task_samples=None,
     random_state=None,
     callback=None,
 ):
     """Fit one basis and a head per task to all tasks at once.
 
-    Minimises ``sum_t ||X_t basis w_t - y_t||^2`` over an orthonormal basis and heads: a
-    task counts by its rows. An alternation costs ``O(T d^2 k)``, whatever the number of
+    Minimises ``sum_t task_weights_t * ||X_t basis w_t - y_t||^2`` over an orthonormal
+    basis and heads: a task counts by its rows. An alternation costs ``O(T d^2 k)``, whatever the number of
     rows, and ``O(T d^2)`` memory.
 
     Parameters
@@ -82,9 +85,15 @@ def fit_shared_representation(
         First basis. "spectral" takes singular vectors of the tasks' input-target
         products, "moments" eigenvectors of ``sum y^2 x x^T`` (for inputs of mean zero
         and equal variance), "random" any.
+    whiten : bool, default=False
+        Whether "spectral" first removes the pooled covariance of the inputs.
     center : bool, default=False
         Whether each task has an intercept.
+    task_weights : array-like of shape (n_tasks,), default=None
+        Weight of each task's squared error, at least 0; None counts every row once.
     {stopping}
+    min_task_samples : int, default=None
+        Rows below which a head is flagged as unreliable; None takes ``k``.
     callback : callable, default=None
         ``callback(basis, heads, loss)`` is called after each alternation, with heads
         (n_tasks, k, n_outputs); returning True stops.
@@ -130,10 +139,11 @@ def fit_shared_representation(
         )
     n_features = statistics.means.shape[1]
     _check_parameters(k, statistics, solver, init, ridge, max_iter, tol)
-    moments = task_moments(statistics, center)
+    weights = _check_task_weights(task_weights, len(statistics.tasks))
+    moments = task_moments(statistics, center, weights)
     random = check_random_state(random_state).standard_normal((n_features, k))
     with few_blas_threads(n_features**2 * k):
-        basis = _first_basis(statistics, moments, k, init, random)
+        basis = _first_basis(statistics, moments, k, init, whiten, random)
         basis, heads, losses = _alternate(
             moments, basis, solver, ridge, max_iter, tol, callback
         )
@@ -141,7 +151,9 @@ def fit_shared_representation(
     heads = heads.swapaxes(0, 1)  # (k, T, m)
     if statistics.single_output:
         heads, intercepts = heads[:, :, 0], intercepts[:, 0]
-    reliable = statistics.counts >= k
+    reliable = statistics.counts >= (
+        k if min_task_samples is None else min_task_samples
+    )
     return SharedRepresentation(basis, heads, intercepts, reliable, losses)
 
 
@@ -178,7 +190,19 @@ def _check_parameters(k, statistics, solver, init, ridge, max_iter, tol):
         )
 
 
-def _first_basis(statistics, moments, k, init, random):
+def _check_task_weights(task_weights, n_tasks):
+    if task_weights is None:
+        return 1.0
+    weights = np.asarray(task_weights, dtype=np.float64)
+    if weights.shape != (n_tasks,) or not (weights >= 0).all():
+        raise ValueError(
+            f"task_weights must hold one number at least 0 for each of {n_tasks} tasks, "
+            f"got {weights}."
+        )
+    return weights
+
+
+def _first_basis(statistics, moments, k, init, whiten, random):
     """Return an orthonormal start, completed at random where it is short."""
     if not isinstance(init, str):
         if np.shape(init) != random.shape:
@@ -199,6 +223,10 @@ def _first_basis(statistics, moments, k, init, random):
         roots = np.sqrt(counts.clip(1.0))
         products = moments.cross / roots[:, None, None]  # sqrt(n_t) times the mean
         matrix = products.swapaxes(0, 1).reshape(len(random), -1)
+        if whiten:
+            pooled = moments.gram.sum(axis=0)
+            level = 1e-8 * np.trace(pooled) / len(pooled) or 1.0
+            matrix = np.linalg.solve(pooled + level * np.eye(len(pooled)), matrix)
     found = leading_directions(matrix, k)
     return orthonormalise(np.hstack([found, random])[:, :k])
 

@@ -306,8 +306,8 @@ class TaskMoments:
         return np.linalg.inv(moment + level * np.eye(len(moment)))
 
 
-def task_moments(statistics, center=False):
-    """Return `TaskMoments` about the means or about zero."""
+def task_moments(statistics, center=False, weights=1.0):
+    """Return `TaskMoments` about the means or about zero, each task's times its weight."""
     gram, cross = statistics.scatter, statistics.cross
     squares = statistics.target_scatter
     if not center:
@@ -317,7 +317,10 @@ def task_moments(statistics, center=False):
         gram = weighted[:, :, None] * means[:, None, :]
         gram += statistics.scatter  # in place: these are the largest arrays of a fit
         squares = squares + statistics.counts[:, None] * target_means**2
-    return TaskMoments(gram, cross, squares)
+    column = np.reshape(weights, (-1, 1))
+    return TaskMoments(
+        column[..., None] * gram, column[..., None] * cross, column * squares
+    )
 
 
 def orthonormalise(basis):

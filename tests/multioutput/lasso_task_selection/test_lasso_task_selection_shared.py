@@ -119,14 +119,42 @@ def test_without_noise_the_span_is_recovered(seed, center):
     assert subspace_angles(shared.basis, truth.basis).max() < 1e-6
 
 
-def test_correlated_inputs_are_no_obstacle():
+@pytest.mark.parametrize("whiten", [False, True])
+def test_correlated_inputs_are_no_obstacle(whiten):
     X, y, tasks, truth = tasks_of(noise=0.0, n_tasks=20)
     mixing = np.random.default_rng(1).standard_normal((8, 8)) + 2 * np.eye(8)
     shared = fit_shared_representation(
-        task_statistics(X @ mixing, y, tasks), 3, tol=1e-12, max_iter=500
+        task_statistics(X @ mixing, y, tasks), 3, whiten=whiten, tol=1e-12, max_iter=500
     )
     expected = np.linalg.solve(mixing, truth.basis)
     assert subspace_angles(shared.basis, expected).max() < 1e-5
+
+
+def test_whitening_starts_at_the_truth_of_correlated_inputs():
+    X, y, tasks, truth = tasks_of(noise=0.0, n_tasks=20, n_samples=2000)
+    mixing = np.random.default_rng(1).standard_normal((8, 8)) + 2 * np.eye(8)
+    statistics = task_statistics(X @ mixing, y, tasks)
+    expected = np.linalg.solve(mixing, truth.basis)
+    plain, whitened = (
+        subspace_angles(
+            fit_shared_representation(statistics, 3, whiten=w, max_iter=0).basis,
+            expected,
+        ).max()
+        for w in (False, True)
+    )
+    assert whitened < 0.1 < plain
+
+
+def test_task_weights_are_repeated_rows():
+    X, y, tasks, _ = tasks_of(noise=0.5)
+    weights = np.where(np.arange(13) % 2, 2.0, 1.0)
+    repeats = weights[tasks].astype(int)
+    doubled = task_statistics(*(np.repeat(v, repeats, axis=0) for v in (X, y, tasks)))
+    weighted = fit_shared_representation(
+        task_statistics(X, y, tasks), 3, task_weights=weights
+    )
+    repeated = fit_shared_representation(doubled, 3)
+    assert weighted.losses[-1] == pytest.approx(repeated.losses[-1], rel=1e-5)
 
 
 @given(st.integers(0, 10_000), st.integers(1, 60))
@@ -285,6 +313,7 @@ def test_tasks_with_few_rows_are_flagged():
     shared = fit_shared_representation(statistics, 3)
     np.testing.assert_array_equal(np.flatnonzero(~shared.reliable), [4])
     assert np.isfinite(shared.heads).all()
+    assert fit_shared_representation(statistics, 3, min_task_samples=1).reliable.all()
 
 
 def test_callback_stops():
@@ -318,6 +347,8 @@ def test_a_basis_can_be_given():
         ({"k": 2, "ridge": -1.0}, "ridge must be at least 0, got -1"),
         ({"k": 2, "tol": -1.0}, "tol must be at least 0"),
         ({"k": 2, "max_iter": -1}, "max_iter must be at least 0, got -1"),
+        ({"k": 2, "task_weights": [1.0]}, "task_weights must hold one number"),
+        ({"k": 2, "task_weights": -np.ones(13)}, "task_weights must hold one number"),
     ],
 )
 def test_bad_parameters_are_named(settings, message):
