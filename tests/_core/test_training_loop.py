@@ -133,6 +133,24 @@ def test_odd_sizes_train(n, d, batch_size):
     assert len(state.loss_curve) == 3 and np.isfinite(state.loss_curve).all()
 
 
+def test_frozen_batch_statistics_stay_frozen_also_in_the_next_run():
+    module = torch.nn.Sequential(
+        torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 1)
+    )
+    module[1].eval()
+    _, state = run(make_rows(), module)
+    _, state = run(make_rows(), module, state=state)
+    assert int(module[1].num_batches_tracked) == 0 and state.frozen == ["1"]
+
+
+def test_a_network_in_evaluation_mode_trains_as_a_whole():
+    module = torch.nn.Sequential(
+        torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 1)
+    ).eval()
+    run(make_rows(), module)
+    assert int(module[1].num_batches_tracked) > 0
+
+
 def test_a_last_batch_of_one_row_is_left_out_with_batch_norm():
     module = torch.nn.Sequential(
         torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 1)

@@ -78,7 +78,7 @@ class _Run:
         self.options = options
         self.device = resolve_device(options.device)
         dtype = getattr(torch, options.dtype)
-        module.to(self.device, dtype).train()
+        module.to(self.device, dtype)
         self.data = TrainingData(
             columns, self.device, dtype, options.rows, options.in_memory_limit
         )
@@ -112,6 +112,11 @@ class _Run:
         if state.epoch > 0:
             self.best.keep(state.epoch)
         state.first_epoch, state.n_steps = state.epoch, 0
+        if module.training:  # else it comes from a run, which leaves all in evaluation
+            state.frozen = [n for n, m in module.named_modules() if not m.training]
+        module.train()
+        for name in state.frozen:
+            module.get_submodule(name).training = False
 
     def fit(self):
         """Run the epochs."""

@@ -151,6 +151,10 @@ class TrainingState:
 
     best_epoch : int
         The epoch whose weights the module has at the end, counted from 1.
+
+    frozen : list of str
+        Layers that came in evaluation mode within a network in training mode: they stay
+        so, as frozen batch statistics must.
     """
 
     module: Any = None
@@ -166,13 +170,14 @@ class TrainingState:
     losses: dict = field(default_factory=dict)
     validation_scores: list = field(default_factory=list)
     best_epoch: int = 0
+    frozen: list = field(default_factory=list)
     average: Any = None
     order_generator: Any = None
     noise: Any = None
     pending: dict | None = None
 
     COUNTERS = ("epoch", "n_steps", "first_epoch", "loss_curve", "losses",
-                "validation_scores", "best_epoch")  # fmt: skip
+                "validation_scores", "best_epoch", "frozen")  # fmt: skip
 
     def renew_optimizers(self, optimizers):
         """Take new optimisers, with the moments of the old where these fit."""

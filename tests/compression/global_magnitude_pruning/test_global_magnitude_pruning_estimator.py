@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.datasets import make_classification, make_regression
+from sklearn.ensemble import BaggingRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import (
@@ -220,6 +221,20 @@ def test_schedules_rise_from_the_start_to_the_end(kind):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("cubic", 0.9, 5, 0.95), r"in \[0, sparsity=0\.9\], got 0\.95"),
+        (("steep", 0.9, 5), "a sequence or one of .* got 'steep'"),
+        (("linear", 0.9, 0), "n_steps must be an int >= 1, got 0"),
+        (("linear", 1.0, 3), r"sparsity must be in \[0, 1\), got 1\.0"),
+    ],
+)
+def test_bad_schedules(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        pruning_schedule(*arguments)
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         (dict(sparsity=1.0), "'sparsity' parameter .* in the range"),
@@ -229,8 +244,8 @@ def test_schedules_rise_from_the_start_to_the_end(kind):
         (dict(schedule="steep"), "'schedule' parameter"),
         (dict(schedule=[0.9, 0.5]), "must not decrease and must end"),
         (dict(schedule=[0.5, 0.8]), "must end at sparsity=0.9"),
-        (dict(schedule="cubic", initial_sparsity=0.95), r"in \[0, sparsity=0\.9\]"),
-        (dict(exclude="coefs_.7"), r"exclude names \['coefs_.7'\].*prunable are"),
+        (dict(n_steps=0), "'n_steps' parameter"),
+        (dict(exclude="coefs_.7"), r"exclude names \['coefs_.7'\].*these are"),
         (dict(fine_tune="refit_support"), "is for LinearRegression, Ridge and Log"),
     ],
 )
@@ -248,9 +263,26 @@ def test_models_without_weights_are_refused(model):
         GlobalMagnitudePruner(model).fit(X, y)
 
 
+def test_a_pipeline_with_an_unfitted_step_is_fitted_as_a_whole():
+    half = make_pipeline(StandardScaler(), Ridge().fit(X, y))
+    whole = GlobalMagnitudePruner(half, sparsity=0.0).fit(X, y)
+    expected = clone(half).fit(X, y).predict(X)
+    np.testing.assert_array_equal(whole.predict(X), expected)
+    with pytest.raises(NotFittedError, match="step 'standardscaler'"):
+        GlobalMagnitudePruner(half, prefit=True).fit(X, y)
+
+
+@pytest.mark.parametrize("members", [None, Ridge()])
+def test_ensembles_are_refused(members):
+    ensemble = BaggingRegressor(members, n_estimators=2).fit(X, y)
+    for model in (ensemble, clone(ensemble)):
+        with pytest.raises(TypeError, match=r"BaggingRegressor is an ensemble"):
+            GlobalMagnitudePruner(model).fit(X, y)
+
+
 def test_excluding_everything_is_refused():
     for exclude in ("coef_", lambda name: True):
-        with pytest.raises(ValueError, match=r"leaves nothing to prune of \['coef_'\]"):
+        with pytest.raises(ValueError, match=r"leaves nothing of \['coef_'\]"):
             GlobalMagnitudePruner(Ridge(), exclude=exclude).fit(X, y)
 
 

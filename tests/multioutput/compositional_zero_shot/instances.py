@@ -9,7 +9,6 @@ INSTANCES = {
     "CompositionalZeroShotClassifier": [
         CompositionalZeroShotClassifier(
             hidden_sizes=(32,),
-            encoder_hidden=32,
             embedding_dim=16,
             max_epochs=5,
             learning_rate=0.05,

@@ -17,8 +17,10 @@ from minimalml.multioutput import (
     relevance_lasso,
     task_statistics,
 )
-from minimalml.multioutput._lasso_task_selection._active_learners import spread_heads
-from minimalml.multioutput._lasso_task_selection._relevance_strategy import head_error
+from minimalml.multioutput._lasso_task_selection._active_learners import (
+    head_error,
+    spread_heads,
+)
 from tests.multioutput.lasso_task_selection.test_lasso_task_selection_estimators import (
     RecordingCallback,
 )
@@ -244,9 +246,8 @@ def test_heads_of_one_label_few_rows_or_none_are_barred(rng):
     tasks = np.repeat([0, 1, 3], [5, 5, 1])
     y = np.where(tasks == 0, -1.0, rng.standard_normal(11))
     statistics = task_statistics(rng.standard_normal((11, 4)), y, tasks)
-    is_reliable = np.array([True, True, False])
-    heads, is_usable = spread_heads(statistics, np.ones((2, 3, 1)), is_reliable, 4)
-    np.testing.assert_array_equal(heads[0, :, 0], [1, 1, 0, 1])
+    heads, is_usable = spread_heads(statistics, np.ones((3, 2, 1)), 4)
+    np.testing.assert_array_equal(heads[:, 0, 0], [1, 1, 0, 1])
     np.testing.assert_array_equal(is_usable[:, 0], [False, True, False, False])
 
 
@@ -271,7 +272,9 @@ def test_classifier_samples_labels(pool):
     model = ActiveMultiTaskClassifier(3, budget=600, random_state=0)
     model.fit_sampler(sampler, np.arange(12), X[target], labels[target])
     assert model.score(X[target], labels[target]) > 0.8
-    with pytest.raises(ValueError, match="gave the label z, which the target lacks"):
+    with pytest.raises(
+        ValueError, match=r"sampler has labels \['z'\] that are not among"
+    ):
         model.fit_sampler(
             lambda task, n, seed: (draw(task, n, seed)[0], np.full(n, "z")),
             np.arange(12), X[target], labels[target],
@@ -296,7 +299,7 @@ def test_classifier_names_what_it_cannot_do(pool):
         ({"sample_cost": -np.ones(12)}, "sample_cost must be positive"),
         ({"sample_cost": np.ones(3)}, "one number for each of 12 tasks"),
         ({"task_cost": -1.0}, "The 'task_cost' parameter"),
-        ({"task_cost": np.full(12, np.nan)}, "task_cost must not be negative"),
+        ({"task_cost": np.full(12, np.nan)}, "task_cost must be at least 0"),
         (
             {"reuse_data": False, "n_rounds": 4, "budget": 200},
             "budget leaves 21.* min_samples=4 of",
@@ -362,12 +365,11 @@ def test_a_strategy_that_uses_all_tasks_buys_nothing_for_few(pool, bound):
     assert not bought
 
 
-def test_rounds_call_back_stop_and_print(pool, capsys):
+def test_rounds_call_back_and_may_stop(pool):
     X, y, tasks, _ = pool
     callback = RecordingCallback()
-    model_for(n_rounds=3, verbose=1).set_callbacks(callback).fit(X, y, tasks)
+    model_for(n_rounds=3).set_callbacks(callback).fit(X, y, tasks)
     assert callback.tasks == ["round"] * 3 + ["fit"]
-    assert "round 2 of 3: 152 samples of" in capsys.readouterr().out
     stopped = model_for(n_rounds=3).set_callbacks(RecordingCallback(1))
     assert len(stopped.fit(X, y, tasks).allocation_) == 1
 
