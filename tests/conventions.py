@@ -55,12 +55,13 @@ def convention(*conditions):
 
 # --- metadata ---
 
-# Values of the parameters that hold one entry a row, by name.
+# For each parameter of a fit beside X and y, values of so many rows; None: not by row.
 ROW_VALUES = {
     "sample_weight": lambda n: np.linspace(0.5, 2.0, n),
     "groups": lambda n: np.arange(n) // 2 % 4,
     "tasks": lambda n: np.arange(n) // 2 % 2,
     "bags": lambda n: np.arange(n) // 2,
+    "target_task": None,
 }
 
 
@@ -78,9 +79,14 @@ def with_inner(estimator):
     return [estimator, *(value for value in inner if isinstance(value, BaseEstimator))]
 
 
+def row_makers(estimator):
+    """Makers of values of a row by name, with those that ``instances.py`` adds."""
+    return ROW_VALUES | gathered("ROW_VALUES").get(type(estimator).__name__, {})
+
+
 def row_metadata(estimator, n_samples):
     """Values for all that ``fit`` of ``estimator`` takes a row, besides X and y."""
-    makers = ROW_VALUES | gathered("ROW_VALUES").get(type(estimator).__name__, {})
+    makers = row_makers(estimator)
     taken = {name for model in with_inner(estimator) for name in requests(model, "fit")}
     return {name: makers[name](n_samples) for name in taken if makers.get(name)}
 

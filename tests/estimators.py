@@ -9,8 +9,9 @@
 - ``EXPECTED_FAILED_CHECKS``, ``EXPECTED_FAILED_PROPERTIES``: the checks that a class may
   fail, each with its reason, or a function from estimator to that. The checks run
   strictly: one that is listed and passes fails the suite, so the list can't rot.
-- ``ROW_VALUES``: for each parameter of ``fit`` that holds one value a row and is not in
-  ``tests.conventions.ROW_VALUES``, a function from a number of rows to values.
+- ``ROW_VALUES``: for each parameter of ``fit`` that is not in
+  ``tests.conventions.ROW_VALUES``, a function from a number of rows to values, or None
+  where it does not hold one a row.
 """
 
 import importlib.util

@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from tests import conventions
+from tests.estimators import all_estimators
 
 
 class Mean(RegressorMixin, BaseEstimator):
@@ -172,3 +173,9 @@ def test_checks_without_a_meaning_are_left_out():
         conventions.check_verbose,
     ):
         assert check.skip_reason(MostFrequent())
+
+
+@pytest.mark.parametrize("estimator", all_estimators(), ids=lambda e: type(e).__name__)
+def test_it_is_known_what_to_pass_for_each_parameter_of_fit(estimator):
+    taken = conventions.requests(estimator, "fit").keys()
+    assert taken <= conventions.row_makers(estimator).keys()

@@ -28,12 +28,3 @@ EXPECTED_FAILED_CHECKS = {
     "CompositionalZeroShotClassifier": TWO_COLUMNS,
     "IndependentPrimitives": TWO_COLUMNS,
 }
-
-ONE_COLUMN = "a y of shape (n, 1) is refused"
-EXPECTED_FAILED_PROPERTIES = {
-    "CompositionalZeroShotClassifier": {"check_column_target": ONE_COLUMN},
-    "IndependentPrimitives": {
-        "check_column_target": ONE_COLUMN,
-        "check_pandas_config": "the scaler inside follows the global configuration",
-    },
-}

@@ -254,13 +254,6 @@ def test_scales_of_targets_and_weights_do_not_matter(rows, scale):
     np.testing.assert_allclose(model.predict(X) / scale, expected, rtol=1e-6)
 
 
-def test_views_with_negative_strides_are_taken(rows):
-    X, y = rows
-    views = network().fit(X[::-1, ::-1], y[::-1]).predict(X[::-1, ::-1])
-    X, y = X[::-1, ::-1].copy(), y[::-1].copy()
-    np.testing.assert_array_equal(views, network().fit(X, y).predict(X))
-
-
 def test_a_fitted_network_does_not_ask_its_parameters(rows):
     model = network().fit(*rows)
     before, layers = model.predict(rows[0]), model.coefs_
