@@ -2,7 +2,8 @@
 
 `QuadAttack` perturbs inputs so that k wrong classes lead in a given order; its
 ``score`` is robustness, its losses are three. `solve_ordered_top_k` is the quadratic
-programme in its loop, for attacks of one's own.
+programme in its loop, `OrderedTopKSolver` one that goes on from its last solve, for
+attacks of one's own.
 """
 
 from minimalml.inspection._quad_attack._losses import (
@@ -11,6 +12,7 @@ from minimalml.inspection._quad_attack._losses import (
     ordered_top_k_loss,
 )
 from minimalml.inspection._quad_attack._ordered_top_k import (
+    OrderedTopKSolver,
     project_features,
     solve_ordered_top_k,
 )
@@ -27,6 +29,7 @@ from minimalml.inspection._quad_attack._targets import (
 
 __all__ = [
     "OrderedAttackDisplay",
+    "OrderedTopKSolver",
     "QuadAttack",
     "adversarial_distillation_loss",
     "cw_top_k_loss",

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minimalml.inspection._quad_attack._factored_gram import gram_of, multiply
-from minimalml.inspection._quad_attack._ordered_top_k import solve_checked
+from minimalml.inspection._quad_attack._gram import gram_of, multiply
+from minimalml.inspection._quad_attack._ordered_top_k import LARGE, solve_arrays
 from minimalml.inspection._quad_attack._targets import ordering_pairs
 
 # Newton's damping, relative to the Gram's diagonal: at first and at the end.
@@ -53,7 +53,7 @@ def smallest_perturbation(weight, bias, X, targets, margin, bounds, tol=1e-9):
     targets : ndarray of int, shape (n_samples, k)
     margin : float
     bounds : tuple
-        Lower and upper bound of inputs, scalars or arrays of shape (n_features,).
+        Lower and upper bound of inputs, arrays of shape (n_features,).
     tol : float, default=1e-9
         Largest violation, relative to the scores.
 
@@ -61,9 +61,19 @@ def smallest_perturbation(weight, bias, X, targets, margin, bounds, tol=1e-9):
     -------
     ExactAttack
     """
+    largest = np.abs(weight).max()
+    if largest and not LARGE**-0.5 < largest < LARGE**0.5:
+        # in other units, in which no square leaves the range of floats
+        unit = np.ldexp(1.0, np.frexp(largest)[1])
+        scaled = X * unit, targets, margin, tuple(bound * unit for bound in bounds), tol
+        found = smallest_perturbation(weight / unit, bias, *scaled)
+        return found._replace(
+            perturbation=found.perturbation / unit,
+            distance_bound=found.distance_bound / unit,
+        )
     logits, gram = X @ weight.T + bias, gram_of(weight)
-    direction, distance, dual, residual, status, *_ = solve_checked(
-        logits, targets, gram, margin, tol=tol
+    direction, distance, dual, residual, status, _ = solve_arrays(
+        logits, targets, gram, margin, tol
     )
     perturbation, bound = direction @ weight, np.sqrt(distance)
     moved = X + perturbation
@@ -107,7 +117,8 @@ class BoxedProblem:
         u = self.direction(dual)
         pull = u @ self.weight
         best = np.where(pull > 0.0, self.bounds[1], self.bounds[0])
-        reached = np.where(pull == 0.0, 0.0, pull * best).sum() + u @ self.bias
+        pulled = pull != 0.0  # where not, zero times an infinite bound is no number
+        reached = pull[pulled] @ best[pulled] + u @ self.bias
         needed = self.margin * dual.sum()
         return needed - reached > 1e-9 * (np.abs(needed) + np.abs(pull * self.x).sum())
 
@@ -146,5 +157,5 @@ class BoxedProblem:
         free = self.weight[:, is_free]
         gram = gram_of(free, damping)
         logits = scores - multiply(self.direction(dual)[None, :], gram)
-        problem = logits, self.targets, gram, self.margin, dual[None, :]
-        return solve_checked(*problem)[2][0]
+        problem = logits, self.targets, gram, self.margin
+        return solve_arrays(*problem, warm_start=dual[None, :])[2][0]

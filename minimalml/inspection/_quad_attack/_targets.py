@@ -3,7 +3,19 @@
 import numpy as np
 from sklearn.utils import check_random_state
 
-from minimalml._core.arrays import is_torch_tensor
+from minimalml._core.arrays import is_torch_tensor, to_numpy
+
+
+def like(values, kind):
+    """Return numbers as an array, or as a tensor where ``kind`` is one, on its device."""
+    if not is_torch_tensor(kind):
+        return to_numpy(values)
+    import torch
+
+    if not is_torch_tensor(values):
+        # torch takes neither negative strides nor, without a warning, what is read-only
+        values = np.require(values, requirements=["C", "W"])
+    return torch.as_tensor(values, device=kind.device)
 
 
 def ordered_top_k_success(logits, targets):
@@ -101,7 +113,9 @@ def check_ordered_targets(targets, n_samples, n_classes, true_classes=None):
     true_classes : ndarray of shape (n_samples,), default=None
         Classes that must not be among the targets of their row.
     """
-    targets = np.asarray(targets)
+    targets = to_numpy(targets)
+    if targets.dtype.kind not in "iu":
+        raise ValueError(f"targets must be integers, got {targets.dtype}.")
     if targets.ndim != 2 or len(targets) != n_samples:
         raise ValueError(
             f"targets must have shape ({n_samples}, k), got {targets.shape}."
