@@ -11,6 +11,7 @@ from minimalml._core.arrays import is_torch_module
 from minimalml._core.callbacks import FitTask
 from minimalml.inspection._quad_attack._attack_loop import AdamW, search_perturbation
 from minimalml.inspection._quad_attack._exact_attack import smallest_perturbation
+from minimalml.inspection._quad_attack._gram import gram_of
 from minimalml.inspection._quad_attack._losses import (
     cw_loss_and_gradient,
     distillation_loss_and_gradient,
@@ -108,7 +109,9 @@ def make_loss(attacker, goal):
     """Return the map from scores to losses and score gradients of one batch."""
     head = attacker._head
     if attacker.loss == "quad":
-        solver = OrderedTopKSolver(attacker._gram, goal, attacker.margin)
+        gram = attacker._gram  # None where fit did not expect gradient steps
+        gram = gram_of(head.weight) if gram is None else gram
+        solver = OrderedTopKSolver(gram, goal, attacker.margin)
         return partial(quad_loss_and_gradient, solver=solver)
     targets = head.prepare_classes(goal)
     if attacker.loss == "cw":

@@ -18,6 +18,8 @@ PATIENCE = 3
 PROXIMAL = 1e-10
 # A distance this many natural lengths long is infinite: rounding alone allows 1e8.
 FAR = 1e5
+# An energy below this, relative to the diagonal, is not rounding, not even float32's.
+INDEFINITE = 1e-4
 
 
 def newton_few(logits, n_targets, gram, margin, multiplier, tol):
@@ -104,10 +106,12 @@ def no_point_exists(hessian, needed, values):
     values = values / values.amax(1, keepdim=True).clamp(min=1e-300)
     diagonal = hessian.diagonal(dim1=1, dim2=2).amax(1)
     energy = (values * apply(hessian, values)).sum(1)
+    # of an indefinite matrix nothing is proven: the other kernel tells
+    is_convex = energy >= -INDEFINITE * diagonal * (values**2).sum(1)
     energy = torch.maximum(energy, torch.finfo(needed.dtype).eps * diagonal)
     distance = (needed * values).sum(1) / energy.sqrt()
     natural = needed.clamp(min=0.0).amax(1) / diagonal.sqrt()
-    return distance > FAR * natural
+    return (distance > FAR * natural) & is_convex
 
 
 def apply(matrix, values):

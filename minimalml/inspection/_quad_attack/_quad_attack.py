@@ -56,7 +56,7 @@ from minimalml.inspection._quad_attack._attack_run import (
 )
 from minimalml.inspection._quad_attack._gram import gram_of
 from minimalml.inspection._quad_attack._losses import check_teacher
-from minimalml.inspection._quad_attack._ordered_top_k import checked_numbers
+from minimalml.inspection._quad_attack._ordered_top_k import LARGE, checked_numbers
 
 FLOATS = [np.float64, np.float32]
 
@@ -196,7 +196,7 @@ class QuadAttack(
             Interval(Real, 0, None, closed="neither"),
             StrOptions({"auto"}),
         ],
-        "clip_values": [tuple, list, StrOptions({"data"}), None],
+        "clip_values": ["array-like", StrOptions({"data"}), None],
         "targets": ["array-like", StrOptions({"random"}), None],
         "method": [StrOptions({"auto", "exact", "gradient"})],
         "on_failure": [StrOptions({"original", "last"})],
@@ -294,8 +294,8 @@ class QuadAttack(
                 self.estimator_, X[:2], input_shape=self._image_shape
             )
             self.classes_ = self._head.classes
-            self._gram = gram_of(self._head.weight)
             self.method_ = self._plan()
+            self._gram = self._gram_of_head()
             self.learning_rate_ = learning_rate_for(self.learning_rate, X, self.bounds_)
             is_exact = self.method_ == "exact"
             self.n_iter_ = 1 if is_exact else self.n_search_steps * self.max_iter
@@ -338,6 +338,17 @@ class QuadAttack(
                 )
             check_teacher(float(similarity.max()), self.k)
         return "exact" if can_be_exact and self.method != "gradient" else "gradient"
+
+    def _gram_of_head(self):
+        """Return the Gram matrix of the head, None where no gradient step needs it."""
+        is_exact, weight = self.method_ == "exact", self._head.weight
+        largest = float(abs(weight).max())
+        if not largest < (np.inf if is_exact else np.sqrt(LARGE)):
+            raise ValueError(
+                f"{type(self.estimator_).__name__} has a head whose weights, or their "
+                f"products, are not finite: the largest is {largest:g}."
+            )
+        return None if is_exact else gram_of(weight)
 
     @with_callbacks
     def attack(self, X, y=None, targets=None):

@@ -550,6 +550,21 @@ def test_drawn_targets_are_uniform_and_never_true():
             r"weight must have shape \(3, n_features\), got \(4, 4\)",
         ),
         ({"solver": "simplex"}, "solver.*must be a str among.*Got 'simplex'"),
+        ({"gram": np.full((3, 3), np.nan)}, "gram must be finite"),
+        ({"gram": np.diag([1.0, np.inf, 1.0])}, "gram must be finite"),
+        ({"gram": np.eye(3) + np.eye(3, k=1)}, "gram must be symmetric"),
+        ({"gram": np.diag([1.0, -1.0, 1.0])}, "gram must be positive semidefinite"),
+        ({"gram": np.ones((3, 3)) - np.eye(3)}, "gram must be positive semidefinite"),
+        ({"gram": None, "weight": [[1.0], [np.nan], [0.0]]}, "weight must be finite"),
+        ({"gram": np.eye(3)[0]}, r"gram must have shape \(3, 3\), got \(3,\)"),
+        ({"margin": np.inf}, "margin must be finite and at least 0, got inf"),
+        ({"margin": np.nan}, "margin must be finite and at least 0, got nan"),
+        ({"targets": [[0.5, 1], [2, 0]]}, "targets must be integers, got float64"),
+        (
+            {"warm_start": np.zeros((2, 3))},
+            r"warm_start must have shape \(2, 2\), got \(2, 3\)",
+        ),
+        ({"warm_start": np.full((2, 2), np.nan)}, "warm_start must be finite"),
     ],
 )
 @pytest.mark.parametrize("convert", [np.asarray, torch.as_tensor])
@@ -559,6 +574,73 @@ def test_bad_problems_are_refused_with_the_reason(change, message, convert):
     call["logits"] = convert(call["logits"])
     with pytest.raises(ValueError, match=message):
         solve_ordered_top_k(**call)
+
+
+@pytest.mark.parametrize("convert", [np.asarray, torch.as_tensor])
+def test_an_indefinite_matrix_is_found_out_where_it_matters(convert):
+    # no entry exceeds the diagonal, but its lowest eigenvalue is -0.27
+    gram = np.array([[1.0, 0.9, 0.0], [0.9, 1.0, 0.9], [0.0, 0.9, 1.0]])
+    with pytest.raises(ValueError, match="gram must be positive semidefinite"):
+        solve_ordered_top_k(convert([[0.0, 2.0, 0.0]]), [[0, 2]], convert(gram))
+
+
+def test_a_matrix_of_single_precision_counts_as_semidefinite():
+    weight, logits, targets = make_problem(0, 60, 5, 2, n_samples=20)
+    single = weight.astype(np.float32)
+    solution = solve_ordered_top_k(logits, targets, single @ single.T)
+    exact = solve((single.astype(float), logits, targets))
+    is_optimal = exact.status == "optimal"
+    assert is_optimal.any() and (solution.status[is_optimal] == "optimal").all()
+
+
+def test_a_third_party_takes_no_tensors():
+    problem = as_tensors(make_problem(0, 4, 6, 2))
+    with pytest.raises(ValueError, match="solver='cvxpy' needs arrays, got tensors"):
+        solve(problem, solver="cvxpy")
+
+
+@pytest.mark.parametrize("convert", [lambda p: p, as_tensors], ids=["numpy", "torch"])
+@pytest.mark.parametrize("unit", [2.0**-500, 2.0**-30, 2.0**30, 2.0**500])
+def test_heads_of_any_scale_are_solved_alike(convert, unit):
+    weight, logits, targets = make_problem(0, 30, 40, 4, n_samples=6)
+    expected = solve((weight, logits, targets))
+    head, logits, targets = convert((weight * unit, logits, targets))
+    for matrix in ({"gram": head @ head.T}, {"weight": head}):
+        ours = solve_ordered_top_k(logits, targets, **matrix)
+        assert (ours.status == "optimal").all()
+        moved = (np.asarray(ours.direction) * unit) @ (weight * unit)
+        np.testing.assert_allclose(moved, expected.direction @ weight, atol=1e-9)
+        distance = np.asarray(ours.distance_squared) * unit * unit
+        np.testing.assert_allclose(distance, expected.distance_squared)
+        again = solve_ordered_top_k(logits, targets, **matrix, warm_start=ours.dual)
+        assert int(again.n_iter.max()) <= 1 < int(ours.n_iter.max())
+
+
+@pytest.mark.parametrize("flip", [np.s_[::-1], np.s_[:, ::-1]])
+def test_arrays_can_run_backwards(flip):
+    weight, logits, targets = make_problem(0, 8, 10, 3)
+    gram = np.asfortranarray(weight @ weight.T)
+    expected = solve_ordered_top_k(logits[flip].copy(), targets[flip].copy(), gram)
+    ours = solve_ordered_top_k(logits[flip], targets[flip], gram)
+    np.testing.assert_array_equal(ours.direction, expected.direction)
+    tensors = torch.as_tensor(logits[flip].copy()), targets[flip], gram[::-1, ::-1]
+    theirs = solve_ordered_top_k(*tensors)
+    plain = solve_ordered_top_k(
+        tensors[0], targets[flip].copy(), gram[::-1, ::-1].copy()
+    )
+    np.testing.assert_array_equal(theirs.direction, plain.direction)
+
+
+def test_batched_steps_settle_nearly_always_by_themselves():
+    from minimalml.inspection._quad_attack._newton_torch import newton_few
+
+    weight, logits, targets = make_problem(3, 300, 100, 8, n_samples=60)
+    head = torch.as_tensor(weight)[:60].expand(60, -1, -1)
+    scores = torch.as_tensor(logits)[:, :60]
+    _, code, rounds = newton_few(
+        scores, 8, head @ head.mT, 0.2, torch.zeros_like(scores), 1e-8
+    )
+    assert (code == 0).all() and rounds.max() < 20
 
 
 @pytest.mark.parametrize("k", [0, 3])
