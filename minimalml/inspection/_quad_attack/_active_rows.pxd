@@ -23,20 +23,17 @@ cdef enum:
 
 cdef extern from *:
     """
-    /* A pivot below this, relative to the Gram's diagonal and to the null vector that it
-       would belong to (which multiplies rounding): the row depends on others. */
+    /* Pivots relative to the Gram's diagonal and to their null vector, which multiplies
+       rounding: below these the row depends on others, the pivot is computed with care,
+       and, in negative, no rounding explains it, not even float32's. */
     #define MINIMALML_DEPENDENT 1e-12
-    /* Below this a pivot is computed with care. */
     #define MINIMALML_SUSPECT 1e-6
-    /* Below its negative no rounding explains it, not even float32's. */
     #define MINIMALML_NEGATIVE 1e-4
     /* An entry of a null vector above minus this, relatively, counts as zero. */
     #define MINIMALML_NULL_ZERO 1e-9
     """
-    const double MINIMALML_DEPENDENT
-    const double MINIMALML_SUSPECT
-    const double MINIMALML_NEGATIVE
-    const double MINIMALML_NULL_ZERO
+    const double MINIMALML_DEPENDENT, MINIMALML_SUSPECT
+    const double MINIMALML_NEGATIVE, MINIMALML_NULL_ZERO
 
 cdef struct Rows:           # of a sample; the next solve starts from them
     Py_ssize_t n_active     # -1 if there is nothing to start from
@@ -232,25 +229,24 @@ cdef inline int follow_null_vector(Work *work, Py_ssize_t c) except -1 nogil:
 
 cdef inline int reserve(Rows *rows, Py_ssize_t capacity) except -1 nogil:
     """Make room for so many active rows."""
+    cdef Py_ssize_t size
     if capacity <= rows.capacity:
         return 0
     capacity = max(16, capacity + capacity // 2)
-    if not (
-        grow(<void **> &rows.active, capacity * sizeof(Py_ssize_t))
-        and grow(<void **> &rows.multiplier, capacity * sizeof(double))
-        and grow(<void **> &rows.inverse, capacity * (capacity + 1) // 2 * sizeof(double))
-    ):
-        with gil:
-            raise MemoryError("the active rows of the ordering programme")
+    size = capacity * (capacity + 1) // 2
+    rows.active = <Py_ssize_t *> grow(rows.active, capacity * sizeof(Py_ssize_t))
+    rows.multiplier = <double *> grow(rows.multiplier, capacity * sizeof(double))
+    rows.inverse = <double *> grow(rows.inverse, size * sizeof(double))
     rows.capacity = capacity
     return 0
 
 
-cdef inline bint grow(void **array, size_t size) noexcept nogil:
-    cdef void *grown = realloc(array[0], size)
-    if grown != NULL:
-        array[0] = grown
-    return grown != NULL
+cdef inline void *grow(void *array, size_t size) except NULL nogil:
+    array = realloc(array, size)
+    if array == NULL:
+        with gil:
+            raise MemoryError("the active rows of the ordering programme")
+    return array
 
 
 cdef inline void release(Rows *rows) noexcept nogil:

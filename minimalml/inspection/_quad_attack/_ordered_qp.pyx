@@ -19,7 +19,7 @@ from minimalml.inspection._quad_attack._active_rows cimport (
     ACTIVE, INDEFINITE, INFEASIBLE, OPTIMAL, STOPPED, TARGET, Rows, Work, active_gaps,
     append_row, follow_null_vector, gap, move_active, release,
 )
-from minimalml.inspection._quad_attack._row_sums cimport next_above, sum_rows
+from minimalml.inspection._quad_attack._row_sums cimport sum_rows
 
 # Of a sample, on one core, from nothing: benchmarks/quad_attack/compare.py
 SECONDS_PER_CLASS = 3e-8
@@ -40,7 +40,6 @@ cdef class OrderedQP:
 
     def __cinit__(self, targets, gram):
         """Take targets (n_samples, k) and matrices (1 or n_samples, C, C)."""
-        cdef Py_ssize_t b
         self.n = len(targets)
         self.rows = <Rows *> calloc(max(self.n, 1), sizeof(Rows))
         if self.rows == NULL:
@@ -51,16 +50,15 @@ cdef class OrderedQP:
         self.forget()
 
     def __dealloc__(self):
-        cdef Py_ssize_t b
-        for b in range(self.n if self.rows != NULL else 0):
-            release(&self.rows[b])
+        if self.rows != NULL:
+            self.forget()
         free(self.rows)
 
     def forget(self):
         """Let the next solve start from nothing."""
         cdef Py_ssize_t b
         for b in range(self.n):
-            self.rows[b].n_active = -1
+            release(&self.rows[b])
 
     def solve(
         self, logits, margin, tol, max_iter=None, warm_start=None, n_threads=None,
@@ -68,11 +66,8 @@ cdef class OrderedQP:
     ):
         """Solve for logits (n_samples, C), from multipliers (n_samples, C - 1) if given.
 
-        Returns
-        -------
-        direction, distance_squared, dual, residual, status, n_iter
-            Arrays with one row a sample; status is 0 optimal, 1 infeasible, 2 stopped,
-            3 if the matrix is not positive semidefinite.
+        Returns directions, squared distances, multipliers, residuals, codes (0 optimal,
+        1 infeasible, 2 stopped, 3 matrix not positive semidefinite) and rounds.
         """
         n, n_classes = self.n, logits.shape[1]
         results = (
@@ -83,17 +78,13 @@ cdef class OrderedQP:
         if is_warm:
             self.forget()
             results[2][:] = warm_start
-        max_iter = max_iter or 3 * n_classes + 50
+        options = margin, tol, max_iter or 3 * n_classes + 50, is_warm, keep
         logits = np.ascontiguousarray(logits, dtype=np.float64)
-
-        def work(start, stop):
-            self.solve_chunk(
-                start, stop, logits, margin, tol, max_iter, is_warm, keep, *results
-            )
-
         seconds = SECONDS_PER_CLASS * n_classes
         for_each_chunk(
-            work, n, chunk_size=1 + int(SECONDS_PER_CHUNK / seconds),
+            lambda start, stop: self.solve_chunk(start, stop, logits, *options, *results),
+            n,
+            chunk_size=1 + int(SECONDS_PER_CHUNK / seconds),
             n_threads=effective_n_threads(n, seconds, n_threads),
         )
         return results
@@ -105,17 +96,17 @@ cdef class OrderedQP:
         double[::1] residual, signed char[::1] status, Py_ssize_t[::1] n_iter,  # OUT
     ):
         """Solve the samples from ``start`` on; ``dual`` holds a start where is_warm."""
-        cdef Py_ssize_t n_classes = logits.shape[1], b
+        cdef Py_ssize_t n = logits.shape[1], b
         cdef const Py_ssize_t[:, ::1] targets = self.targets
         cdef const double[:, :, ::1] gram = self.gram
-        cdef double[:, ::1] reals = np.empty((8, n_classes))
-        cdef Py_ssize_t[:, ::1] integers = np.zeros((3, n_classes), np.intp)
+        cdef double[:, ::1] reals = np.empty((8, n))
+        cdef Py_ssize_t[:, ::1] integers = np.zeros((3, n), np.intp)
+        cdef double *real = &reals[0, 0]
         cdef Work work
-        work.n_classes, work.n_targets = n_classes, targets.shape[1]
-        work.margin = margin
-        work.score, work.weight, work.step = &reals[0, 0], &reals[1, 0], &reals[2, 0]
-        work.row, work.other, work.violation = &reals[3, 0], &reals[4, 0], &reals[5, 0]
-        work.residual, work.correction = &reals[6, 0], &reals[7, 0]
+        work.n_classes, work.n_targets, work.margin = n, targets.shape[1], margin
+        work.score, work.weight, work.violation = real, real + n, real + 2 * n
+        work.step, work.row, work.other = real + 3 * n, real + 4 * n, real + 5 * n
+        work.residual, work.correction = real + 6 * n, real + 7 * n
         work.above, work.kind, work.moved = (
             &integers[0, 0], &integers[1, 0], &integers[2, 0]
         )
@@ -194,7 +185,7 @@ cdef int add_violated(
 ) except -1 nogil:
     """Take in violated rows, round by round, until there are none."""
     cdef Py_ssize_t[BLOCK] found
-    cdef Py_ssize_t n_found, n_refined = 0, block = BLOCK
+    cdef Py_ssize_t n_found, n_refined = 0, block = BLOCK, i
     cdef int state
     cdef bint is_closed
     while True:
@@ -212,10 +203,13 @@ cdef int add_violated(
             return state
         move_active(work)
         refresh(work)
-        if n_found and not any_active(work, found, n_found):
-            if block == 1:
+        for i in range(n_found):
+            if work.kind[found[i]] & ACTIVE:
+                break
+        else:  # rounding threw out all that came in: be careful from here on
+            if n_found and block == 1:
                 return STOPPED
-            block = 1  # rounding threw out all that came in: be careful from here on
+            block = 1 if n_found else block
 
 
 cdef int take_in(
@@ -232,16 +226,6 @@ cdef int take_in(
             return follow_null_vector(work, found[i])
         n_taken += appended
     return OPTIMAL
-
-
-cdef bint any_active(
-    Work *work, const Py_ssize_t *found, Py_ssize_t n_found
-) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(n_found):
-        if work.kind[found[i]] & ACTIVE:
-            return True
-    return False
 
 
 cdef int finish(
@@ -312,13 +296,11 @@ cdef Py_ssize_t most_violated(
         c = work.targets[i]
         if not work.kind[c] & ACTIVE and gap(work, work.score, c) > least:
             n_found = insert(c, gap(work, work.score, c), block, n_found, found, size)
-    c = next_above(work.n_classes, 0, work.score, bar)
-    while c < work.n_classes:
-        if work.kind[c] == 0:
+    for c in range(work.n_classes):
+        if work.score[c] > bar and work.kind[c] == 0:
             n_found = insert(c, work.score[c] - top, block, n_found, found, size)
             if n_found == block:
                 bar = max(bar, top + size[block - 1])
-        c = next_above(work.n_classes, c + 1, work.score, bar)
     return n_found
 
 

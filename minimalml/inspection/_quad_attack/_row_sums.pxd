@@ -7,7 +7,7 @@ cdef extern from *:
     #include "simd.h"
 
     /* Eight sums side by side can be kept in vectors. */
-    static inline double sum_products(ptrdiff_t n, const double *a, const double *b)
+    static inline double dot(ptrdiff_t n, const double *a, const double *b)
     {
         double sums[8] = {0}, total = 0;
         ptrdiff_t i = 0;
@@ -21,18 +21,13 @@ cdef extern from *:
         return total;
     }
 
-    MULTIVERSION static double dot(ptrdiff_t n, const double *a, const double *b)
-    {
-        return sum_products(n, a, b);
-    }
-
     /* out = symmetric @ x */
     MULTIVERSION static void multiply_symmetric(
         ptrdiff_t n, const double *symmetric, const double *x, double *restrict out)
     {
         for (ptrdiff_t i = 0; i < n; i++) {
             const double *row = symmetric + i * (i + 1) / 2, own = x[i];
-            out[i] = sum_products(i + 1, row, x);
+            out[i] = dot(i + 1, row, x);
             for (ptrdiff_t j = 0; j < i; j++)
                 out[j] += own * row[j];
         }
@@ -47,24 +42,6 @@ cdef extern from *:
             for (ptrdiff_t j = 0; j <= i; j++)
                 row[j] += own * x[j];
         }
-    }
-
-    /* Returns the first index from start on where a is above a bar, n if there is none;
-       looks at 16 side by side. */
-    MULTIVERSION static ptrdiff_t next_above(
-        ptrdiff_t n, ptrdiff_t start, const double *a, double bar)
-    {
-        for (; start < n; start += 16) {
-            const ptrdiff_t end = start + 16 < n ? start + 16 : n;
-            ptrdiff_t is_any = 0;
-            for (ptrdiff_t i = start; i < end; i++)
-                is_any |= a[i] > bar;
-            if (is_any)
-                for (ptrdiff_t i = start; i < end; i++)
-                    if (a[i] > bar)
-                        return i;
-        }
-        return n;
     }
 
     /* out = weights @ matrix[rows]: eight rows a pass spare reads of out. Where fewer
@@ -91,12 +68,7 @@ cdef extern from *:
     }
     """
     double dot(Py_ssize_t, const double*, const double*) noexcept nogil
-    void multiply_symmetric(
-        Py_ssize_t, const double*, const double*, double*
-    ) noexcept nogil
-    Py_ssize_t next_above(
-        Py_ssize_t, Py_ssize_t, const double*, double
-    ) noexcept nogil
+    void multiply_symmetric(Py_ssize_t, const double*, const double*, double*) noexcept nogil
     void add_outer(Py_ssize_t, double, const double*, double*) noexcept nogil
     void sum_rows(
         Py_ssize_t, Py_ssize_t, const Py_ssize_t*, const double*, const double*, double*,
