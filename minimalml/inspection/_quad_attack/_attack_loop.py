@@ -88,32 +88,10 @@ def search_perturbation(
 ):
     """Look for small perturbations that put the targets on top, for one batch.
 
-    Parameters
-    ----------
-    head : NumpyHead or TorchHead
-        Gives ``logits_and_pullback``.
-    X : array or tensor of shape (n, d)
-        Clean inputs.
-    targets : integer array or tensor of shape (n, k)
-    loss : callable
-        ``loss(logits)`` returns losses and gradients in the scores.
-    bounds : tuple
-        Lower and upper bound of inputs, arrays or tensors of shape (d,).
-    noise : list of arrays of shape (n, d)
-        Standard normal start of each binary search step.
-    optimizer : AdamW
-    max_iter : int
-    coef_upper : float
-    stop_on_success : bool
-    on_iteration : callable
-        Called after each iteration; true stops the attack.
-
-    Returns
-    -------
-    perturbation : array of shape (n, d)
-        The smallest successes; where there are none, what the last step led to.
-    coefficient : array of shape (n,)
-        Weight of the attack at the end.
+    ``head.logits_and_pullback(X)`` scores and propagates back, ``loss(logits)`` returns
+    losses and gradients, each of ``noise`` starts a binary search step, and
+    ``on_iteration()`` may stop all. Returns the perturbations, the smallest successes or
+    what the last step led to, and the last weights of the loss.
     """
     xp, best = array_namespace(X), Best(X, stop_on_success)
     lower = xp.zeros_like(X[:, 0])

@@ -22,45 +22,16 @@ ROUNDING = 1e-12  # of the dual's value, when its rise drowns in it
 
 
 class ExactAttack(NamedTuple):
-    """Perturbations and what proves them.
-
-    Attributes
-    ----------
-    perturbation : ndarray of shape (n_samples, n_features)
-        The smallest ones; zero where none exists.
-    distance_bound : ndarray of shape (n_samples,)
-        Lower bound of the length of any successful perturbation, from the dual.
-    residual : ndarray of shape (n_samples,)
-        Worst violation of a demand, relative to the scores.
-    status_code : ndarray of shape (n_samples,)
-        0 optimal, 1 no successful input within the bounds, 2 stopped.
-    """
+    """Perturbations, zero where none exists, and what proves them, row by row."""
 
     perturbation: np.ndarray
-    distance_bound: np.ndarray
-    residual: np.ndarray
-    status_code: np.ndarray
+    distance_bound: np.ndarray  # of any success, from below, by the dual
+    residual: np.ndarray  # worst violation of a demand, relative to the scores
+    status_code: np.ndarray  # 0 optimal, 1 no success within the bounds, 2 stopped
 
 
 def smallest_perturbation(weight, bias, X, targets, margin, bounds, tol=1e-9):
-    """Find the smallest perturbations that put the targets on top of linear scores.
-
-    Parameters
-    ----------
-    weight : ndarray of shape (n_classes, n_features)
-    bias : ndarray of shape (n_classes,)
-    X : ndarray of shape (n_samples, n_features)
-    targets : ndarray of int, shape (n_samples, k)
-    margin : float
-    bounds : tuple
-        Lower and upper bound of inputs, arrays of shape (n_features,).
-    tol : float, default=1e-9
-        Largest violation, relative to the scores.
-
-    Returns
-    -------
-    ExactAttack
-    """
+    """Find the smallest perturbations that put the targets on top of linear scores."""
     largest = np.abs(weight).max()
     if largest and not LARGE**-0.5 < largest < LARGE**0.5:
         # in other units, in which no square leaves the range of floats

@@ -27,11 +27,14 @@ ALPHA, BETA = 10.0, 0.3
 
 def _value(loss_and_gradient, logits):
     """Return the loss a row, with its gradient attached where torch tracks one."""
-    if is_torch_tensor(logits):
-        from minimalml.inspection._quad_attack._autograd_torch import WithGradient
-
-        return WithGradient.apply(logits, loss_and_gradient)
-    return loss_and_gradient(logits)[0]
+    if not is_torch_tensor(logits):
+        return loss_and_gradient(logits)[0]
+    loss, gradient = loss_and_gradient(logits.detach())
+    if not logits.requires_grad:
+        return loss
+    # linear in the scores, with the loss's value and its gradient
+    change = (gradient * (logits - logits.detach())).sum(1)
+    return loss + change
 
 
 def _checked(logits, targets):

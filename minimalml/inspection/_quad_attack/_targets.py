@@ -104,15 +104,7 @@ def sample_ordered_targets(y, n_classes, k, random_state=None):
 
 
 def check_ordered_targets(targets, n_samples, n_classes, true_classes=None):
-    """Return target indices as an intp array, or say what is wrong with which row.
-
-    Parameters
-    ----------
-    targets : array-like of int, shape (n_samples, k)
-    n_samples, n_classes : int
-    true_classes : ndarray of shape (n_samples,), default=None
-        Classes that must not be among the targets of their row.
-    """
+    """Return target indices as an intp array, or say what is wrong with which row."""
     targets = to_numpy(targets)
     if targets.dtype.kind not in "iu":
         raise ValueError(f"targets must be integers, got {targets.dtype}.")

@@ -114,15 +114,7 @@ def improve(logits, targets, multiplier, lift, gram, margin, tol, size, few, xp)
 def compiled_few(logits, n_targets, gram, margin, multiplier, tol):
     """Solve for targets that are the first classes: multipliers, codes and rounds.
 
-    Parameters
-    ----------
-    logits : ndarray of shape (n, m)
-    n_targets : int
-    gram : ndarray of shape (n, m, m)
-    margin : float
-    multiplier : ndarray of shape (n, m)
-        Where to start; the first class has none.
-    tol : float
+    Logits and multipliers are (n, m), matrices (n, m, m); the first class has none.
     """
     targets = np.broadcast_to(np.arange(n_targets), (len(logits), n_targets))
     solved = OrderedQP(targets, gram).solve(

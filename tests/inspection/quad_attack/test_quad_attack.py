@@ -23,7 +23,6 @@ from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from minimalml.inspection import (
-    OrderedAttackDisplay,
     QuadAttack,
     ordered_top_k_report,
     ordered_top_k_success,
@@ -424,21 +423,6 @@ def test_the_report_counts_successes_and_measures_them():
     assert report.energy_curve.success_rate.tolist() == [1 / 3, 2 / 3]
     empty = ordered_top_k_report(moved[:1], logits[:1], targets[1:2] * 0 + [2, 0])
     assert empty.success_rate == 0 and np.isnan(empty.l2.mean)
-
-
-def test_the_display_shows_the_rates(network, digits):
-    X, y = digits[0][:30], digits[1][:30]
-    attacker = QuadAttack(network, max_iter=15, targets="random", random_state=0)
-    display = OrderedAttackDisplay.from_estimator(attacker, X, y, k_values=(1, 4))
-    assert list(display.lines_) == OBJECTIVES
-    for name, reports in display.reports_.items():
-        by_k, by_length = display.lines_[name]
-        assert by_k.get_xdata().tolist() == [1, 4]
-        assert by_k.get_ydata().tolist() == [r.success_rate for r in reports]
-        curve = reports[-1].energy_curve
-        np.testing.assert_array_equal(by_length.get_xdata()[1:], curve.energy)
-    again = OrderedAttackDisplay.from_results(display.results, axes=display.axes_)
-    assert again.figure_ is display.figure_
 
 
 @pytest.mark.parametrize(
