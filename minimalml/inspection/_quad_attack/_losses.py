@@ -20,7 +20,6 @@ from minimalml.inspection._quad_attack._ordered_top_k import (
 )
 from minimalml.inspection._quad_attack._targets import check_ordered_targets, like
 
-
 # The teacher's score of the first target, and its fall from one to the next.
 ALPHA, BETA = 10.0, 0.3
 
@@ -101,11 +100,8 @@ def cw_top_k_loss(logits, targets, confidence=0.2):
 
     Parameters
     ----------
-    logits : array or tensor of shape (n_samples, n_classes)
-        Scores; tensors can be differentiated.
-
-    targets : array or tensor of int, shape (n_samples, k)
-        Classes to put on top, best first.
+    logits, targets : array or tensor
+        As in `ordered_top_k_loss`.
 
     confidence : float, default=0.2
         Lead that is asked for. The paper's official baseline has 0.
@@ -162,11 +158,8 @@ def adversarial_distillation_loss(
 
     Parameters
     ----------
-    logits : array or tensor of shape (n_samples, n_classes)
-        Scores; tensors can be differentiated.
-
-    targets : array or tensor of int, shape (n_samples, k)
-        Classes to put on top, best first.
+    logits, targets : array or tensor
+        As in `ordered_top_k_loss`.
 
     class_similarity : array or tensor of shape (n_classes, n_classes)
         How alike classes are, in [-1, 1].

@@ -319,5 +319,3 @@ cdef Py_ssize_t insert(
     size[slot] = value
     found[slot] = c
     return min(n_found + 1, block)
-
-

@@ -42,36 +42,15 @@ class OrderedTopKSolution(Bunch):
 class OrderedTopKSolver:
     """Solve the ordering programme for the same targets again and again.
 
-    Holds the active rows of each sample and their factors; each solve starts where the
-    last one ended, which saves most of the time while the scores move slowly, as in an
-    attack. A single solve is `solve_ordered_top_k`. Memory is O(C + a^2) a sample for C
-    classes and a active constraints.
+    Each solve starts where the last one ended, from the active rows of each sample and
+    their block's inverse, which saves much of the time while the scores move slowly, as
+    in an attack. Memory is O(C + a^2) a sample for C classes and a active constraints.
 
     Parameters
     ----------
-    gram : array-like or tensor of shape (n_classes, n_classes) or None
-        Gram matrix ``A @ A.T`` of the head ``A``. A tensor solves on its device.
-
-    targets : array-like or tensor of int, shape (n_samples, k)
-        Indices of the classes to put on top, best first.
-
-    margin : float, default=0.2
-        Lead that each class must have, in units of the scores. With 0 the solution
-        ties classes.
-
-    weight : array-like or tensor of shape (n_classes, n_features), default=None
-        The head itself, where ``gram`` is None: with very many classes the matrix
-        would not fit, and what is needed of it is computed as it is needed.
-
-    tol : float, default=1e-8
-        Largest residual of a solution that counts as optimal.
-
-    max_iter : int, default=None
-        Most rounds for a sample; None allows three a class (tensors and ``weight``: 20
-        working sets).
-
-    n_threads : int, default=None
-        Threads of the CPU kernel; None follows scikit-learn's rule.
+    gram, targets, margin, weight, tol, max_iter, n_threads
+        As in `solve_ordered_top_k`. ``gram`` is None where ``weight`` is given; tensors
+        solve on their device.
 
     See Also
     --------
@@ -124,13 +103,7 @@ class OrderedTopKSolver:
         Returns
         -------
         solution : Bunch
-            As from `solve_ordered_top_k`.
-
-        Raises
-        ------
-        ValueError
-            If scores or multipliers are not finite or of another shape, or if the
-            matrix turns out not to be positive semidefinite.
+            As from `solve_ordered_top_k`, which also says what is refused.
         """
         logits, warm_start = self._checked(logits, warm_start)
         return as_solution(self._solve(logits, warm_start))

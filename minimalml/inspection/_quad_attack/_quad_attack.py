@@ -394,13 +394,9 @@ class QuadAttack(
         logits = scores_of(self, rows)
         predicted = logits.argmax(axis=1)
         true = true_classes(y, self.classes_, predicted)
+        targets = self.targets if targets is None else targets
         goal = choose_targets(
-            self.targets if targets is None else targets,
-            self.k,
-            self.classes_,
-            true,
-            logits,
-            random_state,
+            targets, self.k, self.classes_, true, logits, random_state
         )
         n_batches = -(-len(rows) // self.batch_size)
         context = self._init_callback_context("attack", max_subtasks=n_batches)
@@ -431,19 +427,12 @@ class QuadAttack(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, *image_shape)
-            Clean inputs.
-
-        y : array-like of shape (n_samples,), default=None
-            True labels; None takes the predicted ones.
-
-        targets : array-like or "random", default=None
-            Overrides the parameter ``targets``.
+        X, y, targets : array-like
+            As in `attack`.
 
         Returns
         -------
         ndarray of the shape and type of X
-            `attack` also says what became of each row.
         """
         return self.attack(X, y, targets).X_adversarial
 
@@ -452,14 +441,8 @@ class QuadAttack(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, *image_shape)
-            Clean inputs.
-
-        y : array-like of shape (n_samples,), default=None
-            True labels; None counts every row as correctly classified.
-
-        targets : array-like or "random", default=None
-            Overrides the parameter ``targets``.
+        X, y, targets : array-like
+            As in `attack`; where y is None, every row counts as correctly classified.
 
         Returns
         -------

@@ -23,7 +23,7 @@ def ordered_qp(logits, targets, gram, margin, tol, max_iter, warm_start, few, xp
     Arguments and results are those of `OrderedQP.solve`; ``max_iter`` counts working
     sets, and ``few`` solves one, as `compiled_few` does.
     """
-    n, n_classes = logits.shape
+    n_classes = logits.shape[1]
     row, rows = row_index(targets, xp), rows_in_class_order(targets, n_classes, xp)
     multiplier, residual = xp.zeros_like(logits), xp.zeros_like(logits[:, 0])
     if warm_start is not None:

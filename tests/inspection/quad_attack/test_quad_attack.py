@@ -218,6 +218,7 @@ def test_a_convolutional_network_is_attacked_in_images(digits, loss):
     assert ordered_top_k_success(logits[won], result.target_indices[won]).all()
 
 
+@pytest.mark.kernel
 def test_torch_and_scikit_learn_networks_are_attacked_alike(network, digits):
     layers = []
     for weight, bias in zip(network.coefs_, network.intercepts_, strict=True):
@@ -400,6 +401,7 @@ def test_batches_change_nothing_that_is_exact(linear, digits):
     np.testing.assert_allclose(parts.X_adversarial, whole.X_adversarial, atol=1e-9)
 
 
+@pytest.mark.kernel
 @pytest.mark.parametrize("kind", ["network", "torch"])
 def test_the_number_of_jobs_changes_nothing(network, digits, kind):
     model = {"network": network, "torch": convolutional()}[kind]
@@ -485,7 +487,7 @@ def test_bad_rows_and_labels_are_refused(linear, digits):
     with pytest.raises(ValueError, match=r"X must lie within .* to 2: scale it"):
         attacker.transform(2.0 * np.ones((1, 64)))
     with pytest.raises(
-        ValueError, match="y has labels .77. that are not among the classes"
+        ValueError, match=r"y has labels .77. that are not among the classes"
     ):
         attacker.attack(X[:2], y=[0, 77])
     with pytest.raises(ValueError, match="y has 2 labels but X has 4 rows"):

@@ -137,7 +137,7 @@ def test_a_pipeline_is_fitted_as_a_whole_or_not_at_all(digits):
     attacker = QuadAttack(half).fit(X, y)
     assert attacker.estimator_ is not half
     assert attacker.attack(X[:5], y[:5]).success.all()
-    with pytest.raises(NotFittedError, match="step 'standardscaler' of estimator"):
+    with pytest.raises(NotFittedError, match=r"step .standardscaler' of estimator"):
         QuadAttack(half, prefit=True).fit(X, y)
     whole = make_pipeline(StandardScaler(), RidgeClassifier()).fit(X, y)
     assert QuadAttack(whole, prefit=True).fit(X).estimator_ is whole

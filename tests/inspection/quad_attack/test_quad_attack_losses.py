@@ -104,6 +104,7 @@ def test_gradients_agree_with_finite_differences(name, problem):
     torch.testing.assert_close(rise / (2 * step), slope, atol=1e-4 * size, rtol=0)
 
 
+@pytest.mark.kernel
 @given(problems())
 def test_numpy_and_torch_give_the_same_losses(problem):
     weight, logits, targets = problem

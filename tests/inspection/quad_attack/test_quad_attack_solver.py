@@ -184,6 +184,7 @@ def test_gradient_of_the_distance_is_minus_twice_the_direction(problem):
     np.testing.assert_allclose(rise / (2 * step[:, 0]), slope, atol=1e-5 * size)
 
 
+@pytest.mark.kernel
 @pytest.mark.filterwarnings("ignore:Solution may be inaccurate")
 @settings(max_examples=10)
 @given(problems())
@@ -202,6 +203,7 @@ def test_cvxpy_agrees(problem):
         )
 
 
+@pytest.mark.kernel
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("n_features", [3, 40])
 def test_cvxpy_agrees_on_more_classes(kind, n_features):
@@ -221,6 +223,7 @@ def as_tensors(problem):
     return tuple(torch.as_tensor(x) for x in problem)
 
 
+@pytest.mark.kernel
 @given(problems())
 def test_torch_agrees_with_cython(problem):
     ours, theirs = solve(problem), solve(as_tensors(problem))
@@ -233,6 +236,7 @@ def test_torch_agrees_with_cython(problem):
     assert (theirs.kkt_residual.numpy()[feasible] <= 1e-8).all()
 
 
+@pytest.mark.kernel
 def test_torch_agrees_with_cython_on_many_classes_and_solves_float32():
     problem = make_problem(3, 300, 100, 8, n_samples=20)
     ours, theirs = solve(problem), solve(as_tensors(problem))
@@ -344,6 +348,7 @@ def test_a_loop_decides_exactly_between_classes_that_tie(convert):
     assert 2 * warm.n_iter.sum() < cold.n_iter.sum()  # it did not have to start anew
 
 
+@pytest.mark.kernel
 @pytest.mark.parametrize("n_features, k", [(20, 3), (40, 5)])
 def test_both_kernels_agree_on_many_classes_in_few_dimensions(n_features, k):
     weight, logits, targets = make_problem(0, 300, n_features, k, n_samples=40)
@@ -431,6 +436,7 @@ def test_any_warm_start_will_do(problem, seed):
     np.testing.assert_allclose(moved, 0.0, atol=1e-6 * size)
 
 
+@pytest.mark.kernel
 @given(problems())
 @pytest.mark.parametrize("convert", [lambda p: p, as_tensors], ids=["numpy", "torch"])
 def test_weights_stand_in_for_their_gram_matrix(convert, problem):
@@ -447,6 +453,7 @@ def test_weights_stand_in_for_their_gram_matrix(convert, problem):
         assert (np.asarray(ours.kkt_residual)[is_optimal] <= 1e-8).all()
 
 
+@pytest.mark.kernel
 @pytest.mark.parametrize("convert", [lambda p: p, as_tensors], ids=["numpy", "torch"])
 def test_weights_of_many_classes_need_no_gram_matrix(convert):
     problem = make_problem(2, 400, 60, 6, n_samples=12)
@@ -461,6 +468,7 @@ def test_weights_of_many_classes_need_no_gram_matrix(convert):
     assert (ours.active_set == dense.active_set).all()
 
 
+@pytest.mark.kernel
 def test_the_number_of_threads_changes_nothing():
     problem = make_problem(0, 50, 30, 4, n_samples=40)
     one, three = solve(problem, n_threads=1), solve(problem, n_threads=3)
@@ -634,7 +642,7 @@ def test_arrays_can_run_backwards(flip):
 def test_batched_steps_settle_nearly_always_by_themselves():
     from minimalml.inspection._quad_attack._newton_torch import newton_few
 
-    weight, logits, targets = make_problem(3, 300, 100, 8, n_samples=60)
+    weight, logits, _ = make_problem(3, 300, 100, 8, n_samples=60)
     head = torch.as_tensor(weight)[:60].expand(60, -1, -1)
     scores = torch.as_tensor(logits)[:, :60]
     _, code, rounds = newton_few(
