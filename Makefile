@@ -10,7 +10,7 @@ KERNELS := $(shell find minimalml -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make demo         fit, search and compare the methods on real data; writes report.html"
+	@echo "make demo         each family beside what one would use instead; writes report.html"
 	@echo "make test         the quick test suite            (PYTEST_ARGS='tests/mixup -x')"
 	@echo "make test-slow    the whole test suite"
 	@echo "make lint         ruff, import-linter, cython-lint, codespell"

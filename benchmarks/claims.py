@@ -14,6 +14,7 @@ writes ``benchmarks/STEM/results.json``, which the documentation reads.
 import importlib
 import json
 import platform
+import re
 import sys
 import time
 from dataclasses import asdict, dataclass, field
@@ -93,7 +94,14 @@ def keep(stem, name, result):
     kept = results_of(stem) | {name: result | {"versions": versions()}}
     claims = {known: kept[known] for known in experiments_of(stem) if known in kept}
     record = {"method": stem, "claims": claims}
-    results_file(stem).write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+    results_file(stem).write_text(as_json(record), "utf-8")
+
+
+def as_json(record):
+    """Return JSON with a line for each name, where lists of numbers take one."""
+    text = json.dumps(record, indent=1, ensure_ascii=False)
+    innermost = re.compile(r"\[\s+([^][{}]*?)\s+\]")
+    return innermost.sub(lambda m: f"[{' '.join(m[1].split())}]", text) + "\n"
 
 
 def results_file(stem):

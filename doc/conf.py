@@ -29,7 +29,13 @@ extensions = [
     "families",
     "mathml",
 ]
-exclude_patterns = ["_build", "examples", "gallery/**/README*", "gallery/README*"]
+exclude_patterns = [
+    "_build",
+    "_new_method",
+    "examples",
+    "gallery/**/README*",
+    "gallery/README*",
+]
 # Markdown comes in through include directives only
 source_suffix = {".rst": "restructuredtext"}
 default_role = "obj"

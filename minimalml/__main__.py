@@ -20,17 +20,16 @@ def parser():
 
     demo = commands.add_parser(
         "demo",
-        help="fit, search and compare the methods on real data; write a report",
-        description="Fit minimalml's methods inside a Pipeline under GridSearchCV on "
-        "data that scikit-learn ships, against what one would use instead, and write "
-        "one self-contained HTML report.",
+        help="show each family beside what one would use instead; write a report",
+        description="Show one method of each family in the setting that it is for, "
+        "beside what one would use instead, and write one self-contained HTML report.",
     )
     demo.add_argument("families", nargs="*", metavar="FAMILY",
                       help="families to show; default: all that have a demo")  # fmt: skip
     demo.add_argument("--report", default="report.html", metavar="FILE",
                       help="where the report goes; default: %(default)s")  # fmt: skip
     demo.add_argument("--quick", action="store_true",
-                      help="two splits and short fits: to try the command")  # fmt: skip
+                      help="two seeds and short fits: to try the command")  # fmt: skip
     demo.set_defaults(run=run_demo)
 
     methods = commands.add_parser(
@@ -45,6 +44,10 @@ def parser():
                       help="write that table into README.md")  # fmt: skip
     form.add_argument("--missing", action="store_true",
                       help="list which of a method's files are absent")  # fmt: skip
+    form.add_argument("--new", nargs=2, metavar=("FAMILY", "STEM"),
+                      help="write the files of a new method")  # fmt: skip
+    methods.add_argument("--kernel", action="store_true",
+                         help="with --new: a pair of kernels too")  # fmt: skip
     methods.set_defaults(run=run_methods)
 
     claims = commands.add_parser(
@@ -81,6 +84,10 @@ def run_methods(arguments):
         return print_missing()
     if arguments.update_readme:
         return update_readme()
+    if arguments.kernel and not arguments.new:
+        return complain("--kernel goes with --new FAMILY STEM.")
+    if arguments.new:
+        return write_new(*arguments.new, arguments.kernel)
     print(markdown_table() if arguments.markdown else plain_table())
     return 0
 
@@ -139,6 +146,27 @@ def update_readme():
         return complain(NEEDS_CHECKOUT.format(command=command, what="README and docs"))
     readme = root / "README.md"
     readme.write_text(readme_with_table(readme.read_text("utf-8")), "utf-8")
+    return 0
+
+
+def write_new(family, stem, with_kernel):
+    """Write the beginnings of a new method, and say what comes next."""
+    root = source_checkout()
+    if root is None:
+        what = "tests, benchmarks and documentation"
+        return complain(NEEDS_CHECKOUT.format(command="methods --new", what=what))
+    from minimalml._new_method import write_new_method
+
+    try:
+        written = write_new_method(root, family, stem, with_kernel)
+    except ValueError as error:
+        return complain(str(error))
+    print("\n".join(written))
+    print(
+        f"\nNow: make test PYTEST_ARGS=tests/{family}/{stem}; fill in what the files "
+        f"say; make claims STEM={stem}; python -m minimalml methods --update-readme; "
+        "make lint."
+    )
     return 0
 
 

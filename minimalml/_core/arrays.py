@@ -57,11 +57,22 @@ def resolve_device(device="auto"):
     ----------
     device : str or torch.device, default="auto"
         "auto" takes cuda where there is one, else mps, else the CPU.
+
+    Raises
+    ------
+    ValueError
+        If torch knows no such device.
     """
     import torch
 
     if device != "auto":
-        return torch.device(device)
+        try:
+            return torch.device(device)
+        except (RuntimeError, TypeError) as error:
+            raise ValueError(
+                f"device must be 'auto' or a device of torch, such as 'cpu' or 'cuda:1', "
+                f"got {device!r}."
+            ) from error
     if torch.cuda.is_available():
         return torch.device("cuda")
     if torch.backends.mps.is_available():

@@ -1,4 +1,4 @@
-"""Show results: a table in the terminal, and one HTML file that needs nothing else."""
+"""One HTML file of all results that needs nothing beside itself."""
 
 import base64
 import html
@@ -13,7 +13,7 @@ import sklearn
 
 import minimalml
 from minimalml._core.optional import import_pyplot
-from minimalml._demo._compare import with_error
+from minimalml._demo._measure import table_rows
 
 OURS, THEIRS, INK = "#2f5d8a", "#9aa3ad", "#24292f"
 STYLE = {
@@ -21,151 +21,76 @@ STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": "#8a929b",
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
     "svg.fonttype": "path",
 }
 
 
-def table_rows(result):
-    """Return headings and rows, best contender first, as text."""
-    demo = result.demo
-    baseline = result.index(demo.baseline)
-    best_of_split = (np.argmin if demo.lower_is_better else np.argmax)(
-        result.values, axis=1
-    )
-    metric = demo.metric
-    headings = ["contender", f"{metric} ± sd", "difference ± sd", "best on", "one fit"]
-    rows = []
-    for i in result.order():
-        difference, error = result.difference(i, baseline)
-        values = result.values[:, i]
-        rows.append(
-            [
-                demo.contenders[i].name,
-                with_error(values.mean(), values.std(ddof=1)),
-                "" if i == baseline else with_error(difference, error, "+"),
-                f"{np.sum(best_of_split == i)} of {len(values)}",
-                f"{np.median(result.seconds[:, i]):.2g} s",
-            ]
-        )
-    return headings, rows
-
-
-def print_result(result):
-    """Print the table and the verdict."""
-    from rich.console import Console
-    from rich.table import Table
-
-    headings, rows = table_rows(result)
-    table = Table(
-        *headings,
-        title=result.demo.title,
-        caption=f"difference: from {result.demo.baseline}, split by split",
-        title_justify="left",
-        caption_justify="left",
-    )
-    ours = {c.name for c in result.demo.contenders if c.is_ours}
-    for row in rows:
-        table.add_row(*row, style="bold" if row[0] in ours else None)
-    console = Console(highlight=False)
-    console.print()
-    console.print(table)
-    console.print(result.verdict())
-
-
-def draw_scores(result):
-    """Draw every split's figure, and the mean, of every contender."""
+def draw_values(result):
+    """Draw every seed's figure, and the mean, of every contender."""
     plt = import_pyplot("The demo")
-    contenders, order = result.demo.contenders, result.order()[::-1]
+    order = result.order()[::-1]
     figure, ax = plt.subplots(figsize=(7.2, 0.55 * len(order) + 1.1))
+    is_ours = [result.names[i] == result.demo.ours for i in order]
     for row, i in enumerate(order):
-        color = OURS if contenders[i].is_ours else THEIRS
+        color = OURS if is_ours[row] else THEIRS
         values = result.values[:, i]
-        spread = values.std(ddof=1)
         ax.plot(values, np.full(len(values), row), "o", color=color, alpha=0.45, ms=6)
-        ax.errorbar(values.mean(), row, xerr=spread, fmt="D", color=color, ms=8,
-                    mec="white", mew=1.2, elinewidth=2.2, capsize=4)  # fmt: skip
-    ax.set_yticks(range(len(order)), [contenders[i].name for i in order])
-    for label, i in zip(ax.get_yticklabels(), order, strict=True):
-        label.set_color(OURS if contenders[i].is_ours else INK)
-        label.set_weight("bold" if contenders[i].is_ours else "normal")
+        ax.errorbar(values.mean(), row, xerr=values.std(ddof=1), fmt="D", color=color,
+                    ms=8, mec="white", mew=1.2, elinewidth=2.2, capsize=4)  # fmt: skip
+    ax.set_yticks(range(len(order)), [result.names[i] for i in order])
+    for label, ours in zip(ax.get_yticklabels(), is_ours, strict=True):
+        label.set(color=OURS if ours else INK, weight="bold" if ours else "normal")
     ax.set_ylim(-0.6, len(order) - 0.4)
     ax.grid(axis="x", alpha=0.25)
     better = "lower" if result.demo.lower_is_better else "higher"
-    ax.set_xlabel(f"{result.demo.metric} on the test part ({better} is better)")
+    ax.set_xlabel(f"{result.demo.metric} ({better} is better)")
     return figure
 
 
-def embed(figure):
+def picture(caption, figure):
     """Return a figure as an image inside the page."""
-    plt = import_pyplot("The demo")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
-    plt.close(figure)
-    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def picture(caption, figure):
+    import_pyplot("The demo").close(figure)
+    data = base64.b64encode(buffer.getvalue()).decode()
     escaped = html.escape(caption)
     return (
-        f'<figure><img src="{embed(figure)}" alt="{escaped}">'
+        f'<figure><img src="data:image/svg+xml;base64,{data}" alt="{escaped}">'
         f"<figcaption>{escaped}</figcaption></figure>"
     )
 
 
 def html_table(result):
-    """Return the table of one result; our rows are marked."""
+    """Return the table of one result; our row is marked."""
     headings, rows = table_rows(result)
-    ours = {c.name for c in result.demo.contenders if c.is_ours}
-    lines = ["<table><thead><tr>"]
-    lines += [f"<th>{html.escape(h)}</th>" for h in headings]
+    lines = ["<table><thead><tr>", *(f"<th>{html.escape(h)}</th>" for h in headings)]
     lines.append("</tr></thead><tbody>")
     for row in rows:
-        lines.append('<tr class="ours">' if row[0] in ours else "<tr>")
-        lines += [f"<td>{html.escape(text)}</td>" for text in row]
-        lines.append("</tr>")
+        lines.append('<tr class="ours">' if row[0] == result.demo.ours else "<tr>")
+        lines += [f"<td>{html.escape(text)}</td>" for text in row] + ["</tr>"]
     return "".join([*lines, "</tbody></table>"])
-
-
-def chosen_parameters(result):
-    """Return what the searches chose, split by split."""
-    lines = []
-    for i, contender in enumerate(result.demo.contenders):
-        for name in contender.grid:
-            chosen = ", ".join(str(p[i][f"model__{name}"]) for p in result.params)
-            lines.append(
-                f"<dt>{html.escape(contender.name)}</dt>"
-                f"<dd><code>{html.escape(name)}</code> = {html.escape(chosen)}</dd>"
-            )
-    return f"<dl>{''.join(lines)}</dl>"
 
 
 def section(result):
     """Return one family's part of the page."""
     demo = result.demo
     caption = (
-        "Every dot is the test part of one split; the diamond is the mean, its bar one "
-        "standard deviation. Blue: minimalml."
+        f"Each dot is one of {len(result.values)} seeds; the diamond is the mean, its "
+        "bar one standard deviation. Blue: minimalml."
     )
-    pictures = [picture(caption, draw_scores(result))]
-    pictures += [picture(*captioned) for captioned in demo.figures(demo.showcase)]
+    pictures = picture(caption, draw_values(result)) + picture(*demo.figure())
     return f"""
 <section>
 <h2>{html.escape(demo.title)}</h2>
 <p class="question">{html.escape(demo.question)}</p>
 <p class="verdict">{html.escape(result.verdict())}</p>
 {html_table(result)}
-<div class="pictures">{"".join(pictures)}</div>
-<p class="data">{html.escape(demo.data)} Each contender is tuned by GridSearchCV on the
-training part of each split alone; the figures are of the test part, mean and standard
-deviation over {len(result.values)} random splits. Differences are from
-{html.escape(demo.baseline)}, split by split.</p>
-<details open><summary>The search, as you would write it</summary>
+{pictures}
+<p class="data">{html.escape(demo.data)} Parameters are defaults or were searched on
+training rows alone; no figure was seen by a search. <b>But:</b>
+{html.escape(demo.but)}</p>
+<details open><summary>In a search, as you would write it</summary>
 <pre><code>{html.escape(demo.code.strip())}</code></pre></details>
-<details><summary>What the searches chose, split by split</summary>
-{chosen_parameters(result)}</details>
 </section>"""
 
 
@@ -179,9 +104,7 @@ def write_report(path, results, seconds):
     )
     with plt.rc_context(STYLE):
         sections = "".join(section(result) for result in results)
-    path.write_text(
-        string.Template(page).substitute(
-            sections=sections, machine=html.escape(machine)
-        ),
-        "utf-8",
+    filled = string.Template(page).substitute(
+        sections=sections, machine=html.escape(machine)
     )
+    path.write_text(filled, "utf-8")

@@ -1,110 +1,99 @@
-"""The naive Bayes probe on digits with few labels, beside the usual linear probe."""
+"""Naive Bayes on very few labels in many dimensions, beside optimised classifiers."""
 
-import numpy as np
-from sklearn.base import clone
-from sklearn.datasets import load_digits
+from functools import partial
+
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, StratifiedShuffleSplit, learning_curve
+from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from minimalml._core.optional import import_pyplot
-from minimalml._demo._compare import Contender, Demo, pipeline_for
+from minimalml._demo._measure import Demo
+from minimalml.datasets import make_gaussian_classes
 from minimalml.linear_model import NaiveBayesProbe
 
 CODE = """
 from minimalml.linear_model import NaiveBayesProbe
-from sklearn.callback import ProgressBar
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_breast_cancer
 from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-X, y = load_digits(return_X_y=True)
-model = Pipeline([("scale", StandardScaler()), ("model", NaiveBayesProbe())])
-search = GridSearchCV(model, {"model__shrinkage": [0.0, 0.3, 0.6, 0.9]}, cv=2)
-search.set_callbacks(ProgressBar(max_propagation_depth=None)).fit(X, y)
+X, y = load_breast_cancer(return_X_y=True)
+model = make_pipeline(StandardScaler(), NaiveBayesProbe())
+search = GridSearchCV(model, {"naivebayesprobe__shrinkage": [0.0, 0.3, 0.6, 0.9]})
+search.fit(X, y)
 """
-N_LABELS = 80
-SHRINKAGE = {"shrinkage": [0.0, 0.3, 0.6, 0.9]}
+N_CLASSES, N_TEST = 5, 2000
+PROBE, LOGISTIC = "naive Bayes probe", "logistic regression, C searched"
+
+
+def logistic_regression():
+    """Search C on the few labels, as one would."""
+    search = GridSearchCV(
+        LogisticRegression(max_iter=200), {"C": [0.01, 0.1, 1, 10]}, cv=2
+    )
+    return make_pipeline(StandardScaler(), search)
+
+
+def nearest_neighbours():
+    """Find neighbours in features of one scale."""
+    return make_pipeline(StandardScaler(), KNeighborsClassifier(3))
+
+
+CLASSIFIERS = {
+    PROBE: NaiveBayesProbe,
+    LOGISTIC: logistic_regression,
+    "Gaussian naive Bayes": GaussianNB,
+    "3 nearest neighbours": nearest_neighbours,
+}
+
+
+def accuracy(make, n_features, n_labels, seed):
+    """Fit on few labels of a draw of classes, score on many more rows of it."""
+    X, y = make_gaussian_classes(
+        n_labels + N_TEST, n_features, N_CLASSES, random_state=seed
+    )
+    return make().fit(X[:n_labels], y[:n_labels]).score(X[n_labels:], y[n_labels:])
 
 
 def demo(quick=False):
     """Return the demo of this family."""
-    X, y = load_digits(return_X_y=True)
-    contenders = [
-        Contender(
-            "naive Bayes probe",
-            NaiveBayesProbe(var_smoothing=1e-2),
-            SHRINKAGE,
-            is_ours=True,
-        ),
-        Contender(
-            "logistic regression",
-            LogisticRegression(max_iter=1000),
-            {"C": [0.01, 0.1, 1.0, 10.0]},
-        ),
-        Contender(
-            "Gaussian naive Bayes",
-            GaussianNB(),
-            {"var_smoothing": [1e-9, 1e-3, 1e-2, 1e-1]},
-        ),
-        Contender(
-            "nearest neighbours",
-            KNeighborsClassifier(),
-            {"n_neighbors": [1, 3, 5, 10]},
-        ),
-    ]
+    n_features, n_labels = (100, 20) if quick else (400, 30)
     return Demo(
-        title="A linear classifier from few labels",
-        question=f"With {N_LABELS} labelled digits in all, does a classifier that only "
-        "measures means and variances do as well as one that is optimised?",
-        data=f"Digits: 1797 images of 8 x 8 pixels, ten classes; {N_LABELS} of them "
-        "labelled, the rest for the test.",
-        X=X,
-        y=y,
-        contenders=contenders,
-        baseline="logistic regression",
-        scoring="accuracy",
+        title="A linear classifier from very few labels",
+        question=f"With {n_labels} labelled rows of {N_CLASSES} classes and "
+        f"{n_features} features, does a classifier that only measures means and a "
+        "shared variance do better than one that is optimised?",
+        data=f"Gaussian classes in {n_features} dimensions, drawn anew for each seed; "
+        f"{n_labels} labelled rows, {N_TEST} for the test.",
+        but="with more labels logistic regression overtakes it, and on raw pixels it "
+        "is behind from the start: python -m minimalml claims naive_bayes_probe.",
+        contenders={
+            name: partial(accuracy, make, n_features, n_labels)
+            for name, make in CLASSIFIERS.items()
+        },
+        ours=PROBE,
         metric="accuracy",
+        n_seeds=2 if quick else 6,
         code=CODE,
-        showcase=GridSearchCV(
-            pipeline_for(NaiveBayesProbe()),
-            {"model__shrinkage": [0.0, 0.3, 0.6, 0.9]},
-            cv=2,
-        ),
-        figures=lambda search: [labels_figure(X, y, contenders[:2], quick)],
-        splits=StratifiedShuffleSplit(
-            2 if quick else 5, train_size=N_LABELS, random_state=0
-        ),
+        figure=partial(labels_figure, n_features, quick),
     )
 
 
-def labels_figure(X, y, contenders, quick):
+def labels_figure(n_features, quick):
     """Draw accuracy over the number of labels, for the probe and its usual rival."""
-    plt = import_pyplot("The demo")
-    figure, ax = plt.subplots(figsize=(7.2, 3.4))
-    sizes = [20, 40, 80, 160, 320, 640, 1200][: 3 if quick else None]
-    splits = StratifiedShuffleSplit(3 if quick else 10, test_size=500, random_state=1)
-    for contender, color in zip(contenders, ["#2f5d8a", "#9aa3ad"], strict=True):
-        sizes, _, scores = learning_curve(
-            clone(pipeline_for(contender.estimator)), X, y,
-            train_sizes=sizes, cv=splits, n_jobs=-1,
-        )  # fmt: skip
-        mean, spread = scores.mean(axis=1), scores.std(axis=1, ddof=1)
-        ax.plot(sizes, mean, "o-", color=color, label=contender.name)
-        ax.fill_between(
-            sizes, mean - spread, mean + spread, color=color, alpha=0.2, lw=0
-        )
+    figure, ax = import_pyplot("The demo").subplots(figsize=(7.2, 3.4))
+    sizes = [20, 40] if quick else [20, 30, 60, 120, 240]
+    for name, color in ((PROBE, "#2f5d8a"), (LOGISTIC, "#9aa3ad")):
+        curve = [accuracy(CLASSIFIERS[name], n_features, size, 100) for size in sizes]
+        ax.plot(sizes, curve, "o-", color=color, label=name)
     ax.set_xscale("log")
-    ax.set_xticks(sizes, [str(size) for size in np.asarray(sizes)])
+    ax.set_xticks(sizes, [str(size) for size in sizes])
     ax.minorticks_off()
-    ax.set_xlabel("labelled digits")
-    ax.set_ylabel("accuracy")
+    ax.set(xlabel="labelled rows", ylabel="accuracy")
     ax.legend(frameon=False, loc="lower right")
     ax.grid(alpha=0.25)
-    caption = (
-        "Accuracy over the number of labels, both at their default parameters: mean "
-        "and one standard deviation over ten splits."
-    )
-    return caption, figure
+    return "Accuracy over the number of labels, on one more draw.", figure

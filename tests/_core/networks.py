@@ -1,89 +1,59 @@
-"""Small estimators and modules that the tests of the training loop train."""
+"""Small estimators that the tests of the training floor train."""
 
-import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin
-
-from minimalml._core.callbacks import with_callbacks
-from minimalml._core.training.estimator import (
-    TRAINING_CONSTRAINTS,
-    TorchEstimatorMixin,
-    coefficient_of_determination,
-    weighted_mean,
-)
-from minimalml._core.validation import (
-    _fit_context,
-    check_is_fitted,
-    check_sample_weight,
-    validate_data,
-)
-
-FLOATS = [np.float64, np.float32]
+from minimalml._core.training.documentation import document_training
+from minimalml._core.training.network import NetworkClassifier, NetworkRegressor
 
 
-class NetworkRegressor(TorchEstimatorMixin, RegressorMixin, BaseEstimator):
-    """The example in the docstring of `minimalml._core.training.estimator`, with partial_fit."""
+@document_training
+class TinyRegressor(NetworkRegressor):
+    """Regress by a small network, in few epochs.
 
-    _parameter_constraints = {**TRAINING_CONSTRAINTS}
+    Parameters
+    ----------
+    hidden_layer_sizes : array-like of int, default=(8,)
+        Width of each hidden layer.
+    """
 
     def __init__(
         self,
-        width=8,
+        hidden_layer_sizes=(8,),
+        *,
+        activation="relu",
+        module=None,
         max_epochs=5,
         batch_size=16,
         learning_rate=1e-2,
         weight_decay=0.0,
         early_stopping=False,
-        device="auto",
+        device="cpu",
         warm_start=False,
         random_state=0,
         verbose=0,
         training=None,
     ):
-        self.width = width
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.early_stopping = early_stopping
-        self.device = device
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.verbose = verbose
-        self.training = training
-
-    @with_callbacks
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
-        return self._fit(X, y, sample_weight)
-
-    @with_callbacks
-    @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, sample_weight=None):
-        return self._fit(X, y, sample_weight, partial=True)
-
-    def _fit(self, X, y, sample_weight, partial=False):
-        X, y = validate_data(
-            self, X, y, dtype=FLOATS, y_numeric=True, reset=not self._continues(partial)
+        super().__init__(
+            hidden_layer_sizes,
+            activation=activation,
+            module=module,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            early_stopping=early_stopping,
+            device=device,
+            warm_start=warm_start,
+            random_state=random_state,
+            verbose=verbose,
+            training=training,
         )
-        if sample_weight is not None:
-            sample_weight = check_sample_weight(sample_weight, X)
-        columns = {"X": X, "y": y, "weight": sample_weight}
-        return self._fit_network(columns, X, y, partial=partial)
 
-    def _build_network(self):
-        from minimalml._core.training.modules import MLP
 
-        return MLP(self.n_features_in_, [self.width], 1)
+@document_training
+class TinyClassifier(NetworkClassifier):
+    """Classify by a network, with the constructor of the base.
 
-    def _training_loss(self, batch, state):
-        errors = state.network(batch.X)[:, 0] - batch.y
-        return weighted_mean(errors**2, batch.weight)
-
-    def _validation_score(self, columns, state):
-        predictions = self._map_rows(self.module_, columns["X"])[:, 0]
-        return coefficient_of_determination(columns["y"], predictions)
-
-    def predict(self, X):
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=FLOATS, reset=False)
-        return self._predict_rows(lambda rows: self.module_(rows)[:, 0], X)
+    Parameters
+    ----------
+    activation : str, default="relu"
+        Of the hidden layers.
+    """

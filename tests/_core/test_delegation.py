@@ -13,6 +13,7 @@ from sklearn.base import (
 from sklearn.decomposition import PCA
 from sklearn.ensemble import BaggingRegressor
 from sklearn.exceptions import NotFittedError
+from sklearn.feature_selection import RFE
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge, SGDRegressor
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -153,6 +154,7 @@ def wrapped(model):
         "meta-estimator in a pipeline": make_pipeline(
             StandardScaler(), Wrapper(make_pipeline(PCA(2), clone(model)))
         ).fit(X, y),
+        "feature elimination": RFE(clone(model), n_features_to_select=2).fit(X, y),
         "one step": make_pipeline(clone(model)).fit(X, y),
     }
 

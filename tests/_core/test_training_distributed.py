@@ -14,29 +14,6 @@ from tests._core.test_training_loop import (
 )
 
 
-def test_lightning_fabric_trains_as_plain_torch():
-    fabric = pytest.importorskip("lightning_fabric").Fabric(
-        accelerator="cpu", devices=1
-    )
-    ours, _ = run(make_rows(33), strategy=fabric, max_epochs=4)
-    assert torch.equal(ours, run(make_rows(33), max_epochs=4)[0])
-
-
-def train_under_fabric(fabric, path):
-    torch.set_num_threads(1)
-    weights, state = run(make_rows(33), strategy=fabric, max_epochs=4)
-    path = path / f"{fabric.global_rank}.npz"
-    np.savez(path, weights=weights.numpy(), loss=state.loss_curve)
-
-
-@pytest.mark.slow
-def test_two_processes_of_lightning_fabric_train_as_one(tmp_path):
-    Fabric = pytest.importorskip("lightning_fabric").Fabric
-    fabric = Fabric(accelerator="cpu", strategy="ddp_spawn", devices=2)
-    fabric.launch(train_under_fabric, tmp_path)
-    check_trained_as_one(tmp_path)
-
-
 class SecondOfTwo(SingleProcess):
     """Stands for the process that gets the fewer rows of an odd batch."""
 

@@ -108,14 +108,6 @@ def test_uniform_weights_equal_none():
     torch.testing.assert_close(weighted, run(rows)[0], atol=FLOAT64_TOLERANCE, rtol=0)
 
 
-def test_accumulated_batches_equal_one_large_batch():
-    rows = make_rows(37)
-    small, state = run(rows, batch_size=4, accumulate=4)
-    large, peer_state = run(rows, batch_size=16)
-    torch.testing.assert_close(small, large, atol=FLOAT64_TOLERANCE, rtol=0)
-    assert state.n_steps == peer_state.n_steps == 9
-
-
 def test_rows_kept_on_disk_give_the_same_bits(tmp_path, monkeypatch):
     monkeypatch.setattr("minimalml._core.training.data.CHUNK_BYTES", 600)
     rows = make_rows(100)
@@ -351,8 +343,8 @@ def test_a_resumed_run_has_the_bits_of_an_unbroken_one(tmp_path, options):
     options = {**options, "max_epochs": 6}
     whole, whole_state = run(rows, make_module(dropout=0.5), **options)
     with pytest.raises(Interrupt):
-        run(rows, make_module(dropout=0.5), checkpoint=path, checkpoint_every=2,
-            on_epoch_begin=interrupt_after(5), **options)  # fmt: skip
+        run(rows, make_module(dropout=0.5), checkpoint=path,
+            on_epoch_begin=interrupt_after(4), **options)  # fmt: skip
     ours, state = run(rows, make_module(dropout=0.5), checkpoint=path, **options)
     assert torch.equal(ours, whole)
     assert state.loss_curve == whole_state.loss_curve
@@ -366,10 +358,19 @@ def test_a_finished_checkpoint_gives_its_result(tmp_path):
     assert torch.equal(first, again) and state.epoch == 3
 
 
-def test_a_checkpoint_of_other_rows_is_refused(tmp_path):
-    run(make_rows(), checkpoint=tmp_path / "run.pt")
-    with pytest.raises(ValueError, match=r"'n_rows': 40.*'n_rows': 30.*another path"):
-        run(make_rows(30), checkpoint=tmp_path / "run.pt")
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+    path = tmp_path / "run.pt"
+    run(make_rows(), checkpoint=path)
+    with pytest.raises(ValueError, match=r"n_rows was 40 and is 30.*another path"):
+        run(make_rows(30), checkpoint=path)
+    with pytest.raises(ValueError, match=r"run\.pt is of another run: rows was"):
+        run(make_rows(seed=1), checkpoint=path)
+    with pytest.raises(ValueError, match="another run: network was MLP"):
+        run(make_rows(), make_module(dropout=0.5), checkpoint=path)
+    with pytest.raises(ValueError, match="another run: batch_size was 16 and is 8"):
+        run(make_rows(), batch_size=8, checkpoint=path)
+    with pytest.raises(ValueError, match="alpha was None and is 3"):
+        run(make_rows(), description={"alpha": 3}, checkpoint=path)
 
 
 def test_a_state_continues_the_run():
@@ -395,8 +396,3 @@ def test_a_state_continues_the_run():
 def test_what_cannot_be_combined_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         run(make_rows(), **options)
-
-
-def test_turns_do_not_accumulate():
-    with pytest.raises(ValueError, match=r"accumulate must be 1 .* got 2"):
-        run(make_rows(), step=lambda b, s: [(0, lambda: None)], accumulate=2)

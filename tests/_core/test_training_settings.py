@@ -9,7 +9,7 @@ from sklearn.model_selection import GridSearchCV
 
 from minimalml._core.training.documentation import document_training
 from minimalml.neural_network import Training
-from tests._core.networks import NetworkRegressor
+from tests._core.networks import TinyRegressor
 
 BAD_VALUES = {
     "optimizer": "adagrad",
@@ -41,19 +41,19 @@ def test_every_setting_is_documented_and_checked():
 
 @pytest.mark.parametrize("name", BAD_VALUES)
 def test_a_bad_setting_is_refused_at_fit_by_its_full_name(rows, name):
-    model = NetworkRegressor(training=Training(**{name: BAD_VALUES[name]}))
-    with pytest.raises(ValueError, match=rf"'training\.{name}' parameter of NetworkR"):
+    model = TinyRegressor(training=Training(**{name: BAD_VALUES[name]}))
+    with pytest.raises(ValueError, match=rf"'training\.{name}' parameter of TinyR"):
         model.fit(*rows)
 
 
 def test_anything_else_is_no_training(rows):
-    with pytest.raises(ValueError, match="'training' parameter of NetworkRegressor"):
-        NetworkRegressor(training={"schedule": "cosine"}).fit(*rows)
+    with pytest.raises(ValueError, match="'training' parameter of TinyRegressor"):
+        TinyRegressor(training={"schedule": "cosine"}).fit(*rows)
 
 
 def test_none_stands_for_the_defaults(rows):
     first, second = (
-        NetworkRegressor(training=training).fit(*rows).predict(rows[0])
+        TinyRegressor(training=training).fit(*rows).predict(rows[0])
         for training in (None, Training())
     )
     np.testing.assert_array_equal(first, second)
@@ -61,7 +61,7 @@ def test_none_stands_for_the_defaults(rows):
 
 def test_a_search_reaches_the_settings(rows):
     grid = {"training__schedule": ["constant", "cosine"]}
-    search = GridSearchCV(NetworkRegressor(training=Training()), grid, cv=2).fit(*rows)
+    search = GridSearchCV(TinyRegressor(training=Training()), grid, cv=2).fit(*rows)
     curves = [
         clone(search.best_estimator_).set_params(training__schedule=s).fit(*rows)
         for s in ("constant", "cosine")
@@ -71,7 +71,7 @@ def test_a_search_reaches_the_settings(rows):
 
 
 def test_settings_are_copied_with_their_estimator():
-    model = NetworkRegressor(training=Training(schedule="cosine"))
+    model = TinyRegressor(training=Training(schedule="cosine"))
     assert clone(model).training is not model.training
     assert clone(model).training.schedule == "cosine"
     assert pickle.loads(pickle.dumps(model)).training.schedule == "cosine"

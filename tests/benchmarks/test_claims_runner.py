@@ -78,6 +78,13 @@ def test_each_claim_carries_its_own_versions(script, monkeypatch):
     assert kept["second"]["versions"]["torch"] == "9.9"
 
 
+def test_a_list_of_numbers_takes_one_line():
+    record = {"a [b ]": {"values": [1.5, 2], "deep": [[1], [2]]}}
+    text = runner.as_json(record)
+    assert json.loads(text) == record
+    assert '"values": [1.5, 2]' in text
+
+
 def test_an_unknown_verdict_is_refused():
     with pytest.raises(ValueError, match=r"verdict must be one of .*, got 'perhaps'"):
         runner.Outcome("perhaps", "")

@@ -4,6 +4,7 @@
 `DelegatingMixin` for one whose ``estimator_`` is a model of the same kind.
 """
 
+from sklearn.feature_selection import RFE
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
@@ -210,6 +211,8 @@ def rows_of_last_step(model, X):
         return X
     if isinstance(model, Pipeline) and len(model) > 1:
         X = model[:-1].transform(X)
+    elif isinstance(model, RFE):
+        X = model.transform(X)
     return rows_of_last_step(inner, X)
 
 

@@ -6,10 +6,12 @@ into views: per-row collation is what makes the usual loader slow on small netwo
 
 from types import SimpleNamespace
 
+import joblib
 import numpy as np
 import torch
 
 from minimalml._core.array_checks import as_tensor
+from minimalml._core.arrays import to_numpy
 
 # Bytes of columns up to which they are copied to the device as a whole.
 IN_MEMORY_LIMIT = 2**32
@@ -44,38 +46,12 @@ class Batch(SimpleNamespace):
 
 
 class TrainingData:
-    """Named columns with the same rows.
+    """Named columns with the same rows: NumPy arrays, memory-mapped or not, or tensors.
 
-    Parameters
-    ----------
-    columns : dict of str to array of shape (n_rows, ...) or None
-        NumPy arrays (memory-mapped ones too) or tensors; floats are cast to ``dtype``.
-        The column ``weight`` is divided by its mean. Columns that are None are dropped.
-
-    device : torch.device
-        Where batches live.
-
-    dtype : torch.dtype
-        Of floating point columns.
-
-    rows : array of int, default=None
-        The training rows; None takes all.
-
-    in_memory_limit : int
-        Bytes above which the columns stay where they are, and only chunks of rows are
-        copied to the device.
-
-    Attributes
-    ----------
-    n_rows : int
-        Number of training rows.
-
-    columns : dict of str to array
-        Tensors of the training rows on the device if ``is_in_memory``, else all rows as
-        they were given.
-
-    training_rows : array of int or None
-        The parameter ``rows``.
+    Floats are cast to ``dtype``, ``weight`` is divided by its mean over the training
+    ``rows``, columns that are None are dropped. Up to ``in_memory_limit`` bytes
+    ``columns`` are tensors of the training rows on the device; beyond, all rows as they
+    were given, and only chunks of them are copied.
     """
 
     def __init__(
@@ -90,8 +66,10 @@ class TrainingData:
         self.is_in_memory = n_bytes <= in_memory_limit
         if "weight" in columns:
             weight = columns["weight"]
-            training_weight = weight if rows is None else weight[rows]
-            columns["weight"] = weight / training_weight.mean()
+            mean = (weight if rows is None else weight[rows]).mean()
+            if not mean > 0:
+                raise ValueError("sample_weight has no row above 0 to train on.")
+            columns["weight"] = weight / mean
         if self.is_in_memory:
             self.rows = None
             columns = {
@@ -116,24 +94,17 @@ class TrainingData:
             for name, column in self.columns.items()
         }
 
+    def digest(self):
+        """Return a hash of about a thousand rows, to tell these rows from others."""
+        indices = torch.arange(0, self.n_rows, max(1, self.n_rows // 1000))
+        columns = self.take(indices)
+        return joblib.hash([(name, to_numpy(c)) for name, c in columns.items()])
+
     def batches(self, order, batch_size, *, extend=None, rank=0, world_size=1):
-        """Yield batches of rows in a given order.
+        """Yield batches of rows in ``order``, row numbers on the CPU.
 
-        Parameters
-        ----------
-        order : tensor of int, shape (m,)
-            Row numbers on the CPU.
-
-        batch_size : int
-            Rows a batch; the last one has the rest.
-
-        extend : callable, default=None
-            ``extend(indices, columns) -> dict`` adds or replaces columns of a whole
-            chunk at once; the indices are on the CPU.
-
-        rank, world_size : int
-            Which share of each batch this process takes, of how many. A batch with
-            fewer rows than processes goes to all of them.
+        ``extend(indices, columns) -> dict`` adds or replaces columns of a whole chunk
+        at once. Of each batch this process takes the share ``rank`` of ``world_size``.
         """
         chunk_rows = max(1, CHUNK_BYTES // (self.row_bytes * batch_size)) * batch_size
         for indices in order.split(chunk_rows):

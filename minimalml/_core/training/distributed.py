@@ -13,8 +13,7 @@ class SingleProcess:
     rank, world_size, is_main = 0, 1, True
 
     def setup(self, module, optimizers):
-        """Return both as they are."""
-        return module, optimizers
+        """Nothing to make equal."""
 
     def backward(self, loss):
         """Compute the gradients."""
@@ -48,7 +47,6 @@ class ProcessGroup(SingleProcess):
         self.parameters = [
             p for o in optimizers for g in o.param_groups for p in g["params"]
         ]
-        return module, optimizers
 
     def backward(self, loss):
         """Compute the gradients and average them over processes."""
@@ -79,47 +77,14 @@ class ProcessGroup(SingleProcess):
         )
 
 
-class FabricStrategy(SingleProcess):
-    """Lightning Fabric, or an object with its ``setup``, ``backward``, ``all_reduce``.
-
-    Parameters
-    ----------
-    fabric : object
-        ``setup(module, *optimizers)`` returns as many objects, ``global_rank``,
-        ``world_size`` and ``is_global_zero`` say where we are.
-    """
-
-    def __init__(self, fabric):
-        self.fabric = fabric
-        self.rank = fabric.global_rank
-        self.world_size = fabric.world_size
-        self.is_main = fabric.is_global_zero
-
-    def setup(self, module, optimizers):
-        """Let fabric wrap both."""
-        module, *optimizers = self.fabric.setup(module, *optimizers)
-        return module, optimizers
-
-    def backward(self, loss):
-        """Let fabric compute the gradients."""
-        self.fabric.backward(loss)
-
-    def all_reduce(self, tensor):
-        """Return the mean over processes."""
-        return self.fabric.all_reduce(tensor, reduce_op="mean")
-
-
 def make_strategy(strategy):
-    """Return what runs the processes.
+    """Return what runs the processes: an object with the methods of `SingleProcess`.
 
     ``None`` is the default process group where the user has started one, and plain
-    torch elsewhere; a Fabric object is wrapped; anything else must have the methods of
-    `SingleProcess`.
+    torch elsewhere.
     """
-    if strategy is None:
-        distributed = torch.distributed
-        running = distributed.is_available() and distributed.is_initialized()
-        return ProcessGroup() if running else SingleProcess()
-    if hasattr(strategy, "is_global_zero"):
-        return FabricStrategy(strategy)
-    return strategy
+    if strategy is not None:
+        return strategy
+    distributed = torch.distributed
+    running = distributed.is_available() and distributed.is_initialized()
+    return ProcessGroup() if running else SingleProcess()

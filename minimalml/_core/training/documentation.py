@@ -2,6 +2,7 @@
 
 A class documents its own parameters and attributes, and is decorated by
 `document_training`, which adds the shared ones that it left out, in their order.
+Attributes that a base class sets stand in its ``_attribute_words``.
 """
 
 import inspect
@@ -71,7 +72,8 @@ def document_training(cls):
         for name, kind, text in _words(PARAMETERS)
         if name in signature
     }
-    attributes = {n: f"{n} : {kind}\n{text}" for n, kind, text in _words(ATTRIBUTES)}
+    words = {**getattr(cls, "_attribute_words", {}), **ATTRIBUTES}
+    attributes = {n: f"{n} : {kind}\n{text}" for n, kind, text in _words(words)}
     sections = SECTION.split(inspect.cleandoc(cls.__doc__))
     titles = [section.partition("\n")[0] for section in sections]
     if "Attributes" not in titles:

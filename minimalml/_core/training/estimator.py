@@ -1,41 +1,28 @@
 """What an estimator that trains a torch network stands on.
 
-A method writes its network, its loss and its validation score. Rows are on the device
-already, the loop never waits for it inside an epoch, and scikit-learn's callbacks,
-early stopping, warm starts, pickling, mixed precision, averaged weights, compilation
-and several processes come with it::
+One network that classifies or regresses rows is a subclass in `network`, which is the
+example to read. Anything else takes `TorchEstimatorMixin`: its ``fit`` validates rows,
+calls `_fit_network` with named columns, and writes three methods::
 
-    class Regressor(TorchEstimatorMixin, RegressorMixin, BaseEstimator):
-        _parameter_constraints = {**TRAINING_CONSTRAINTS, "width": [Interval(...)]}
+    def _build_network(self):
+        from minimalml._core.training.modules import MLP  # imports torch: not at the top
+        return MLP(self.n_features_in_, [self.width], 1)
 
-        @with_callbacks
-        @_fit_context(prefer_skip_nested_validation=True)
-        def fit(self, X, y, sample_weight=None):
-            X, y = validate_data(self, X, y, reset=not self._continues(), ...)
-            return self._fit_network({"X": X, "y": y, "weight": sample_weight}, X, y)
+    def _training_loss(self, batch, state):
+        errors = state.network(batch.X)[:, 0] - batch.y
+        return weighted_mean(errors**2, batch.weight)
 
-        def _build_network(self):
-            from minimalml._core.training.modules import MLP  # imports torch: never at the top
-            return MLP(self.n_features_in_, [self.width], 1)
+    def _validation_score(self, columns, state):
+        predictions = self._map_rows(self.module_, columns["X"])[:, 0]
+        return coefficient_of_determination(columns["y"], predictions)
 
-        def _training_loss(self, batch, state):
-            errors = state.network(batch.X)[:, 0] - batch.y
-            return weighted_mean(errors**2, batch.weight)
-
-        def _validation_score(self, columns, state):
-            predictions = self._map_rows(self.module_, columns["X"])[:, 0]
-            return coefficient_of_determination(columns["y"], predictions)
-
-        def predict(self, X):
-            check_is_fitted(self)
-            X = validate_data(self, X, reset=False)
-            return self._predict_rows(lambda rows: self.module_(rows)[:, 0], X)
-
-``partial_fit`` is the same with ``partial=True`` for `_continues` and `_fit_network`.
-The loss may also be a dictionary of named losses, or a list of turns of several
-optimisers. More options of the loop (samplers, optimisers, columns made once an epoch,
-hooks after each step) are keywords of `_fit_network`: see
-`training_state.TrainingOptions`. What has no estimator calls `training_loop.train`.
+Rows are on the device already, the loop never waits for it inside an epoch, and
+callbacks, early stopping, warm starts, pickling, checkpoints and all of `Training` come
+with it. A loss may also be a dictionary of named losses, or a list of turns of several
+optimisers; samplers, columns made once an epoch and hooks after each step are keywords
+of `_fit_network`, see `state.TrainingOptions`. Draws of a method's own are made by a
+generator seeded with the epoch, so that a run that goes on from a checkpoint draws the
+same. What has no estimator calls `loop.train`.
 """
 
 from contextlib import ExitStack
@@ -74,19 +61,18 @@ TRAINING_CONSTRAINTS = {
 
 # Those of them that are the estimator's business; the loop takes the rest.
 _NOT_OF_THE_LOOP = {"warm_start", "random_state", "training"}
+# What may have changed where a run goes on from a checkpoint; the loop compares modules.
+_FREE_TO_CHANGE = {
+    "max_epochs", "device", "warm_start", "verbose", "module", "training",
+    "training.compile", "training.checkpoint",
+}  # fmt: skip
 
 
 def weighted_mean(losses, weight=None):
-    """Return the mean loss of a batch whose weights have mean 1 over all rows.
+    """Return the mean loss of a batch, given one a row and ``batch.weight``.
 
-    Parameters
-    ----------
-    losses : tensor of shape (n_batch,)
-        One loss a row.
-
-    weight : tensor of shape (n_batch,), default=None
-        ``batch.weight``. Its sum differs between batches: dividing by the number of
-        rows instead makes the gradient unbiased for the weighted mean over all rows.
+    The sum of weights, 1 a row over all rows, differs between batches: dividing by the
+    number of rows makes the gradient unbiased for the weighted mean over all rows.
     """
     return losses.mean() if weight is None else (losses * weight).mean()
 
@@ -108,24 +94,8 @@ class TorchEstimatorMixin(CallbackSupportMixin):
     """Train, keep and run a network in a scikit-learn estimator.
 
     A subclass has the parameters of `TRAINING_CONSTRAINTS` in its constructor, and the
-    methods `_build_network`, `_training_loss` and `_validation_score`.
-
-    Attributes
-    ----------
-    module_ : torch.nn.Module
-        The network, in evaluation mode after fit.
-
-    loss_curve_ : list of float
-        Mean training loss of each epoch.
-
-    n_iter_ : int
-        Epochs since the network was made.
-
-    best_epoch_ : int
-        Epoch whose weights the network has, counted from 1.
-
-    validation_scores_ : list of float or None
-        Score on the validation rows after each epoch; None without early stopping.
+    methods `_build_network`, `_training_loss` and `_validation_score`. It gets the
+    attributes of `documentation.ATTRIBUTES`.
     """
 
     @property
@@ -169,11 +139,7 @@ class TorchEstimatorMixin(CallbackSupportMixin):
         from minimalml._core.torch_random import isolated_noise
         from minimalml._core.training.loop import train
 
-        if partial and self.early_stopping:
-            raise ValueError(
-                "partial_fit sees no validation rows, got early_stopping=True: set it "
-                "to False."
-            )
+        self._refuse_what_cannot_go_on(partial)
         seeds = check_random_state(self.random_state).randint(2**31 - 1, size=4)
         init_seed, split_seed, order_seed, noise_seed = map(int, seeds)
         if not self._continues(partial):
@@ -184,6 +150,7 @@ class TorchEstimatorMixin(CallbackSupportMixin):
         options = {
             **self._training_options(partial),
             **self._validation_options(columns, X, stratify, split_seed),
+            "description": self._description(),
             "order_seed": order_seed,
             "noise_seed": noise_seed,
             **options,
@@ -206,6 +173,20 @@ class TorchEstimatorMixin(CallbackSupportMixin):
             self._keep(state)
         return self
 
+    def _refuse_what_cannot_go_on(self, partial):
+        if partial and self.early_stopping:
+            raise ValueError(
+                "partial_fit sees no validation rows, got early_stopping=True: set it "
+                "to False."
+            )
+        checkpoint = self._training_settings.checkpoint
+        if checkpoint is not None and (partial or self.warm_start):
+            who = "partial_fit" if partial else "warm_start=True"
+            raise ValueError(
+                f"{who} goes on from the estimator, got training.checkpoint="
+                f"{str(checkpoint)!r} as well: set it to None and pickle the estimator."
+            )
+
     def _on_network_ready(self):
         """Check ``module_``, or attach to it, before it trains; nothing by default."""
 
@@ -218,6 +199,19 @@ class TorchEstimatorMixin(CallbackSupportMixin):
         if partial:  # a stream has no known end for a schedule to aim at
             options |= {"max_epochs": 1, "schedule": "constant", "warmup_epochs": 0}
         return options
+
+    def _description(self):
+        """Return the parameters that a checkpoint must have been written with."""
+        own, settings = (
+            self.get_params(deep=False),
+            self._training_settings.get_params(),
+        )
+        own |= {f"training.{name}": value for name, value in settings.items()}
+        return {
+            name: getattr(value, "__qualname__", repr(value))
+            for name, value in own.items()
+            if name not in _FREE_TO_CHANGE
+        }
 
     def _validation_options(self, columns, X, stratify, seed):
         """Return the training rows, and how the others are scored."""
@@ -247,6 +241,10 @@ class TorchEstimatorMixin(CallbackSupportMixin):
             for name, column in columns.items()
             if column is not None
         }
+        if "weight" in validation and not validation["weight"].any():
+            raise ValueError(
+                "sample_weight has no row above 0 among those to validate."
+            )
         validate = bind(self._validation_score, validation)
         return {"rows": rows, "validate": validate}
 
@@ -280,6 +278,11 @@ class TorchEstimatorMixin(CallbackSupportMixin):
         """Return the same as a NumPy array, in the float type of ``X``."""
         import_torch(type(self).__name__)
         output = self._map_rows(function, X, *columns).cpu().numpy()
+        if not np.isfinite(output).all():
+            raise ValueError(
+                f"X gives outputs that are not finite: its largest number, "
+                f"{np.abs(X).max():g}, is too large for the network. Scale X as in fit."
+            )
         dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.float64
         return output.astype(dtype, copy=False)
 
@@ -290,20 +293,20 @@ class TorchEstimatorMixin(CallbackSupportMixin):
         return copy
 
     def __getstate__(self):
-        """Turn networks into arrays; keep the optimiser's state for a warm start."""
+        """Take networks to the CPU; keep the optimiser's state for a warm start."""
         state = super().__getstate__().copy()
         if not self.warm_start:
             state.pop("_training_state", None)
         for name, value in state.items():
             if name.endswith("_") and is_torch_module(value):
-                from minimalml._core.training.modules import PackedModule
+                from minimalml._core.training.modules import copy_module
 
-                state[name] = PackedModule(value)
+                state[name] = copy_module(value).cpu()
         return state
 
     def __setstate__(self, state):
         """Put networks on the device that ``device`` stands for here."""
-        packed = {n: v for n, v in state.items() if hasattr(v, "unpack")}
         super().__setstate__(state)
-        for name, value in packed.items():
-            setattr(self, name, value.unpack(resolve_device(self.device)))
+        for name, value in state.items():
+            if name.endswith("_") and is_torch_module(value):
+                value.to(resolve_device(self.device))

@@ -30,30 +30,11 @@ def evaluation_mode(module):
 def map_batches(
     function, module, columns, *, device, dtype, batch_size=BATCH_SIZE_PREDICT
 ):
-    """Return ``function(*columns)`` over all rows, computed batch by batch.
+    """Return ``function(*columns)`` over all rows, computed batch by batch on ``device``.
 
-    Parameters
-    ----------
-    function : callable
-        Called with tensors of at most ``batch_size`` rows; returns a tensor with as
-        many rows, or a tuple of such tensors.
-
-    module : torch.nn.Module
-        Put in evaluation mode meanwhile.
-
-    columns : sequence of arrays of shape (n_rows, ...)
-        NumPy arrays or tensors.
-
-    device : torch.device
-        Where ``function`` computes.
-
-    dtype : torch.dtype
-        Of floating point columns.
-
-    Returns
-    -------
-    tensor, or tuple of tensors
-        On ``device``.
+    The columns are arrays or tensors, their floats are cast to ``dtype``; the function
+    gets tensors of at most ``batch_size`` rows and returns one with as many, or a tuple
+    of such. ``module`` is in evaluation mode meanwhile.
     """
     parts = []
     with evaluation_mode(module), torch.inference_mode():

@@ -16,7 +16,11 @@ from minimalml._core.torch_random import (
     isolated_noise,
     set_noise_state,
 )
-from minimalml._core.training.checkpoint import load_checkpoint, save_atomically
+from minimalml._core.training.checkpoint import (
+    load_checkpoint,
+    refuse_another_run,
+    save_atomically,
+)
 from minimalml._core.training.data import TrainingData
 from minimalml._core.training.distributed import make_strategy
 from minimalml._core.training.inference import evaluation_mode
@@ -37,10 +41,10 @@ def train(step, module, columns, *, state=None, **options):
     Parameters
     ----------
     step : callable
-        ``step(batch, state)`` returns the mean loss over the rows of a
-        `training_data.Batch` as a scalar tensor; or a dictionary of named losses, whose
-        sum is minimised; or a list of ``(optimizer_index, closure)``: each closure's
-        loss is minimised in turn by that optimiser.
+        ``step(batch, state)`` returns the mean loss over the rows of a `data.Batch` as
+        a scalar tensor; or a dictionary of named losses, whose sum is minimised; or a
+        list of ``(optimizer_index, closure)``: each closure's loss is minimised in turn
+        by that optimiser.
 
     module : torch.nn.Module
         Trained in place, and left in evaluation mode.
@@ -61,7 +65,8 @@ def train(step, module, columns, *, state=None, **options):
     Raises
     ------
     ValueError
-        If the loss or the weights are not finite after the first epoch.
+        If loss, weights or score are not finite after the first epoch, the weights of
+        rows are all 0, or the checkpoint is of another run.
     """
     return _Run(step, module, columns, TrainingOptions(**options), state).fit()
 
@@ -85,7 +90,7 @@ class _Run:
         self.state = TrainingState() if state is None else state
         self._prepare_state(module)
         if options.checkpoint is not None:
-            self._resume(load_checkpoint(options.checkpoint))
+            self._resume()
         self.updater = Updater(step, options, self.state, self.strategy, self.device)
 
     def _prepare_state(self, module):
@@ -95,7 +100,7 @@ class _Run:
         state.batch_size = self.batch_size
         state.renew_optimizers(make_optimizers(module, options))
         if state.average is not None:
-            state.average.detach_inplace()
+            state.average.restart_inplace()
         kind = options.weight_average
         if state.average is None or state.average.kind != kind:
             state.average = None if kind is None else WeightAverage(module, kind)
@@ -132,7 +137,7 @@ class _Run:
 
     def _epoch(self):
         options, state = self.options, self.state
-        if options.on_epoch_begin is not None:
+        if options.on_epoch_begin is not None and self.strategy.is_main:
             options.on_epoch_begin(state)
         order = self._order()
         n_batches = -(-len(order) // self.batch_size)
@@ -173,9 +178,7 @@ class _Run:
             if options.on_epoch_end is not None and self.strategy.is_main:
                 self.is_stopped = bool(options.on_epoch_end(state))
         self.is_stopped = self._any_process(self.is_stopped)
-        if options.checkpoint is not None and (
-            state.epoch % options.checkpoint_every == 0
-        ):
+        if options.checkpoint is not None:
             self._save()
 
     def _averaged_weights(self):
@@ -197,8 +200,7 @@ class _Run:
         dtype = torch.float32 if self.device.type == "mps" else torch.float64
         parts = torch.stack([p.to(self.device, dtype) for p in parts])
         values = parts.tolist()
-        n_losses = len(totals)
-        is_finite = all(abs(v) < float("inf") for v in values[: n_losses + 1])
+        is_finite = all(abs(v) < float("inf") for v in values)
         losses = dict(zip(totals, values, strict=False)) if is_finite else None
         return losses, values[-1] if options.validate is not None else None
 
@@ -225,13 +227,14 @@ class _Run:
         """Go back to the best state, if there was one."""
         if self.best.copies is None:
             raise ValueError(
-                "The loss or the weights are not finite after the first epoch: lower "
-                "learning_rate, set gradient_clip, or scale X and y."
+                "The loss, the weights or the validation score are not finite after the "
+                "first epoch: lower learning_rate, set training.gradient_clip, or scale "
+                "X and y."
             )
         warnings.warn(
-            f"The loss or the weights are not finite after epoch {self.state.epoch}: "
-            f"the weights of epoch {self.best.epoch} are used. Lower learning_rate, "
-            "set gradient_clip, or scale X and y.",
+            "The loss, the weights or the validation score are not finite after epoch "
+            f"{self.state.epoch}: the weights of epoch {self.best.epoch} are used. Lower "
+            "learning_rate, set training.gradient_clip, or scale X and y.",
             ConvergenceWarning,
             stacklevel=2,
         )
@@ -263,34 +266,37 @@ class _Run:
                     closure()
 
     def _save(self):
-        state = self.state
-        state.noise = get_noise_state(self.device)
+        self.state.noise = get_noise_state(self.device)
         if self.strategy.is_main:
-            parts = {
-                "shape": self._shape(),
-                "module": state.module.state_dict(),
-                "state": state.state_dict(),
-                "best": self.best.state_dict(),
-                "sampler": self.sampler.state_dict(),
-            }
+            parts = {name: part.state_dict() for name, part in self._parts().items()}
+            parts["description"] = self.description
             save_atomically(parts, self.options.checkpoint)
 
-    def _resume(self, saved):
-        if saved is None:
-            return
-        if saved["shape"] != self._shape():
-            raise ValueError(
-                f"checkpoint {self.options.checkpoint} is of a run with "
-                f"{saved['shape']}, this one has {self._shape()}: give another path "
-                "or remove the file."
-            )
-        self.state.module.load_state_dict(saved["module"])
-        self.state.load_state_dict(saved["state"])
-        self.best.load_state_dict(saved["best"])
-        self.sampler.load_state_dict(saved["sampler"])
+    def _resume(self):
+        """Go on from the checkpoint if there is one of this very run."""
+        path = self.options.checkpoint
+        saved, self.description = load_checkpoint(path), self._description()
+        if saved is not None:
+            refuse_another_run(saved.pop("description"), self.description, path)
+            for name, part in self._parts().items():
+                part.load_state_dict(saved[name])
 
-    def _shape(self):
-        return {"n_rows": self.data.n_rows, "batch_size": self.batch_size}
+    def _parts(self):
+        return {
+            "module": self.state.module,
+            "state": self.state,
+            "best": self.best,
+            "sampler": self.sampler,
+        }
+
+    def _description(self):
+        return {
+            **self.options.description,
+            "network": str(self.state.module),
+            "batch_size": self.batch_size,
+            "n_rows": self.data.n_rows,
+            "rows": self.data.digest(),
+        }
 
 
 def _line(state, losses):

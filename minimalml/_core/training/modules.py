@@ -1,4 +1,4 @@
-"""The default networks, and what carries a user's network through pickling."""
+"""The default networks, and copies of a user's own."""
 
 import copy
 from itertools import pairwise
@@ -84,66 +84,35 @@ class MLP(nn.Module):
 
 
 def build_module(module, default, **sizes):
-    """Return a network to train.
+    """Return a network to train: a copy of the user's, or one of the ``sizes``.
 
-    Parameters
-    ----------
-    module : nn.Module, callable or None
-        The user's: an instance, which is copied and keeps its weights, or a class or
-        function that is called with ``sizes``.
-
-    default : callable
-        Called with ``sizes`` where ``module`` is None.
-
-    **sizes : int
-        ``n_features`` and ``n_outputs``, usually.
+    ``module`` is an instance, which keeps its weights, or a class or function that is
+    called with ``sizes``, as ``default`` is where it is None.
     """
     if isinstance(module, nn.Module):
-        return copy.deepcopy(module)
-    built = default(**sizes) if module is None else module(**sizes)
+        built = copy_module(module)
+    else:
+        built = default(**sizes) if module is None else module(**sizes)
     if not isinstance(built, nn.Module):
         raise TypeError(
             "module must be a torch.nn.Module or return one, got "
             f"{type(built).__name__}."
         )
+    if not any(parameter.requires_grad for parameter in built.parameters()):
+        raise ValueError(f"module {type(built).__name__} has no weights to train.")
     return built
 
 
-class PackedModule:
-    """A module as NumPy arrays and a skeleton without weights, for pickling.
+def copy_module(module):
+    """Return a deep copy of a module, in the middle of its training too.
 
-    Parameters
-    ----------
-    module : nn.Module
-        Not changed. Its class must be importable where it is unpickled.
+    Masked and normalised layers hold weights that were computed from others, which
+    `copy.deepcopy` refuses; the copy computes its own when it is called.
     """
-
-    def __init__(self, module):
-        tensors = [*module.parameters(), *module.buffers()]
-        # deepcopy takes what stands under an object's id for its copy: shared tensors
-        # stay shared, and no data is copied.
-        memo = {id(tensor): _placeholder(tensor) for tensor in tensors}
-        self.skeleton = copy.deepcopy(module, memo)
-        self.arrays = [_to_numpy(tensor) for tensor in tensors]
-
-    def unpack(self, device):
-        """Return the module on ``device``."""
-        module = copy.deepcopy(self.skeleton)
-        tensors = [*module.parameters(), *module.buffers()]
-        for tensor, array in zip(tensors, self.arrays, strict=True):
-            tensor.data = torch.tensor(array).view(tensor.dtype)
-        return module.to(device)
-
-
-def _placeholder(tensor):
-    empty = torch.empty(0, dtype=tensor.dtype)
-    if isinstance(tensor, nn.Parameter):
-        return nn.Parameter(empty, requires_grad=tensor.requires_grad)
-    return empty
-
-
-def _to_numpy(tensor):
-    tensor = tensor.detach().cpu()
-    if tensor.dtype == torch.bfloat16:
-        tensor = tensor.view(torch.int16)  # NumPy has no such type
-    return tensor.numpy().copy()
+    memo = {}  # what stands under an object's id is taken for its copy
+    for layer in module.modules():
+        for value in vars(layer).values():
+            for tensor in value if isinstance(value, list) else [value]:
+                if isinstance(tensor, torch.Tensor) and not tensor.is_leaf:
+                    memo[id(tensor)] = tensor.detach().clone()
+    return copy.deepcopy(module, memo)

@@ -6,30 +6,14 @@ two thirds of the time that it takes with the default form.
 
 import torch
 
-NAMES = ("adam", "adamw", "sgd", "lbfgs")
 
+def make_optimizer(parameters, optimizer, learning_rate, *, weight_decay, momentum):
+    """Return a torch optimiser over ``parameters``, tensors or groups of them.
 
-def make_optimizer(
-    parameters, optimizer, learning_rate, *, weight_decay, momentum, decay_bias
-):
-    """Return a torch optimiser over ``parameters``.
-
-    Parameters
-    ----------
-    parameters : iterable of tensors or of parameter groups
-        Groups are dictionaries as torch takes them, with rates of their own.
-
-    optimizer : {"adam", "adamw", "sgd", "lbfgs"} or callable
-        A callable is called with the parameters and the learning rate.
-
-    learning_rate, weight_decay, momentum : float
-        ``momentum`` is that of "sgd"; it is of Nesterov's kind where positive, as in
-        scikit-learn.
-
-    decay_bias : bool
-        Whether parameters with one dimension or none (biases, norms) decay too.
+    ``optimizer`` is a name or a callable of groups and rate; ``momentum`` is that of
+    "sgd", of Nesterov's kind where positive, as in scikit-learn.
     """
-    groups = parameter_groups(parameters, weight_decay, decay_bias)
+    groups = parameter_groups(parameters, weight_decay)
     if not isinstance(optimizer, str):
         return optimizer(groups, learning_rate)
     if optimizer == "lbfgs":
@@ -41,26 +25,12 @@ def make_optimizer(
     return _fused(kind, groups, lr=learning_rate)
 
 
-def parameter_groups(parameters, weight_decay, decay_bias):
+def parameter_groups(parameters, weight_decay):
     """Return groups that each carry a weight decay."""
     parameters = list(parameters)
     if not parameters or not isinstance(parameters[0], dict):
         parameters = [{"params": parameters}]
-    groups = []
-    for group in parameters:
-        group = {"weight_decay": weight_decay, **group, "params": list(group["params"])}
-        groups.extend([group] if decay_bias else _split_by_dimension(group))
-    return [group for group in groups if group["params"]]
-
-
-def _split_by_dimension(group):
-    """Split a group into what decays and what doesn't."""
-    decayed = [p for p in group["params"] if p.ndim > 1]
-    plain = [p for p in group["params"] if p.ndim <= 1]
-    return [
-        {**group, "params": decayed},
-        {**group, "params": plain, "weight_decay": 0.0},
-    ]
+    return [{"weight_decay": weight_decay, **group} for group in parameters]
 
 
 def _fused(kind, groups, **options):

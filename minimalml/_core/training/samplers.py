@@ -9,13 +9,7 @@ import torch
 
 
 class Sampler:
-    """Base of the samplers: a step's news are ignored.
-
-    Parameters
-    ----------
-    n_rows : int
-        Number of rows to draw from.
-    """
+    """Base of the samplers: a step's news are ignored."""
 
     def __init__(self, n_rows):
         self.n_rows = n_rows
@@ -47,61 +41,12 @@ class PermutationSampler(Sampler):
         return torch.randperm(self.n_rows, generator=generator)
 
 
-class ReplacementSampler(Sampler):
-    """Draw as many rows as there are, each at random from all."""
-
-    def epoch(self, generator):
-        """Return n independent uniform draws."""
-        return torch.randint(self.n_rows, (self.n_rows,), generator=generator)
-
-
-class StratifiedSampler(Sampler):
-    """Visit each row once, so that every stretch has each class in its proportion.
-
-    Parameters
-    ----------
-    labels : tensor of shape (n_rows,)
-        Class numbers, 0, 1, ...
-    """
-
-    def __init__(self, labels):
-        super().__init__(len(labels))
-        self.labels = torch.as_tensor(labels).cpu()
-        self.counts = torch.bincount(self.labels)
-
-    def epoch(self, generator):
-        """Return a permutation in which each class is spread evenly."""
-        order = torch.randperm(self.n_rows, generator=generator)
-        order = order[torch.argsort(self.labels[order], stable=True)]
-        labels = self.labels[order]
-        first = torch.cumsum(self.counts, 0) - self.counts
-        rank = torch.arange(self.n_rows) - first[labels]
-        # The k-th of m rows of a class belongs in the k-th of m equal stretches.
-        jitter = torch.rand(self.n_rows, generator=generator)
-        return order[torch.argsort((rank + jitter) / self.counts[labels])]
-
-
 class ImportanceSampler(Sampler):
     """Draw rows with replacement, in proportion to values that the steps report.
 
-    Parameters
-    ----------
-    n_rows : int
-        Number of rows.
-
-    uniform_fraction : float, default=0.1
-        Share of the probability that is uniform, so that no row is forgotten.
-
-    device : torch.device, default="cpu"
-        Where the steps' values live: they are kept there, and fetched once an epoch.
-
-    Attributes
-    ----------
-    probabilities : tensor of shape (n_rows,)
-        Of the current epoch, on the CPU, float64.
-
-    values : tensor of shape (n_rows,)
-        Newest value of each row, at least 0; 1 until a step has reported one.
+    ``values`` has the newest of each row, at least 0, on the steps' ``device``; 1 until
+    one is reported. A share ``uniform_fraction`` of the probability is uniform, so that
+    no row is forgotten. ``probabilities`` are those of the current epoch.
     """
 
     def __init__(self, n_rows, uniform_fraction=0.1, device="cpu"):
@@ -140,7 +85,6 @@ class ImportanceSampler(Sampler):
 SAMPLERS = {
     "sequential": SequentialSampler,
     "permutation": PermutationSampler,
-    "replacement": ReplacementSampler,
 }
 
 

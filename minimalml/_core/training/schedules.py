@@ -47,21 +47,10 @@ SCHEDULES = {f.__name__: f for f in (constant, cosine, linear, step, onecycle)}
 
 
 def rate_factor(schedule, n_step, n_steps, n_warmup):
-    """Return what multiplies the learning rate at one step.
+    """Return what multiplies the learning rate after ``n_step`` of ``n_steps`` steps.
 
-    Parameters
-    ----------
-    schedule : str or callable
-        A name in `SCHEDULES`, or a function of the progress in [0, 1).
-
-    n_step : int
-        Steps done before this one.
-
-    n_steps : int
-        Steps of the whole run.
-
-    n_warmup : int
-        Steps over which the rate first grows in proportion to the step.
+    It first grows in proportion to the step for ``n_warmup`` steps; then ``schedule``,
+    a name or a function of the progress in [0, 1), takes over.
     """
     if n_step < n_warmup:
         return (n_step + 1) / n_warmup

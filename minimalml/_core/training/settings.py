@@ -64,7 +64,9 @@ class Training(BaseEstimator):
 
     checkpoint : str or path, default=None
         File that is written after each epoch. Where it is there already, fit goes on
-        from it, and ends as it would have without the interruption.
+        from it, and ends as it would have without the interruption. A file of other
+        rows or parameters is refused. Give ``random_state`` an int if rows are held
+        out; what a method draws of its own, beyond order and dropout, is drawn anew.
 
     See Also
     --------

@@ -24,19 +24,13 @@ class TrainingOptions:
     momentum : float
         Of "sgd", of Nesterov's kind.
 
-    decay_bias : bool
-        Whether biases and norms decay as well.
-
     optimizers : list of dict or None
         Several optimisers: of each its ``parameters`` and, where they differ from the
-        run's, ``optimizer``, ``learning_rate``, ``weight_decay``, ``momentum``,
-        ``decay_bias``. None is one optimiser of all parameters.
-
-    accumulate : int
-        Batches whose gradients are put together for one step.
+        run's, ``optimizer``, ``learning_rate``, ``weight_decay``, ``momentum``. None is
+        one optimiser of all parameters.
 
     sampler : str or object
-        "permutation", "sequential", "replacement", or an object as in `samplers`.
+        "permutation", "sequential", or an object as in `samplers`.
 
     extend : callable or None
         ``extend(indices, columns, state) -> dict`` of tensors, called for the rows of a
@@ -60,8 +54,12 @@ class TrainingOptions:
         See `distributed.make_strategy`.
 
     checkpoint : path or None
-        File that is written every ``checkpoint_every`` epochs; where it is there
-        already, the run goes on from it.
+        File that is written after each epoch; where it is there already, the run goes
+        on from it.
+
+    description : dict
+        Plain values that a checkpoint must have been written with, by name; network and
+        rows are looked at in any case.
 
     in_memory_limit : int
         Bytes of rows above which they are copied to the device chunk by chunk.
@@ -76,12 +74,10 @@ class TrainingOptions:
     learning_rate: float = 1e-3
     weight_decay: float = 0.0
     momentum: float = 0.9
-    decay_bias: bool = True
     optimizers: list | None = None
     schedule: str | Callable = "constant"
     warmup_epochs: float = 0
     gradient_clip: float | None = None
-    accumulate: int = 1
     sampler: Any = "permutation"
     extend: Callable | None = None
     rows: Any = None
@@ -99,7 +95,7 @@ class TrainingOptions:
     on_epoch_end: Callable | None = None
     strategy: Any = None
     checkpoint: Any = None
-    checkpoint_every: int = 1
+    description: dict = field(default_factory=dict)
     in_memory_limit: int = IN_MEMORY_LIMIT
     order_seed: int = 0
     noise_seed: int = 0
@@ -127,7 +123,7 @@ class TrainingState:
         The network, as it is stored.
 
     network : callable
-        The network as steps call it: compiled, or wrapped by a strategy.
+        The network as steps call it: compiled where that is asked for.
 
     data : TrainingData or None
         The training rows on the device; None after the run.

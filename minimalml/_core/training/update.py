@@ -12,7 +12,7 @@ from minimalml._core.training.schedules import rate_factor
 
 def make_optimizers(module, options):
     """Return the optimisers that the options ask for."""
-    names = ("optimizer", "learning_rate", "weight_decay", "momentum", "decay_bias")
+    names = ("optimizer", "learning_rate", "weight_decay", "momentum")
     shared = {name: getattr(options, name) for name in names}
     specifications = options.optimizers or [{"parameters": module.parameters()}]
     return [make_optimizer(**{**shared, **own}) for own in specifications]
@@ -21,25 +21,8 @@ def make_optimizers(module, options):
 class Updater:
     """Move the weights of a run by the gradients of batches.
 
-    Parameters
-    ----------
-    step : callable
-        See `training_loop.train`.
-
-    options : TrainingOptions
-
-    state : TrainingState
-        With its module and optimisers; gets the ``network`` that steps call.
-
-    strategy : object
-        See `distributed.make_strategy`.
-
-    device : torch.device
-
-    Attributes
-    ----------
-    totals : dict of str to tensor
-        Sums over the rows of the present epoch, of the loss and of named losses.
+    ``state`` gets the ``network`` that steps call; ``totals`` are sums over the rows of
+    the present epoch, of the loss and of named losses, as tensors.
     """
 
     def __init__(self, step, options, state, strategy, device):
@@ -52,34 +35,27 @@ class Updater:
         self.parameters = [
             [p for g in o.param_groups for p in g["params"]] for o in state.optimizers
         ]
-        state.network, self.optimizers = strategy.setup(state.module, state.optimizers)
+        self.optimizers, state.network = state.optimizers, state.module
+        strategy.setup(state.module, state.optimizers)
         if options.compile:
             self.compile_errors = (torch._dynamo.exc.TorchDynamoException,)
             state.network = torch.compile(state.network, dynamic=False)
 
     def run_epoch(self, batches, n_batches):
-        """Visit the batches of an epoch, as many together as make a step."""
-        accumulate = self.options.accumulate
-        self.totals = {}
-        self.steps_an_epoch = -(-n_batches // accumulate)
-        group = []
+        """Visit the batches of an epoch."""
+        self.totals, self.steps_an_epoch = {}, n_batches
         for batch in batches:
-            group.append(batch)
-            if len(group) == accumulate:
-                self._step(group)
-                group = []
-        if group:
-            self._step(group)
+            self._step(batch)
 
-    def _step(self, group):
+    def _step(self, batch):
         options, state = self.options, self.state
         if options.schedule != "constant" or options.warmup_epochs > 0:
             self._set_rates()
         try:
-            self._update(group)
+            self._update(batch)
         except self.compile_errors as error:
             self._fall_back_to_eager(error)
-            self._update(group)
+            self._update(batch)
         state.n_steps += 1
         if state.average is not None:
             state.average.after_step()
@@ -108,30 +84,23 @@ class Updater:
             stacklevel=2,
         )
 
-    def _update(self, group):
-        """Move the weights once by the gradients of a group of batches."""
+    def _update(self, batch):
+        """Move the weights once by the gradients of a batch."""
         if self.options.optimizer == "lbfgs":
-            return self._update_by_line_search(group[0])
+            return self._update_by_line_search(batch)
         self._forget_gradients()
-        n_rows = sum(batch.n_rows for batch in group)
-        for batch in group:
-            with self.autocast:
-                losses = self.step(batch, self.state)
-            if isinstance(losses, list):
-                return self._take_turns(losses, batch)
-            loss = _total(losses)
-            self._backward(loss, batch.share * (batch.n_rows / n_rows))
-            self._note(losses, loss, batch)
+        with self.autocast:
+            losses = self.step(batch, self.state)
+        if isinstance(losses, list):
+            return self._take_turns(losses, batch)
+        loss = _total(losses)
+        self._backward(loss, batch.share)
+        self._note(losses, loss, batch)
         for index in range(len(self.optimizers)):
             self._apply(index)
 
     def _take_turns(self, turns, batch):
         """Let each optimiser of a list move its own weights by its own loss."""
-        if self.options.accumulate > 1:
-            raise ValueError(
-                "accumulate must be 1 where optimisers take turns, got "
-                f"{self.options.accumulate}."
-            )
         losses = {}
         for index, closure in turns:
             self._forget_gradients()

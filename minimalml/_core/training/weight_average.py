@@ -13,15 +13,9 @@ EMA_DECAY = 0.999
 
 @torch.no_grad()
 def move_towards_inplace(targets, sources, rate):
-    """Move each of ``targets`` by ``rate`` of the way to ``sources``, all in one call.
+    """Move ``targets`` by ``rate`` of the way to ``sources``, lists of tensors, at once.
 
-    Parameters
-    ----------
-    targets, sources : list of tensors
-        Parameters of two networks of the same shape.
-
-    rate : float
-        1 copies, 0 does nothing; 1 minus the momentum of a moving average.
+    A rate of 1 copies; it is 1 minus the momentum of a moving average.
     """
     torch._foreach_lerp_(targets, sources, rate)
 
@@ -29,16 +23,10 @@ def move_towards_inplace(targets, sources, rate):
 class WeightAverage:
     """Average of a module's parameters, exponential or equal.
 
-    Parameters
-    ----------
-    module : torch.nn.Module
-        The network that trains.
-
-    kind : {"ema", "swa"} or float
-        "swa" averages after each epoch of the last quarter, "ema" after each step. A
-        float is what "ema" keeps of the average at a step, once ``(1 + t) / (10 + t)``,
-        the rule for its first steps t, has grown to it: an average of a short run would
-        otherwise be mostly the initial weights.
+    The kind "swa" averages after each epoch of the last quarter, "ema" after each step.
+    A float is what "ema" keeps of the average at a step, once ``(1 + t) / (10 + t)``,
+    the rule for its first steps t, has grown to it: an average of a short run would
+    otherwise be mostly the initial weights.
     """
 
     def __init__(self, module, kind):
@@ -79,6 +67,13 @@ class WeightAverage:
             self._swap_inplace()
             self.is_attached = False
 
+    def restart_inplace(self):
+        """Go on from the module's own weights, on its present device and type."""
+        self.averages = [
+            a.to(p) for a, p in zip(self.averages, self.parameters, strict=True)
+        ]
+        self.detach_inplace()
+
     @torch.no_grad()
     def _swap_inplace(self):
         kept = [p.clone() for p in self.parameters]
@@ -109,16 +104,8 @@ class WeightAverage:
 class BestState:
     """The state of a module at its best epoch, kept on its device.
 
-    Attributes
-    ----------
-    score : float
-        Best score so far, greater is better.
-
-    epoch : int
-        Epoch that had it, counted from 1; 0 before the first.
-
-    n_without_improvement : int
-        Epochs in a row that were not better by ``tol``.
+    ``epoch`` had the best ``score`` and is counted from 1, 0 before the first;
+    ``n_without_improvement`` epochs in a row were not better by ``tol``.
     """
 
     def __init__(self, module):

@@ -222,6 +222,20 @@ def test_schedules_rise_from_the_start_to_the_end(kind):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("cubic", 0.9, 5, 0.95), r"in \[0, sparsity=0\.9\], got 0\.95"),
+        (("steep", 0.9, 5), "a sequence or one of .* got 'steep'"),
+        (("linear", 0.9, 0), "n_steps must be an int >= 1, got 0"),
+        (("linear", 1.0, 3), r"sparsity must be in \[0, 1\), got 1\.0"),
+    ],
+)
+def test_bad_schedules(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        pruning_schedule(*arguments)
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         (dict(sparsity=1.0), "'sparsity' parameter .* in the range"),
@@ -231,8 +245,8 @@ def test_schedules_rise_from_the_start_to_the_end(kind):
         (dict(schedule="steep"), "'schedule' parameter"),
         (dict(schedule=[0.9, 0.5]), "must not decrease and must end"),
         (dict(schedule=[0.5, 0.8]), "must end at sparsity=0.9"),
-        (dict(schedule="cubic", initial_sparsity=0.95), r"in \[0, sparsity=0\.9\]"),
-        (dict(exclude="coefs_.7"), r"exclude names \['coefs_.7'\].*prunable are"),
+        (dict(n_steps=0), "'n_steps' parameter"),
+        (dict(exclude="coefs_.7"), r"exclude names \['coefs_.7'\].*these are"),
         (dict(fine_tune="refit_support"), "is for LinearRegression, Ridge and Log"),
     ],
 )
@@ -269,7 +283,7 @@ def test_ensembles_are_refused(members):
 
 def test_excluding_everything_is_refused():
     for exclude in ("coef_", lambda name: True):
-        with pytest.raises(ValueError, match=r"leaves nothing to prune of \['coef_'\]"):
+        with pytest.raises(ValueError, match=r"leaves nothing of \['coef_'\]"):
             GlobalMagnitudePruner(Ridge(), exclude=exclude).fit(X, y)
 
 

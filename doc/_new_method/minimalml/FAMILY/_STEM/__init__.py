@@ -1,0 +1,1 @@
+"""NAME: the idea in one line."""
