@@ -31,14 +31,17 @@ def _value(loss_and_gradient, logits):
     loss, gradient = loss_and_gradient(logits.detach())
     if not logits.requires_grad:
         return loss
-    # linear in the scores, with the loss's value and its gradient
-    change = (gradient * (logits - logits.detach())).sum(1)
-    return loss + change
+    # adds zero, whose gradient is the loss's
+    return loss + (gradient * (logits - logits.detach())).sum(1)
 
 
 def _checked(logits, targets):
     """Return finite scores, and targets beside them."""
     logits = logits if is_torch_tensor(logits) else np.asarray(logits, dtype=float)
+    if logits.ndim != 2:
+        raise ValueError(
+            f"logits must have shape (n_samples, n_classes), got {tuple(logits.shape)}."
+        )
     logits = checked_numbers("logits", logits, tuple(logits.shape), logits)
     return logits, like(check_ordered_targets(targets, *logits.shape), logits)
 
@@ -55,14 +58,8 @@ def ordered_top_k_loss(logits, targets, gram=None, margin=0.2, *, weight=None):
     targets : array or tensor of int, shape (n_samples, k)
         Classes to put on top, best first.
 
-    gram : array or tensor of shape (n_classes, n_classes), default=None
-        Gram matrix ``A @ A.T`` of the head, taken as constant.
-
-    margin : float, default=0.2
-        Lead that each class must have.
-
-    weight : array or tensor of shape (n_classes, n_features), default=None
-        The head, to give instead of ``gram`` where classes are very many.
+    gram, margin, weight
+        As in `solve_ordered_top_k`, taken as constant.
 
     Returns
     -------

@@ -5,6 +5,11 @@ import numpy as np
 from minimalml._core.optional import import_optional
 from minimalml.inspection._quad_attack._gram import multiply
 from minimalml.inspection._quad_attack._targets import ordering_pairs
+from minimalml.inspection._quad_attack._working_sets import (
+    direction_of,
+    kkt_residual,
+    row_index,
+)
 
 # Smaller eigenvalues are rounding; their roots would make everything feasible.
 RANK_TOLERANCE = 1e-12
@@ -12,33 +17,25 @@ TIGHT = dict.fromkeys(("tol_gap_abs", "tol_gap_rel", "tol_feas"), 1e-12)
 
 
 def ordered_qp(logits, targets, gram, margin, max_iter):
-    """Solve the ordering programme of each row of ``logits``.
-
-    Results are those of the compiled kernel, but that an infeasible sample gets no
-    certificate: its ``dual`` is NaN.
-    """
-    n, n_classes = logits.shape
-    u, dual = np.zeros((n, n_classes)), np.full((n, n_classes - 1), np.nan)
-    distance, residual = np.full(n, np.inf), np.full(n, np.inf)
+    """Solve the programme of each row; an infeasible one gets no certificate, but NaN."""
+    (n, n_classes), multiplier = logits.shape, np.zeros_like(logits)
     status, n_iter = np.full(n, 2, dtype=np.int8), np.zeros(n, dtype=np.intp)
-    gram = multiply(np.eye(n_classes), gram)
-    values, vectors = np.linalg.eigh(gram)
+    all_high, all_low = ordering_pairs(targets, n_classes)
+    values, vectors = np.linalg.eigh(multiply(np.eye(n_classes), gram))
     is_real = values > RANK_TOLERANCE * values.max()
     root = vectors[:, is_real] * np.sqrt(values[is_real])
-    for i in range(n):
-        high, low = ordering_pairs(targets[i : i + 1], n_classes)
-        rows = np.eye(n_classes)[high[0]] - np.eye(n_classes)[low[0]]
-        status[i], n_iter[i], found = solve_one(rows, logits[i], root, margin, max_iter)
-        if status[i] == 1:
-            continue
-        dual[i] = found.clip(0.0)
-        u[i] = dual[i] @ rows
-        distance[i] = u[i] @ gram @ u[i]
-        gap = margin - rows @ (logits[i] + gram @ u[i])
-        scale = 1.0 + np.abs(logits[i]).max()
-        slack = np.abs(dual[i] * gap).max() / (scale + distance[i])
-        residual[i] = max(gap.max() / scale, slack)
-    return u, distance, dual, residual, status, n_iter
+    for i, (high, low) in enumerate(zip(all_high, all_low, strict=True)):
+        rows = np.eye(n_classes)[high] - np.eye(n_classes)[low]
+        status[i], n_iter[i], dual = solve_one(rows, logits[i], root, margin, max_iter)
+        multiplier[i, low] = dual.clip(0.0)
+    direction = direction_of(multiplier, targets, np)
+    lift = multiply(direction, gram)
+    residual = kkt_residual(logits, targets, multiplier, lift, margin, np)
+    distance, impossible = (direction * lift).sum(axis=1), status == 1
+    dual = multiplier[row_index(targets, np), all_low]
+    distance[impossible] = residual[impossible] = np.inf
+    dual[impossible] = np.nan
+    return direction, distance, dual, residual, status, n_iter
 
 
 def solve_one(rows, logits, root, margin, max_iter):
@@ -56,5 +53,5 @@ def solve_one(rows, logits, root, margin, max_iter):
         if problem.status == "optimal":
             return 0, problem.solver_stats.num_iters, demand.dual_value
         if problem.status == "infeasible":
-            return 1, problem.solver_stats.num_iters, None
+            return 1, problem.solver_stats.num_iters, np.zeros(len(rows))
     return 2, 0, np.zeros(len(rows))

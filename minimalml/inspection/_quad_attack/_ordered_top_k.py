@@ -136,6 +136,14 @@ class OrderedTopKSolver:
         self._dual = array_namespace(logits).where(is_optimal, results[2], 0.0)
         return in_units(results, unit)
 
+    def _solve_by_cvxpy(self, logits):
+        from minimalml.inspection._quad_attack._ordered_qp_cvxpy import ordered_qp
+
+        if is_torch_tensor(logits):
+            raise ValueError("solver='cvxpy' needs arrays, got tensors.")
+        options = self._targets, self._gram, self._margin, self._max_iter
+        return in_units(ordered_qp(logits, *options), self._unit)
+
 
 @validate_params(
     {
@@ -250,14 +258,15 @@ def solve_ordered_top_k(
     is_single = logits.ndim == 1
     if is_single:
         logits, targets = logits.reshape(1, -1), like(targets, logits).reshape(1, -1)
-        warm_start = None if warm_start is None else warm_start.reshape(1, -1)
+        if warm_start is not None:
+            warm_start = like(warm_start, logits).reshape(1, -1)
     programme = solver_for(
         logits, targets, gram, margin, weight, tol=tol, max_iter=max_iter,
         n_threads=n_threads,
     )  # fmt: skip
     logits, warm_start = programme._checked(logits, warm_start)
     if solver == "cvxpy":
-        results = solve_by_cvxpy(programme, logits)
+        results = programme._solve_by_cvxpy(logits)
     else:
         results = programme._solve(logits, warm_start, keep=False)
     return as_solution([x[0] for x in results] if is_single else results)
@@ -372,19 +381,6 @@ def solve_tensors(logits, targets, gram, margin, tol, max_iter, warm_start):
         for values, found in zip(results, solve_arrays(*problem), strict=True):
             values[stuck] = torch.as_tensor(found).to(values)
     return results
-
-
-def solve_by_cvxpy(programme, logits):
-    """Solve once by a third party."""
-    from minimalml.inspection._quad_attack._ordered_qp_cvxpy import ordered_qp
-
-    if is_torch_tensor(logits):
-        raise ValueError("solver='cvxpy' needs arrays, got tensors.")
-    results = ordered_qp(
-        logits, programme._targets, programme._gram, programme._margin,
-        programme._max_iter,
-    )  # fmt: skip
-    return in_units(results, programme._unit)
 
 
 def project_features(features, weight, bias, targets, margin=0.2):

@@ -3,19 +3,15 @@
 import numpy as np
 from sklearn.utils import check_random_state
 
+from minimalml._core.array_checks import as_tensor
 from minimalml._core.arrays import is_torch_tensor, to_numpy
 
 
 def like(values, kind):
     """Return numbers as an array, or as a tensor where ``kind`` is one, on its device."""
-    if not is_torch_tensor(kind):
-        return to_numpy(values)
-    import torch
-
-    if not is_torch_tensor(values):
-        # torch takes neither negative strides nor, without a warning, what is read-only
-        values = np.require(values, requirements=["C", "W"])
-    return torch.as_tensor(values, device=kind.device)
+    if is_torch_tensor(kind):
+        return as_tensor(values, device=kind.device)
+    return to_numpy(values)
 
 
 def ordered_top_k_success(logits, targets):

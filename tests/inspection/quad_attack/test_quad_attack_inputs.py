@@ -120,7 +120,7 @@ def test_bad_bounds_are_refused_with_the_feature(linear, digits, clip_values, me
 def test_parameters_set_after_fit_are_looked_at_again(linear, digits):
     X, y = digits[0][:5], digits[1][:5]
     attacker = QuadAttack(linear, random_state=0).fit(X)
-    with pytest.raises(ValueError, match="k must be between 1 and 9.*got 10"):
+    with pytest.raises(ValueError, match=r"k must be between 1 and 9.*got 10"):
         attacker.set_params(k=10).attack(X, y)
     by_steps = attacker.set_params(k=1, loss="cw").attack(X, y)
     assert np.isnan(by_steps.distance_bound).all()
