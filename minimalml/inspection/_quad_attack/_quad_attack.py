@@ -187,13 +187,13 @@ class QuadAttack(
     _parameter_constraints = {
         "k": [Interval(Integral, 1, None, closed="left")],
         "loss": [StrOptions({"quad", "cw", "distillation"})],
-        "margin": [Interval(Real, 0, None, closed="left")],
+        "margin": [Interval(Real, 0, np.inf, closed="left")],
         "class_similarity": ["array-like", None],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "n_search_steps": [Interval(Integral, 1, None, closed="left")],
-        "coef_upper": [Interval(Real, 0, None, closed="neither")],
+        "coef_upper": [Interval(Real, 0, np.inf, closed="neither")],
         "learning_rate": [
-            Interval(Real, 0, None, closed="neither"),
+            Interval(Real, 0, np.inf, closed="neither"),
             StrOptions({"auto"}),
         ],
         "clip_values": ["array-like", StrOptions({"data"}), None],

@@ -433,6 +433,8 @@ def test_the_report_counts_successes_and_measures_them():
         ({"k": 10}, ValueError, "k must be between 1 and 9.*got 10"),
         ({"k": 0}, ValueError, "'k' parameter.*Got 0"),
         ({"margin": -1.0}, ValueError, "'margin' parameter.*Got -1.0"),
+        ({"margin": np.inf}, ValueError, "'margin' parameter.*Got inf"),
+        ({"learning_rate": np.nan}, ValueError, "'learning_rate' parameter.*Got nan"),
         ({"clip_values": (0, 0.5)}, ValueError, "X must lie within clip_values"),
         ({"clip_values": (1, 0)}, ValueError, r"low < high, got \(1, 0\)"),
         ({"method": "exact", "loss": "cw"}, ValueError, "needs a linear model and"),
