@@ -74,10 +74,10 @@ def attack_batch(attacker, method, X, goal, noise, context):
 def exact_attack(attacker, X, goal, noise, task):
     """Attack a linear model, on which there is one smallest perturbation."""
     head = attacker._head
-    found = smallest_perturbation(
+    perturbation, distance_bound = smallest_perturbation(
         head.weight, head.bias, head.prepare(X), goal, attacker.margin, attacker.bounds_
     )
-    return found.perturbation, np.full(len(X), np.nan), found.distance_bound
+    return perturbation, np.full(len(X), np.nan), distance_bound
 
 
 def gradient_attack(attacker, X, goal, noise, task):

@@ -6,8 +6,6 @@ on the input enter its dual as a clip: for multipliers λ and u = Dᵀλ the bes
 each Newton step is again an ordering programme, in which bound inputs do not move.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 
 from minimalml.inspection._quad_attack._gram import gram_of, multiply
@@ -21,37 +19,27 @@ MAX_HALVINGS = 40
 ROUNDING = 1e-12  # of the dual's value, when its rise drowns in it
 
 
-class ExactAttack(NamedTuple):
-    """Perturbations, zero where none exists, and what proves them, row by row."""
-
-    perturbation: np.ndarray
-    distance_bound: np.ndarray  # of any success, from below, by the dual
-    residual: np.ndarray  # worst violation of a demand, relative to the scores
-    status_code: np.ndarray  # 0 optimal, 1 no success within the bounds, 2 stopped
-
-
 def smallest_perturbation(weight, bias, X, targets, margin, bounds, tol=1e-9):
-    """Find the smallest perturbations that put the targets on top of linear scores."""
+    """Find the smallest perturbations that put the targets on top of linear scores.
+
+    Returns them, zero where none exists, and a lower bound of the length of any, by the
+    dual, infinite where none exists.
+    """
     largest = np.abs(weight).max()
     if largest and not LARGE**-0.5 < largest < LARGE**0.5:
         # in other units, in which no square leaves the range of floats
         unit = np.ldexp(1.0, np.frexp(largest)[1])
         scaled = X * unit, targets, margin, tuple(bound * unit for bound in bounds), tol
         found = smallest_perturbation(weight / unit, bias, *scaled)
-        return found._replace(
-            perturbation=found.perturbation / unit,
-            distance_bound=found.distance_bound / unit,
-        )
+        return tuple(lengths / unit for lengths in found)
     logits, gram = X @ weight.T + bias, gram_of(weight)
-    direction, distance, dual, residual, status, _ = solve_arrays(
-        logits, targets, gram, margin, tol
-    )
+    direction, distance, dual, *_ = solve_arrays(logits, targets, gram, margin, tol)
     perturbation, bound = direction @ weight, np.sqrt(distance)
     moved = X + perturbation
     for i in np.flatnonzero(((moved < bounds[0]) | (moved > bounds[1])).any(axis=1)):
         problem = BoxedProblem(weight, bias, X[i], targets[i], margin, bounds)
-        perturbation[i], bound[i], residual[i], status[i] = problem.solve(dual[i], tol)
-    return ExactAttack(perturbation, bound, residual, status)
+        perturbation[i], bound[i] = problem.solve(dual[i], tol)
+    return perturbation, bound
 
 
 class BoxedProblem:
@@ -94,17 +82,15 @@ class BoxedProblem:
         return needed - reached > 1e-9 * (np.abs(needed) + np.abs(pull * self.x).sum())
 
     def solve(self, dual, tol, max_iter=200):
-        """Return perturbation, distance bound, residual and status code."""
+        """Return perturbation and distance bound."""
         gram_size = np.einsum("ij,ij->i", self.weight, self.weight).max()
-        status = 2
         value, moved, scores, gap = self.evaluate(dual)
         for _ in range(max_iter):
             if self.can_not_succeed(dual):
-                return np.zeros_like(self.x), np.inf, np.inf, 1
+                return np.zeros_like(self.x), np.inf
             scale = 1.0 + np.abs(scores).max()
             worst = max(gap.max(), np.abs(np.minimum(dual, -gap)).max()) / scale
             if worst <= tol:
-                status = 0
                 break
             damping = gram_size * max(DAMPING[1], min(DAMPING[0], 0.01 * worst))
             step = self.newton_target(dual, moved, scores, damping) - dual
@@ -120,7 +106,7 @@ class BoxedProblem:
                 break
             dual = dual + length * step
             value, moved, scores, gap = trial
-        return moved - self.x, np.sqrt(max(0.0, 2.0 * value)), max(0.0, worst), status
+        return moved - self.x, np.sqrt(max(0.0, 2.0 * value))
 
     def newton_target(self, dual, moved, scores, damping):
         """Maximise the dual's quadratic model, in which bound inputs do not move."""
