@@ -23,6 +23,8 @@ NAMES = "direction", "distance_squared", "dual", "kkt_residual", "status_code", 
 # Matrices of larger or smaller entries are solved in other units: their products with
 # multipliers would leave the range of floats.
 LARGE = 1e100
+# Weights beyond this, or its inverse, have directions that are no numbers.
+LARGEST = 1e153
 # By how much a matrix may differ from its transpose, or an entry exceed the diagonal,
 # relatively: float32 sums a head's products to less.
 ROUNDING = 1e-4
@@ -312,10 +314,15 @@ def checked_gram(gram, weight):
     largest = max(float(values.max()), -float(values.min()))
     if not np.isfinite(largest):
         raise ValueError(f"{name} must be finite, got NaN or infinity.")
+    if largest and not LARGEST**-power < largest < LARGEST**power:
+        raise ValueError(
+            f"{name} is out of the range in which its directions are numbers: the "
+            f"largest entry is {largest:g}."
+        )
     if power == 2:
         check_symmetric_and_semidefinite(values, largest)
     unit = 1.0
-    if not 1.0 / LARGE < largest ** (2 / power) < LARGE:
+    if not LARGE**-0.5 < largest ** (1 / power) < LARGE**0.5:
         unit = float(np.ldexp(1.0, np.frexp(largest)[1] // power))
         values = values / unit**power
     return (values if power == 2 else FactoredGram(values)), unit

@@ -41,6 +41,8 @@ from tests.inspection.quad_attack.test_quad_attack_solver import (
         ({"gram": np.diag([1.0, -1.0, 1.0])}, "gram must be positive semidefinite"),
         ({"gram": np.ones((3, 3)) - np.eye(3)}, "gram must be positive semidefinite"),
         ({"gram": None, "weight": [[1.0], [np.nan], [0.0]]}, "weight must be finite"),
+        ({"gram": None, "weight": 1e200 * np.eye(3)}, "weight is out of the range"),
+        ({"gram": 1e-310 * np.eye(3)}, "gram is out of the range"),
         ({"gram": np.eye(3)[0]}, r"gram must have shape \(3, 3\), got \(3,\)"),
         ({"margin": np.inf}, "margin must be finite and at least 0, got inf"),
         ({"margin": np.nan}, "margin must be finite and at least 0, got nan"),
@@ -122,3 +124,11 @@ def test_too_few_or_too_many_targets_can_not_be_drawn(k):
         sample_ordered_targets([0, 1], 3, k)
     with pytest.raises(ValueError, match="y must hold classes from 0 to 2"):
         sample_ordered_targets([0, 3], 3, 1)
+
+
+@pytest.mark.parametrize("convert", [np.asarray, torch.as_tensor])
+@pytest.mark.parametrize("matrix", ["gram", "weight"])
+def test_no_samples_are_solved_as_well(convert, matrix):
+    logits, targets = convert(np.zeros((0, 3))), np.zeros((0, 1), dtype=int)
+    solution = solve_ordered_top_k(logits, targets, **{matrix: np.eye(3)})
+    assert solution.direction.shape == (0, 3) and solution.dual.shape == (0, 2)
