@@ -470,7 +470,7 @@ def test_weights_of_many_classes_need_no_gram_matrix(convert):
 
 @pytest.mark.kernel
 def test_the_number_of_threads_changes_nothing():
-    problem = make_problem(0, 50, 30, 4, n_samples=40)
+    problem = make_problem(0, 50, 30, 4, n_samples=300)  # several chunks
     one, three = solve(problem, n_threads=1), solve(problem, n_threads=3)
     np.testing.assert_array_equal(one.direction, three.direction)
     np.testing.assert_array_equal(one.dual, three.dual)
@@ -533,6 +533,21 @@ def test_drawn_targets_are_uniform_and_never_true():
     assert np.abs(counts - 1000).max() < 120
     again = sample_ordered_targets(y, 4, 2, random_state=0)
     np.testing.assert_array_equal(targets, again)
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("matrix", ["gram", "weight"])
+def test_what_batched_steps_leave_goes_to_the_compiled_kernel(monkeypatch, matrix):
+    monkeypatch.setattr("minimalml.inspection._quad_attack._newton_torch.ROUNDS", 1)
+    weight, logits, targets = make_problem(0, 60, 80, 5, n_samples=8)
+    matrix = {"gram": weight @ weight.T} if matrix == "gram" else {"weight": weight}
+    expected = solve((weight, logits, targets))
+    scores = torch.as_tensor(logits)
+    ours = solve_ordered_top_k(scores, targets, **matrix)
+    np.testing.assert_array_equal(ours.status, expected.status)
+    np.testing.assert_allclose(ours.direction, expected.direction, atol=1e-9)
+    limited = solve_ordered_top_k(scores, targets, **matrix, max_iter=1)
+    assert (limited.status == "max_iter").all()  # a limit is one for both
 
 
 def test_batched_steps_settle_nearly_always_by_themselves():
