@@ -13,8 +13,8 @@ N_IMAGES = 100
 # name -> parameters; the same budget, first weight and step for all
 ATTACKS = {
     "quad": {"loss": "quad", "margin": 0.2},
-    "cw, confidence 0": {"loss": "cw", "confidence": 0.0},
-    "cw, confidence 0.2": {"loss": "cw", "confidence": 0.2},
+    "cw, confidence 0": {"loss": "cw", "margin": 0.0},
+    "cw, confidence 0.2": {"loss": "cw", "margin": 0.2},
     "distillation": {"loss": "distillation"},
 }
 
@@ -109,7 +109,7 @@ def one_class():
 def without_margin():
     attacks = {
         "quad, margin 0": {"loss": "quad", "margin": 0.0},
-        "cw, confidence 0": {"loss": "cw", "confidence": 0.0},
+        "cw, confidence 0": {"loss": "cw", "margin": 0.0},
     }
     rates, lengths = measure(9, 0.02, 60, attacks)
     quad, cw = (np.mean(values) for values in rates.values())

@@ -2,7 +2,8 @@
 
 `QuadAttack` perturbs inputs so that k wrong classes lead in a given order; its
 ``score`` is robustness, its losses are three. `solve_ordered_top_k` is the quadratic
-programme in its loop, for attacks of one's own.
+programme in its loop, `OrderedTopKSolver` one that goes on from its last solve, for
+attacks of one's own.
 """
 
 from minimalml.inspection._quad_attack._losses import (
@@ -11,14 +12,12 @@ from minimalml.inspection._quad_attack._losses import (
     ordered_top_k_loss,
 )
 from minimalml.inspection._quad_attack._ordered_top_k import (
+    OrderedTopKSolver,
     project_features,
     solve_ordered_top_k,
 )
 from minimalml.inspection._quad_attack._quad_attack import QuadAttack
-from minimalml.inspection._quad_attack._report import (
-    OrderedAttackDisplay,
-    ordered_top_k_report,
-)
+from minimalml.inspection._quad_attack._report import ordered_top_k_report
 from minimalml.inspection._quad_attack._targets import (
     ordered_top_k_success,
     ordering_pairs,
@@ -26,7 +25,7 @@ from minimalml.inspection._quad_attack._targets import (
 )
 
 __all__ = [
-    "OrderedAttackDisplay",
+    "OrderedTopKSolver",
     "QuadAttack",
     "adversarial_distillation_loss",
     "cw_top_k_loss",

@@ -234,26 +234,6 @@ def test_a_module_in_an_estimator_after_scaling(digits):
     )
 
 
-def test_a_linear_layer_can_be_named(digits):
-    torch = pytest.importorskip("torch")
-    network = torch_network()
-    head = linear_head(network, digits[0][:2], head="7", input_shape=(1, 8, 8))
-    assert head.layer is network[7]
-    with pytest.raises(ValueError, match=r"one of \['5', '7'\]; got '6'"):
-        linear_head(network, digits[0][:2], head="6", input_shape=(1, 8, 8))
-    with pytest.raises(TypeError, match="is not that of its linear layer"):
-        linear_head(network, digits[0][:2], head="5", input_shape=(1, 8, 8))
-    with pytest.raises(TypeError, match="must return logits"):
-        linear_head(
-            torch.nn.Sequential(torch.nn.Linear(64, 3), torch.nn.Softmax(1)).double(),
-            digits[0],
-        )
-    with pytest.raises(TypeError, match=r"calls no torch.nn.Linear"):
-        linear_head(torch.nn.PReLU(), digits[0])
-    with pytest.raises(ValueError, match="sample must hold a few inputs"):
-        linear_head(network)
-
-
 class OddScores(RidgeClassifier):
     def decision_function(self, X):
         return super().decision_function(X) ** 3

@@ -34,7 +34,7 @@ SUPPORTED = (
 )
 
 
-def linear_head(model, sample=None, *, head=None, input_shape=None):
+def linear_head(model, sample=None, *, input_shape=None):
     """Read the affine last layer of a fitted classifier.
 
     Parameters
@@ -46,10 +46,6 @@ def linear_head(model, sample=None, *, head=None, input_shape=None):
     sample : array-like of shape (n_samples, n_features), default=None
         A few inputs; needed for torch modules only, whose layers are found by running
         them.
-
-    head : str, default=None
-        Name of the last ``nn.Linear`` of a torch module; None takes the one that is
-        called last.
 
     input_shape : tuple of int, default=None
         Shape of one input of a torch module, where it is not flat.
@@ -71,11 +67,11 @@ def linear_head(model, sample=None, *, head=None, input_shape=None):
     """
     before, model = split_off_affine_steps(model)
     if is_torch_module(model):
-        return TorchHead.read(model, None, sample, before, head, input_shape)
+        return TorchHead.read(model, None, sample, before, input_shape)
     check_is_fitted(model)
     if is_torch_module(getattr(model, "module_", None)):
         classes = getattr(model, "classes_", None)
-        return TorchHead.read(model.module_, classes, sample, before, head, input_shape)
+        return TorchHead.read(model.module_, classes, sample, before, input_shape)
     if isinstance(model, MLPClassifier):
         return _read_mlp(model, before)
     return _read_linear_classifier(model, before)

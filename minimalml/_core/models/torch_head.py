@@ -1,28 +1,16 @@
 """The affine last layer of a torch module, and the features that it acts on."""
 
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
+from minimalml._core.array_checks import as_tensor
 from minimalml._core.arrays import import_torch
 from minimalml._core.models.affine_steps import AffineMap
 
-# float32 networks reorder sums between one call and the next
-NETWORK_TOLERANCE = 1e-4
-
-
-@contextmanager
-def evaluating(module):
-    """Put a torch module in evaluation mode for a while, parts restored one by one."""
-    modes = {part: part.training for part in module.modules()}
-    module.eval()
-    try:
-        yield module
-    finally:
-        for part, mode in modes.items():
-            part.training = mode
+# float32 networks reorder sums between one call and the next, and half precision has
+# fewer digits than that
+NETWORK_TOLERANCE = {"float64": 1e-4, "float32": 1e-4, "float16": 1e-2, "bfloat16": 0.1}
 
 
 @dataclass(frozen=True)
@@ -51,64 +39,49 @@ class TorchHead:
     is_linear = False
 
     @classmethod
-    def read(cls, module, classes, sample, before, name, input_shape):
+    def read(cls, module, classes, sample, before, input_shape):
         """Find the head of ``module`` by running it on ``sample``."""
-        torch = import_torch("linear_head")
+        import_torch("linear_head")
         if sample is None:
             raise ValueError("sample must hold a few inputs to read a torch module.")
-        parameter = next(module.parameters())
-        to_tensor = partial(
-            torch.as_tensor, dtype=parameter.dtype, device=parameter.device
-        )
+        probe = cls(module, None, None, input_shape, None)
         if before is not None:
-            before = AffineMap(to_tensor(before.scale), to_tensor(before.offset))
+            before = AffineMap(
+                probe.prepare(before.scale), probe.prepare(before.offset)
+            )
         probe = cls(module, None, before, input_shape, None)
-        X = to_tensor(np.ascontiguousarray(sample))
-        layer = _named_linear(module, name) if name else probe._last_linear_called(X)
+        layer = probe._find_layer(probe.prepare(sample))
         n_classes = max(layer.out_features, 2)
         classes = np.arange(n_classes) if classes is None else np.asarray(classes)
-        found = cls(module, layer, before, input_shape, classes)
-        found._check(X)
-        return found
+        return cls(module, layer, before, input_shape, classes)
 
     @property
     def weight(self):
         """Rows of the head, a detached tensor of shape (n_classes, n_head_features)."""
-        weight = self.layer.weight.detach()
-        return _two_classes(weight, 0) if len(weight) == 1 else weight
+        return _two_classes(self.layer.weight.detach(), 0)
 
     @property
     def bias(self):
         """Offsets of the head, a detached tensor of shape (n_classes,)."""
         bias = self.layer.bias
-        bias = (
-            self.layer.weight.new_zeros(self.layer.out_features)
-            if bias is None
-            else bias.detach()
-        )
-        return _two_classes(bias, 0) if len(bias) == 1 else bias
-
-    @property
-    def device(self):
-        """Where the network is."""
-        return self.layer.weight.device
-
-    @property
-    def dtype(self):
-        """Floating type of the network."""
-        return self.layer.weight.dtype
+        if bias is None:
+            bias = self.layer.weight.new_zeros(self.layer.out_features)
+        return _two_classes(bias.detach(), 0)
 
     def prepare(self, values):
-        """Return numbers as the head takes them: a tensor on its device."""
+        """Return numbers as the head takes them: a tensor on its device.
+
+        Half precision is computed with in float32, which has the digits of small steps.
+        """
         import torch
 
-        return torch.as_tensor(values, dtype=self.dtype, device=self.device)
+        parameter = next(self.module.parameters(), torch.empty(0))
+        dtype = torch.promote_types(parameter.dtype, torch.float32)
+        return as_tensor(values, dtype=dtype, device=parameter.device)
 
     def prepare_classes(self, classes):
         """Return class indices as a tensor on the head's device."""
-        import torch
-
-        return torch.as_tensor(classes, device=self.device)
+        return as_tensor(classes, device=self.layer.weight.device)
 
     def to_numpy(self, values):
         """Return the head's numbers as an array."""
@@ -135,76 +108,68 @@ class TorchHead:
 
         return logits.detach(), pullback
 
-    def _forward(self, X):
-        X = X if self.before is None else self.before(X)
-        X = X if self.input_shape is None else X.reshape(-1, *self.input_shape)
-        with evaluating(self.module):
-            return self.module(X)
-
     def _run(self, X):
-        caught = []
-        hook = self.layer.register_forward_pre_hook(
-            lambda layer, inputs: caught.append(inputs[0])
-        )
-        try:
-            logits = self._forward(X)
-        finally:
-            hook.remove()
-        if not caught:
-            raise TypeError("head names a layer that the module does not call.")
-        logits = _two_classes(logits, 1) if logits.shape[-1] == 1 else logits
-        return logits, caught[-1]
+        logits, called = self._call(X, [self.layer])
+        if not called:
+            raise TypeError("The head is a layer that the module no longer calls.")
+        return _two_classes(logits, 1).to(X.dtype), called[-1][1].to(X.dtype)
 
-    def _last_linear_called(self, X):
+    def _call(self, X, layers):
+        """Return the module's output, and layers with their inputs as they are called."""
         import torch
+
+        from minimalml._core.training.inference import evaluation_mode
 
         called = []
         hooks = [
-            part.register_forward_hook(lambda layer, *_: called.append(layer))
-            for part in self.module.modules()
-            if isinstance(part, torch.nn.Linear)
+            layer.register_forward_pre_hook(lambda *call: called.append(call))
+            for layer in layers
         ]
+        parameter = next(self.module.parameters(), X)
+        X = X if self.before is None else self.before(X)
+        X = X if self.input_shape is None else X.reshape(-1, *self.input_shape)
         try:
-            with torch.no_grad():
-                self._forward(X)
+            with (
+                evaluation_mode(self.module),
+                torch.set_grad_enabled(X.requires_grad),
+            ):
+                logits = self.module(X.to(parameter.dtype))
         finally:
             for hook in hooks:
                 hook.remove()
-        if not called:
-            raise TypeError(
-                f"{type(self.module).__name__} calls no torch.nn.Linear layer: its "
-                "scores have no linear head."
-            )
-        return called[-1]
+        return logits, [(layer, inputs[0]) for layer, inputs in called]
 
-    def _check(self, X):
+    def _find_layer(self, X):
+        """Return the linear layer, the last one called, whose output is the module's."""
         import torch
 
-        with torch.no_grad():
-            logits, features = self._run(X)
-        if features.ndim == 2 and logits.shape == (len(X), len(self.weight)):
-            ours = features @ self.weight.T + self.bias
-            room = NETWORK_TOLERANCE * logits.abs().max().item()
-            if torch.allclose(ours, logits, rtol=NETWORK_TOLERANCE, atol=room):
-                return
+        name = type(self.module).__name__
+        linear = [m for m in self.module.modules() if isinstance(m, torch.nn.Linear)]
+        logits, called = self._call(X, linear)
+        if not called:
+            raise TypeError(
+                f"{name} calls no torch.nn.Linear layer: its scores have no linear head."
+            )
+        room = NETWORK_TOLERANCE.get(str(logits.dtype).removeprefix("torch."), 1e-4)
+        for layer, features in reversed(called):
+            if features.ndim == 2 and logits.shape == (len(X), layer.out_features):
+                with torch.no_grad():
+                    ours = torch.nn.functional.linear(
+                        features, layer.weight, layer.bias
+                    )
+                largest = float(logits.abs().max())
+                if torch.allclose(ours, logits, rtol=room, atol=room * largest):
+                    return layer
         raise TypeError(
-            f"The output of {type(self.module).__name__} is not that of its linear "
-            "layer: the module must return logits (not probabilities), or head must "
-            "name the layer that makes them."
+            f"The output of {name} is not that of a linear layer: the module must return "
+            "logits, not probabilities."
         )
 
 
 def _two_classes(scores, axis):
+    """Put zeros before the single score of a binary classifier."""
     import torch
 
+    if scores.shape[axis] != 1:
+        return scores
     return torch.cat([torch.zeros_like(scores), scores], dim=axis)
-
-
-def _named_linear(module, name):
-    import torch
-
-    parts = dict(module.named_modules())
-    if isinstance(parts.get(name), torch.nn.Linear):
-        return parts[name]
-    names = [n for n, part in parts.items() if isinstance(part, torch.nn.Linear)]
-    raise ValueError(f"head must name an nn.Linear, one of {names}; got {name!r}.")

@@ -4,15 +4,16 @@ One loop for NumPy and torch: both offer the operators that it needs, and the he
 supplies scores and the way back from score gradients to input gradients.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from minimalml._core.arrays import array_namespace
 from minimalml.inspection._quad_attack._targets import ordered_top_k_success
 
-# Standard deviation of the first perturbation, as in the official code.
-START_NOISE = 2e-3
+# As in the official code: standard deviation of the first perturbation, and after how
+# many steps the optimiser's moments are reset.
+START_NOISE, WARMUP_ITERATIONS = 2e-3, 5
 # The weight of the attack falls by this after each success, so that the norm shrinks.
 COEFFICIENT_DECAY = 0.75
 
@@ -45,79 +46,54 @@ class AdamW:
         return values - self.learning_rate * first / (second**0.5 + self.eps)
 
 
-@dataclass
 class Best:
     """Smallest successful perturbation so far, row by row."""
 
-    perturbation: object
-    energy: object
-    succeeded: object = field(default=False)
+    def __init__(self, X, keeps_first):
+        self.xp, self.keeps_first = array_namespace(X), keeps_first
+        self.perturbation = self.xp.zeros_like(X)
+        self.energy = self.perturbation[:, 0] + np.inf
+        self.succeeded = self.energy < 0.0
 
-    def update(self, success, perturbation, keep_first):
+    def update(self, success, perturbation):
         """Take in what improves and return where that was."""
-        xp = array_namespace(perturbation)
         energy = (perturbation**2).sum(1) ** 0.5
         improved = success & (energy <= self.energy)
-        if keep_first:
+        if self.keeps_first:
             improved = improved & ~self.succeeded
-        self.perturbation = xp.where(improved[:, None], perturbation, self.perturbation)
-        self.energy = xp.where(improved, energy, self.energy)
+        where = self.xp.where
+        self.perturbation = where(improved[:, None], perturbation, self.perturbation)
+        self.energy = where(improved, energy, self.energy)
         self.succeeded = self.succeeded | success
         return improved
 
     def or_else(self, last):
         """Return the perturbations, with ``last`` where nothing succeeded."""
-        xp = array_namespace(last)
-        return xp.where(self.succeeded[:, None], self.perturbation, last)
+        return self.xp.where(self.succeeded[:, None], self.perturbation, last)
 
 
 def search_perturbation(
     head,
     X,
     targets,
-    make_loss,
+    loss,
     bounds,
     noise,
     *,
     optimizer,
     max_iter,
     coef_upper,
-    warmup_iterations,
     stop_on_success,
     on_iteration,
 ):
     """Look for small perturbations that put the targets on top, for one batch.
 
-    Parameters
-    ----------
-    head : NumpyHead or TorchHead
-        Gives ``logits_and_pullback``.
-    X : array or tensor of shape (n, d)
-        Clean inputs.
-    targets : integer array or tensor of shape (n, k)
-    make_loss : callable
-        ``make_loss()`` returns ``loss(logits) -> (losses, gradients)``.
-    bounds : tuple
-        Lower and upper bound of inputs, scalars or arrays of shape (d,).
-    noise : list of arrays of shape (n, d)
-        Standard normal start of each binary search step.
-    optimizer : AdamW
-    max_iter, warmup_iterations : int
-    coef_upper : float
-    stop_on_success : bool
-    on_iteration : callable
-        Called after each iteration; true stops the attack.
-
-    Returns
-    -------
-    best : Best
-    last : array of shape (n, d)
-        Where the last step ended.
-    coefficient : array of shape (n,)
-        Weight of the attack at the end.
+    ``head.logits_and_pullback(X)`` scores and propagates back, ``loss(logits)`` returns
+    losses and gradients, each of ``noise`` starts a binary search step, and
+    ``on_iteration()`` may stop all. Returns the perturbations, the smallest successes or
+    what the last step led to, and the last weights of the loss.
     """
-    xp = array_namespace(X)
-    best = Best(xp.zeros_like(X), xp.zeros_like(X[:, 0]) + np.inf, X[:, 0] != X[:, 0])
+    xp, best = array_namespace(X), Best(X, stop_on_success)
     lower = xp.zeros_like(X[:, 0])
     upper = lower + coef_upper
 
@@ -128,32 +104,29 @@ def search_perturbation(
         logits, pullback = head.logits_and_pullback(X + perturbation)
         is_finite = xp.isfinite(logits).all(1)
         success = ordered_top_k_success(logits, targets) & is_finite
-        improved = best.update(success, perturbation, stop_on_success)
-        return logits, pullback, is_finite, success, improved
+        # a network that returns NaN for a row has failed there, and only there
+        logits = xp.where(is_finite[:, None], logits, 0.0)
+        return logits, pullback, is_finite, success, best.update(success, perturbation)
 
     for start in noise:
         middle = (lower + upper) / 2.0
-        coefficient, loss = middle, make_loss()
+        coefficient, hit = middle, lower < 0.0
         perturbation = project(START_NOISE * start)
-        hit = X[:, 0] != X[:, 0]
         optimizer.reset()
         for iteration in range(max_iter):
-            if iteration == warmup_iterations:
+            if iteration == WARMUP_ITERATIONS:
                 optimizer.reset()
             logits, pullback, is_finite, success, improved = attempt(perturbation)
             hit = hit | success
-            # a network that returns NaN for a row has failed there, and only there
-            logits = xp.where(is_finite[:, None], logits, xp.zeros_like(logits))
-            cotangent = coefficient[:, None] * loss(logits)[1]
-            gradient = pullback(cotangent) + 2.0 * perturbation
-            gradient = xp.where(is_finite[:, None], gradient, xp.zeros_like(gradient))
-            perturbation = project(optimizer.step(perturbation, gradient))
-            coefficient = xp.where(
-                improved, COEFFICIENT_DECAY * coefficient, coefficient
+            gradient = pullback(coefficient[:, None] * loss(logits)[1])
+            gradient = xp.where(
+                is_finite[:, None], gradient + 2.0 * perturbation, 0.0 * perturbation
             )
+            perturbation = project(optimizer.step(perturbation, gradient))
+            coefficient = coefficient * xp.where(improved, COEFFICIENT_DECAY, 1.0)
             is_over = stop_on_success and bool(best.succeeded.all())
             if on_iteration() or is_over:
-                return best, perturbation, coefficient
+                return best.or_else(perturbation), coefficient
         hit = hit | attempt(perturbation)[3]
         lower, upper = xp.where(hit, lower, middle), xp.where(hit, middle, upper)
-    return best, perturbation, coefficient
+    return best.or_else(perturbation), coefficient

@@ -6,12 +6,10 @@ on the input enter its dual as a clip: for multipliers λ and u = Dᵀλ the bes
 each Newton step is again an ordering programme, in which bound inputs do not move.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 
-from minimalml.inspection._quad_attack._factored_gram import gram_of, multiply
-from minimalml.inspection._quad_attack._ordered_top_k import solve_checked
+from minimalml.inspection._quad_attack._gram import gram_of, multiply
+from minimalml.inspection._quad_attack._ordered_top_k import LARGE, solve_arrays
 from minimalml.inspection._quad_attack._targets import ordering_pairs
 
 # Newton's damping, relative to the Gram's diagonal: at first and at the end.
@@ -21,56 +19,27 @@ MAX_HALVINGS = 40
 ROUNDING = 1e-12  # of the dual's value, when its rise drowns in it
 
 
-class ExactAttack(NamedTuple):
-    """Perturbations and what proves them.
-
-    Attributes
-    ----------
-    perturbation : ndarray of shape (n_samples, n_features)
-        The smallest ones; zero where none exists.
-    distance_bound : ndarray of shape (n_samples,)
-        Lower bound of the length of any successful perturbation, from the dual.
-    residual : ndarray of shape (n_samples,)
-        Worst violation of a demand, relative to the scores.
-    status_code : ndarray of shape (n_samples,)
-        0 optimal, 1 no successful input within the bounds, 2 stopped.
-    """
-
-    perturbation: np.ndarray
-    distance_bound: np.ndarray
-    residual: np.ndarray
-    status_code: np.ndarray
-
-
 def smallest_perturbation(weight, bias, X, targets, margin, bounds, tol=1e-9):
     """Find the smallest perturbations that put the targets on top of linear scores.
 
-    Parameters
-    ----------
-    weight : ndarray of shape (n_classes, n_features)
-    bias : ndarray of shape (n_classes,)
-    X : ndarray of shape (n_samples, n_features)
-    targets : ndarray of int, shape (n_samples, k)
-    margin : float
-    bounds : tuple
-        Lower and upper bound of inputs, scalars or arrays of shape (n_features,).
-    tol : float, default=1e-9
-        Largest violation, relative to the scores.
-
-    Returns
-    -------
-    ExactAttack
+    Returns them, zero where none exists, and a lower bound of the length of any, by the
+    dual, infinite where none exists.
     """
+    largest = np.abs(weight).max()
+    if largest and not LARGE**-0.5 < largest < LARGE**0.5:
+        # in other units, in which no square leaves the range of floats
+        unit = np.ldexp(1.0, np.frexp(largest)[1])
+        scaled = X * unit, targets, margin, tuple(bound * unit for bound in bounds), tol
+        found = smallest_perturbation(weight / unit, bias, *scaled)
+        return tuple(lengths / unit for lengths in found)
     logits, gram = X @ weight.T + bias, gram_of(weight)
-    direction, distance, dual, residual, status, *_ = solve_checked(
-        logits, targets, gram, margin, tol=tol
-    )
+    direction, distance, dual, *_ = solve_arrays(logits, targets, gram, margin, tol)
     perturbation, bound = direction @ weight, np.sqrt(distance)
     moved = X + perturbation
     for i in np.flatnonzero(((moved < bounds[0]) | (moved > bounds[1])).any(axis=1)):
         problem = BoxedProblem(weight, bias, X[i], targets[i], margin, bounds)
-        perturbation[i], bound[i], residual[i], status[i] = problem.solve(dual[i], tol)
-    return ExactAttack(perturbation, bound, residual, status)
+        perturbation[i], bound[i] = problem.solve(dual[i], tol)
+    return perturbation, bound
 
 
 class BoxedProblem:
@@ -107,22 +76,21 @@ class BoxedProblem:
         u = self.direction(dual)
         pull = u @ self.weight
         best = np.where(pull > 0.0, self.bounds[1], self.bounds[0])
-        reached = np.where(pull == 0.0, 0.0, pull * best).sum() + u @ self.bias
+        pulled = pull != 0.0  # where not, zero times an infinite bound is no number
+        reached = pull[pulled] @ best[pulled] + u @ self.bias
         needed = self.margin * dual.sum()
         return needed - reached > 1e-9 * (np.abs(needed) + np.abs(pull * self.x).sum())
 
     def solve(self, dual, tol, max_iter=200):
-        """Return perturbation, distance bound, residual and status code."""
+        """Return perturbation and distance bound."""
         gram_size = np.einsum("ij,ij->i", self.weight, self.weight).max()
-        status = 2
         value, moved, scores, gap = self.evaluate(dual)
         for _ in range(max_iter):
             if self.can_not_succeed(dual):
-                return np.zeros_like(self.x), np.inf, np.inf, 1
+                return np.zeros_like(self.x), np.inf
             scale = 1.0 + np.abs(scores).max()
             worst = max(gap.max(), np.abs(np.minimum(dual, -gap)).max()) / scale
             if worst <= tol:
-                status = 0
                 break
             damping = gram_size * max(DAMPING[1], min(DAMPING[0], 0.01 * worst))
             step = self.newton_target(dual, moved, scores, damping) - dual
@@ -138,7 +106,7 @@ class BoxedProblem:
                 break
             dual = dual + length * step
             value, moved, scores, gap = trial
-        return moved - self.x, np.sqrt(max(0.0, 2.0 * value)), max(0.0, worst), status
+        return moved - self.x, np.sqrt(max(0.0, 2.0 * value))
 
     def newton_target(self, dual, moved, scores, damping):
         """Maximise the dual's quadratic model, in which bound inputs do not move."""
@@ -146,5 +114,5 @@ class BoxedProblem:
         free = self.weight[:, is_free]
         gram = gram_of(free, damping)
         logits = scores - multiply(self.direction(dual)[None, :], gram)
-        problem = logits, self.targets, gram, self.margin, dual[None, :]
-        return solve_checked(*problem)[2][0]
+        problem = logits, self.targets, gram, self.margin
+        return solve_arrays(*problem, warm_start=dual[None, :])[2][0]

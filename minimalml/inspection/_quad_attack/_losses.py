@@ -13,21 +13,37 @@ import numpy as np
 from scipy.special import log_softmax
 
 from minimalml._core.arrays import array_namespace, is_torch_tensor
-from minimalml.inspection._quad_attack._factored_gram import FactoredGram
+from minimalml.inspection._quad_attack._gram import in_double
 from minimalml.inspection._quad_attack._ordered_top_k import (
-    check_problem,
-    one_of,
-    solve_checked,
+    checked_numbers,
+    solver_for,
 )
+from minimalml.inspection._quad_attack._targets import check_ordered_targets, like
+
+# The teacher's score of the first target, and its fall from one to the next.
+ALPHA, BETA = 10.0, 0.3
 
 
 def _value(loss_and_gradient, logits):
     """Return the loss a row, with its gradient attached where torch tracks one."""
-    if is_torch_tensor(logits):
-        from minimalml.inspection._quad_attack._autograd import WithGradient
+    if not is_torch_tensor(logits):
+        return loss_and_gradient(logits)[0]
+    loss, gradient = loss_and_gradient(logits.detach())
+    if not logits.requires_grad:
+        return loss
+    # adds zero, whose gradient is the loss's
+    return loss + (gradient * (logits - logits.detach())).sum(1)
 
-        return WithGradient.apply(logits, loss_and_gradient)
-    return loss_and_gradient(logits)[0]
+
+def _checked(logits, targets):
+    """Return finite scores, and targets beside them."""
+    logits = logits if is_torch_tensor(logits) else np.asarray(logits, dtype=float)
+    if logits.ndim != 2:
+        raise ValueError(
+            f"logits must have shape (n_samples, n_classes), got {tuple(logits.shape)}."
+        )
+    logits = checked_numbers("logits", logits, tuple(logits.shape), logits)
+    return logits, like(check_ordered_targets(targets, *logits.shape), logits)
 
 
 def ordered_top_k_loss(logits, targets, gram=None, margin=0.2, *, weight=None):
@@ -42,14 +58,8 @@ def ordered_top_k_loss(logits, targets, gram=None, margin=0.2, *, weight=None):
     targets : array or tensor of int, shape (n_samples, k)
         Classes to put on top, best first.
 
-    gram : array or tensor of shape (n_classes, n_classes), default=None
-        Gram matrix ``A @ A.T`` of the head, taken as constant.
-
-    margin : float, default=0.2
-        Lead that each class must have.
-
-    weight : array or tensor of shape (n_classes, n_features), default=None
-        The head, to give instead of ``gram`` where classes are very many.
+    gram, margin, weight
+        As in `solve_ordered_top_k`, taken as constant.
 
     Returns
     -------
@@ -69,40 +79,17 @@ def ordered_top_k_loss(logits, targets, gram=None, margin=0.2, *, weight=None):
     >>> ordered_top_k_loss(np.array([[1.0, 0.0]]), [[1]], np.eye(2), margin=1.0)
     array([2.])
     """
-    gram = one_of(gram, weight, logits)
-    logits, targets, gram, _ = check_problem(logits, targets, gram, margin)
-
-    def loss_and_gradient(values):
-        return quad_loss_and_gradient(values, targets, gram, margin)[:2]
-
-    return _value(loss_and_gradient, logits)
+    logits, targets = _checked(logits, targets)
+    solver = solver_for(logits, targets, gram, margin, weight)
+    return _value(partial(quad_loss_and_gradient, solver=solver), logits)
 
 
-def quad_loss_and_gradient(logits, targets, gram, margin, dual=None, start=None):
-    """Return losses, gradients in the scores, and the two to start from next."""
-    options = {"start": start, "in_place": True, "factor": -2.0}
-    solution = solve_checked(logits, targets, gram, margin, dual, **options)
-    gradient, distance, dual = solution[:3]
+def quad_loss_and_gradient(logits, solver):
+    """Return losses and gradients in the scores, from where ``solver`` was left."""
+    direction, distance, *_ = solver._solve(logits)
     if is_torch_tensor(logits):
-        gradient, distance = gradient.to(logits.dtype), distance.to(logits.dtype)
-    return distance, gradient, dual, solution[-1]
-
-
-class QuadLoss:
-    """The quadratic loss of one batch, each call started at the last one's solution."""
-
-    def __init__(self, targets, gram, margin):
-        self.problem, self.start = (targets, gram, margin), ()
-
-    def __call__(self, logits):
-        """Return losses and gradients in the scores.
-
-        The next call overwrites them, and only where they are not zero: read them, and
-        write nothing into them.
-        """
-        solution = quad_loss_and_gradient(logits, *self.problem, *self.start)
-        self.start = solution[2:]
-        return solution[:2]
+        direction, distance = direction.to(logits.dtype), distance.to(logits.dtype)
+    return distance, -2.0 * direction
 
 
 def cw_top_k_loss(logits, targets, confidence=0.2):
@@ -110,11 +97,8 @@ def cw_top_k_loss(logits, targets, confidence=0.2):
 
     Parameters
     ----------
-    logits : array or tensor of shape (n_samples, n_classes)
-        Scores; tensors can be differentiated.
-
-    targets : array or tensor of int, shape (n_samples, k)
-        Classes to put on top, best first.
+    logits, targets : array or tensor
+        As in `ordered_top_k_loss`.
 
     confidence : float, default=0.2
         Lead that is asked for. The paper's official baseline has 0.
@@ -135,7 +119,9 @@ def cw_top_k_loss(logits, targets, confidence=0.2):
     >>> cw_top_k_loss(np.array([[1.0, 0.0, -1.0]]), np.array([[1]]), confidence=0.0)
     array([1.])
     """
-    logits, targets, _, _ = check_problem(logits, targets, None, confidence)
+    logits, targets = _checked(logits, targets)
+    if not 0.0 <= confidence < np.inf:
+        raise ValueError(f"confidence must be finite and at least 0, got {confidence}.")
     return _value(
         partial(cw_loss_and_gradient, targets=targets, confidence=confidence), logits
     )
@@ -163,17 +149,14 @@ def cw_loss_and_gradient(logits, targets, confidence):
 
 
 def adversarial_distillation_loss(
-    logits, targets, class_similarity, alpha=10.0, beta=0.3
+    logits, targets, class_similarity, alpha=ALPHA, beta=BETA
 ):
     """Measure the divergence from a teacher that ranks the targets first.
 
     Parameters
     ----------
-    logits : array or tensor of shape (n_samples, n_classes)
-        Scores; tensors can be differentiated.
-
-    targets : array or tensor of int, shape (n_samples, k)
-        Classes to put on top, best first.
+    logits, targets : array or tensor
+        As in `ordered_top_k_loss`.
 
     class_similarity : array or tensor of shape (n_classes, n_classes)
         How alike classes are, in [-1, 1].
@@ -207,31 +190,27 @@ def adversarial_distillation_loss(
     >>> adversarial_distillation_loss(logits, np.array([[1]]), np.zeros((2, 2)))
     array([0.])
     """
-    logits, targets, similarity, _ = check_problem(logits, targets, class_similarity)
-    teacher = log_teacher(targets, similarity, alpha, beta)
+    logits, targets = _checked(logits, targets)
+    shape = logits.shape[1], logits.shape[1]
+    similarity = checked_numbers("class_similarity", class_similarity, shape, logits)
+    check_teacher(float(similarity.max()), targets.shape[1], alpha, beta)
+    teacher = log_teacher(in_double(similarity[targets]).mean(1), targets, alpha, beta)
     if is_torch_tensor(logits):
         teacher = teacher.to(logits.dtype)
     return _value(partial(distillation_loss_and_gradient, teacher=teacher), logits)
 
 
-def log_teacher(targets, class_similarity, alpha, beta):
-    """Return the teacher's log probabilities, (n_samples, n_classes)."""
-    k = targets.shape[1]
-    check_teacher(class_similarity, k, alpha, beta)
-    xp = array_namespace(targets)
-    if isinstance(class_similarity, FactoredGram):
-        scores = class_similarity.mean_rows(targets)
-    else:
-        scores = class_similarity[targets].mean(1)
-    for i in range(k):
+def log_teacher(similarity, targets, alpha=ALPHA, beta=BETA):
+    """Return the teacher's log probabilities from mean similarities to the targets."""
+    xp, scores = array_namespace(targets), similarity + 0.0
+    for i in range(targets.shape[1]):
         scores[xp.arange(len(targets)), targets[:, i]] = alpha - beta * i
     return _log_softmax(scores)
 
 
-def check_teacher(class_similarity, k, alpha, beta):
+def check_teacher(largest, k, alpha=ALPHA, beta=BETA):
     """Refuse a teacher that does not rank the targets first, in order."""
-    largest = float(class_similarity.max())
-    if beta < 0.0 or (beta == 0.0 and k > 1) or alpha - beta * (k - 1) <= largest:
+    if beta < 0.0 or (beta == 0.0 and k > 1) or not alpha - beta * (k - 1) > largest:
         raise ValueError(
             f"alpha - beta * (k - 1) must exceed the largest class similarity "
             f"{largest:.3g} with beta > 0, or the teacher's order is not the targets'; "
@@ -253,11 +232,9 @@ def distillation_loss_and_gradient(logits, teacher):
     return loss, xp.exp(student) - probability
 
 
-def cosine_similarity_of_classes(gram):
-    """Return the cosines of the head's rows; 0 for a row of zeros."""
-    if isinstance(gram, FactoredGram):
-        return gram.cosines()
-    xp = array_namespace(gram)
-    length = xp.sqrt(xp.diagonal(gram, 0))
-    length = xp.where(length > 0.0, length, xp.ones_like(length))
-    return gram / length[:, None] / length[None, :]
+def mean_cosines(weight, targets):
+    """Average the cosines between the targets' rows of a head and all of its rows."""
+    weight = in_double(weight)
+    length = (weight**2).sum(1) ** 0.5
+    weight = weight / (length + (length == 0.0))[:, None]
+    return weight[targets].mean(1) @ weight.T

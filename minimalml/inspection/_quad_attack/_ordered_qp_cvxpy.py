@@ -3,51 +3,39 @@
 import numpy as np
 
 from minimalml._core.optional import import_optional
-from minimalml.inspection._quad_attack._factored_gram import FactoredGram
+from minimalml.inspection._quad_attack._gram import multiply
 from minimalml.inspection._quad_attack._targets import ordering_pairs
+from minimalml.inspection._quad_attack._working_sets import (
+    direction_of,
+    kkt_residual,
+    row_index,
+)
 
 # Smaller eigenvalues are rounding; their roots would make everything feasible.
 RANK_TOLERANCE = 1e-12
 TIGHT = dict.fromkeys(("tol_gap_abs", "tol_gap_rel", "tol_feas"), 1e-12)
 
 
-def ordered_qp(logits, targets, gram, margin, warm_start, tol, max_iter, *others):
-    """Solve the ordering programme of each row of ``logits``.
-
-    Arguments and results are those of the CPU kernel, for a single solve; there is no
-    warm start, and an infeasible sample gets no certificate: its ``dual`` is NaN.
-    """
-    n, n_classes = logits.shape
-    u, dual = np.zeros((n, n_classes)), np.full((n, n_classes - 1), np.nan)
-    distance, residual = np.full(n, np.inf), np.full(n, np.inf)
+def ordered_qp(logits, targets, gram, margin, max_iter):
+    """Solve the programme of each row; an infeasible one gets no certificate, but NaN."""
+    (n, n_classes), multiplier = logits.shape, np.zeros_like(logits)
     status, n_iter = np.full(n, 2, dtype=np.int8), np.zeros(n, dtype=np.intp)
-    if isinstance(gram, FactoredGram):
-        gram = gram.multiply(np.eye(n_classes))
-    values, vectors = np.linalg.eigh(gram)
+    all_high, all_low = ordering_pairs(targets, n_classes)
+    values, vectors = np.linalg.eigh(multiply(np.eye(n_classes), gram))
     is_real = values > RANK_TOLERANCE * values.max()
     root = vectors[:, is_real] * np.sqrt(values[is_real])
-    for i in range(n):
-        rows = difference_rows(targets[i], n_classes)
-        found = solve_one(rows, logits[i], root, margin, max_iter)
-        status[i], n_iter[i] = found[0], found[1]
-        if status[i] == 1:
-            continue
-        dual[i] = found[2].clip(0.0)
-        u[i] = dual[i] @ rows
-        distance[i] = u[i] @ gram @ u[i]
-        gap = margin - rows @ (logits[i] + gram @ u[i])
-        scale = 1.0 + np.abs(logits[i]).max()
-        slack = np.abs(dual[i] * gap).max() / (scale + distance[i])
-        residual[i] = max(gap.max() / scale, slack)
-    return u, distance, dual, residual, status, n_iter, None
-
-
-def difference_rows(targets, n_classes):
-    """Return the matrix D, one row a class but the first target."""
-    high, low = ordering_pairs(targets[None, :], n_classes)
-    rows, index = np.zeros((n_classes - 1, n_classes)), np.arange(n_classes - 1)
-    rows[index, high[0]], rows[index, low[0]] = 1.0, -1.0
-    return rows
+    for i, (high, low) in enumerate(zip(all_high, all_low, strict=True)):
+        rows = np.eye(n_classes)[high] - np.eye(n_classes)[low]
+        status[i], n_iter[i], dual = solve_one(rows, logits[i], root, margin, max_iter)
+        multiplier[i, low] = dual.clip(0.0)
+    direction = direction_of(multiplier, targets, np)
+    lift = multiply(direction, gram)
+    residual = kkt_residual(logits, targets, multiplier, lift, margin, np)
+    distance, impossible = (direction * lift).sum(axis=1), status == 1
+    dual = multiplier[row_index(targets, np), all_low]
+    distance[impossible] = residual[impossible] = np.inf
+    dual[impossible] = np.nan
+    return direction, distance, dual, residual, status, n_iter
 
 
 def solve_one(rows, logits, root, margin, max_iter):
@@ -56,13 +44,14 @@ def solve_one(rows, logits, root, margin, max_iter):
     move = cvxpy.Variable(root.shape[1])
     demand = rows @ root @ move >= margin - rows @ logits
     problem = cvxpy.Problem(cvxpy.Minimize(0.5 * cvxpy.sum_squares(move)), [demand])
+    limit = {} if max_iter is None else {"max_iter": max_iter}
     for options in (TIGHT, {}):
         try:
-            problem.solve(solver=cvxpy.CLARABEL, max_iter=max_iter, **options)
+            problem.solve(solver=cvxpy.CLARABEL, **limit, **options)
         except cvxpy.error.SolverError:  # it stalled before the tolerance
             continue
         if problem.status == "optimal":
             return 0, problem.solver_stats.num_iters, demand.dual_value
         if problem.status == "infeasible":
-            return 1, problem.solver_stats.num_iters, None
-    return 2, max_iter, np.zeros(len(rows))
+            return 1, problem.solver_stats.num_iters, np.zeros(len(rows))
+    return 2, 0, np.zeros(len(rows))

@@ -5,6 +5,7 @@ which a small quadratic programme gives (Paniagua, Grainger, Wu, "QuadAttacK", N
 2023); on linear models that point is the smallest perturbation itself.
 """
 
+import warnings
 from numbers import Integral, Real
 
 import numpy as np
@@ -12,36 +13,59 @@ from sklearn.base import (
     BaseEstimator,
     MetaEstimatorMixin,
     OneToOneFeatureMixin,
+    TransformerMixin,
 )
-from sklearn.utils import Bunch
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils import (
+    _safe_indexing,
+    check_consistent_length,
+    check_random_state,
+    column_or_1d,
+)
 
-from minimalml._core.callbacks import CallbackSupportMixin, with_callbacks
+from minimalml._core.callbacks import (
+    CallbackSupportMixin,
+    fit_task,
+    with_callbacks,
+)
+from minimalml._core.models.delegation import RoutingMixin
 from minimalml._core.models.linear_head import linear_head
+from minimalml._core.models.prefit import (
+    PREFIT_CONSTRAINT,
+    estimator_to_use,
+    is_used_as_fitted,
+)
 from minimalml._core.validation import (
     Interval,
     StrOptions,
     _fit_context,
+    check_is_fitted,
     validate_data,
 )
 from minimalml.inspection._quad_attack._attack_inputs import (
     bounds_of,
     check_within,
+    choose_targets,
     learning_rate_for,
+    true_classes,
 )
-from minimalml.inspection._quad_attack._attack_methods import AttackMixin
-from minimalml.inspection._quad_attack._attacked_model import fitted_model, is_fitted
-from minimalml.inspection._quad_attack._factored_gram import FactoredGram, gram_of
-from minimalml.inspection._quad_attack._losses import (
-    check_teacher,
-    cosine_similarity_of_classes,
+from minimalml.inspection._quad_attack._attack_run import (
+    attack_batches,
+    describe,
+    scores_of,
 )
+from minimalml.inspection._quad_attack._gram import gram_of
+from minimalml.inspection._quad_attack._losses import check_teacher
+from minimalml.inspection._quad_attack._ordered_top_k import LARGE, checked_numbers
+
+FLOATS = [np.float64, np.float32]
 
 
 class QuadAttack(
-    AttackMixin,
     CallbackSupportMixin,
+    RoutingMixin,
     OneToOneFeatureMixin,
+    TransformerMixin,
     MetaEstimatorMixin,
     BaseEstimator,
 ):
@@ -57,26 +81,19 @@ class QuadAttack(
     ----------
     estimator : classifier or torch.nn.Module, default=None
         What to attack: a linear classifier, MLPClassifier, torch module that returns
-        logits, or one of these after affine steps in a Pipeline. None stands for
-        LogisticRegression.
+        logits (attacked on its device), or one of these after affine steps in a
+        Pipeline or inside another meta-estimator. None stands for LogisticRegression.
     k : int, default=1
         Length of the lists, from 1 to the number of classes less one.
     loss : {"quad", "cw", "distillation"}, default="quad"
         What gradient steps go down: the distance to the nearest solution, the
         Carlini-Wagner loss, or the divergence from an adversarial teacher.
     margin : float, default=0.2
-        Lead in scores that "quad" asks for. With 0 the solution ties classes, and
-        success is not assured.
-    confidence : float, default=None
-        Lead that "cw" asks for; None means ``margin``, which makes the comparison
-        fair. 0 is the paper's baseline.
+        Lead in scores that "quad" and "cw" ask for. With 0 the solution of "quad" ties
+        classes, and success is not assured; for "cw" 0 is the paper's baseline.
     class_similarity : array-like of shape (n_classes, n_classes), default=None
         For "distillation": how alike classes are, in [-1, 1]. None takes the cosines
         of the rows of the head.
-    alpha : float, default=10.0
-        For "distillation": teacher's score of the first target.
-    beta : float, default=0.3
-        For "distillation": fall of that score from target to target.
     max_iter : int, default=60
         Gradient steps in a binary search step.
     n_search_steps : int, default=1
@@ -86,12 +103,9 @@ class QuadAttack(
     learning_rate : float or "auto", default="auto"
         Step of AdamW. "auto" scales the paper's 2.2e-3 for 3 x 224 x 224 inputs with
         the inverse root of the input's size, from 2e-3 to 0.05 of the input's range.
-    warmup_iterations : int, default=5
-        After so many steps the optimiser's moments are reset.
-    weight_decay : float, default=0.01
-        Decay of the perturbation a step, times the learning rate.
     clip_values : tuple (low, high), "data" or None, default=(0, 1)
-        Bounds of valid inputs; "data" takes each feature's range in ``fit``.
+        Bounds of valid inputs, each a number, an array with one value a feature, or
+        None for no bound; "data" takes each feature's range in ``fit``.
     targets : array-like, "random" or None, default=None
         Labels to put on top, best first, (n_samples, k) or (k,) for all rows. "random"
         draws them, the paper's protocol; None takes the k classes with the lowest
@@ -105,24 +119,17 @@ class QuadAttack(
         Keep each row's first success and stop when all have one, rather than look for
         smaller perturbations.
     prefit : bool or "auto", default="auto"
-        Whether ``estimator`` is fitted. "auto" fits a clone where it is not. Cloning,
-        as in cross-validation, forgets a fit: wrap in FrozenEstimator to keep it.
-    image_shape : tuple of int, default=None
-        Shape of an input of a torch module; None takes it from X in ``fit``.
-    head : str, default=None
-        Name of a torch module's last ``nn.Linear``; None takes the last one called.
+        Whether ``estimator`` is fitted. "auto" fits a clone unless all of it is.
+        Cloning, as in cross-validation, forgets a fit: wrap in FrozenEstimator to keep
+        it.
     batch_size : int, default=256
         Rows that are attacked together.
     n_jobs : int, default=None
         Batches that are attacked at once, on the CPU, by joblib; None means 1 unless in
         a `joblib.parallel_config` context. Scikit-learn models take one BLAS thread a
         batch, so that the number of jobs changes no bit of the result.
-    device : str, default="auto"
-        Where a torch module is run; "auto" leaves it where it is, else a copy is moved.
     random_state : int, RandomState instance or None, default=None
         Draws random targets and the first perturbations.
-    verbose : int, default=0
-        1 prints a line a batch.
 
     Attributes
     ----------
@@ -132,22 +139,12 @@ class QuadAttack(
         Labels in the order of the scores.
     method_ : {"exact", "gradient"}
         What ``method`` came to.
-    bounds_ : tuple
-        Lower and upper bound of inputs, numbers or arrays of shape (n_features,).
+    bounds_ : tuple of two ndarrays of shape (n_features,)
+        Lower and upper bound of each feature.
     learning_rate_ : float
         The step that is used.
     n_iter_ : int
         Gradient steps of an attack; 1 if exact.
-    last_attack_ : Bunch
-        All that is known of the last call of ``transform``, as from ``attack``.
-    targets_ : ndarray of shape (n_samples, k)
-        Labels aimed at in the last call of ``transform``.
-    success_ : ndarray of bool, shape (n_samples,)
-        Which rows of it succeeded.
-    perturbation_norms_ : ndarray of shape (n_samples,)
-        Euclidean lengths of what it added.
-    coef_ : ndarray of shape (n_samples,)
-        Weight of the loss at its end; NaN for the exact method.
     n_features_in_ : int
         Number of features seen in ``fit``.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -190,32 +187,24 @@ class QuadAttack(
     _parameter_constraints = {
         "k": [Interval(Integral, 1, None, closed="left")],
         "loss": [StrOptions({"quad", "cw", "distillation"})],
-        "margin": [Interval(Real, 0, None, closed="left")],
-        "confidence": [Interval(Real, 0, None, closed="left"), None],
+        "margin": [Interval(Real, 0, np.inf, closed="left")],
         "class_similarity": ["array-like", None],
-        "alpha": [Real],
-        "beta": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "n_search_steps": [Interval(Integral, 1, None, closed="left")],
-        "coef_upper": [Interval(Real, 0, None, closed="neither")],
+        "coef_upper": [Interval(Real, 0, np.inf, closed="neither")],
         "learning_rate": [
-            Interval(Real, 0, None, closed="neither"),
+            Interval(Real, 0, np.inf, closed="neither"),
             StrOptions({"auto"}),
         ],
-        "warmup_iterations": [Interval(Integral, 0, None, closed="left")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "clip_values": [tuple, list, StrOptions({"data"}), None],
+        "clip_values": ["array-like", StrOptions({"data"}), None],
         "targets": ["array-like", StrOptions({"random"}), None],
         "method": [StrOptions({"auto", "exact", "gradient"})],
         "on_failure": [StrOptions({"original", "last"})],
         "stop_on_success": ["boolean"],
-        "prefit": ["boolean", StrOptions({"auto"})],
-        "image_shape": [tuple, list, None],
-        "head": [str, None],
+        "prefit": PREFIT_CONSTRAINT,
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
-        "verbose": ["verbose"],
     }
 
     def __init__(
@@ -225,57 +214,39 @@ class QuadAttack(
         k=1,
         loss="quad",
         margin=0.2,
-        confidence=None,
         class_similarity=None,
-        alpha=10.0,
-        beta=0.3,
         max_iter=60,
         n_search_steps=1,
         coef_upper=20.0,
         learning_rate="auto",
-        warmup_iterations=5,
-        weight_decay=0.01,
         clip_values=(0, 1),
         targets=None,
         method="auto",
         on_failure="original",
         stop_on_success=False,
         prefit="auto",
-        image_shape=None,
-        head=None,
         batch_size=256,
         n_jobs=None,
-        device="auto",
         random_state=None,
-        verbose=0,
     ):
         self.estimator = estimator
         self.k = k
         self.loss = loss
         self.margin = margin
-        self.confidence = confidence
         self.class_similarity = class_similarity
-        self.alpha = alpha
-        self.beta = beta
         self.max_iter = max_iter
         self.n_search_steps = n_search_steps
         self.coef_upper = coef_upper
         self.learning_rate = learning_rate
-        self.warmup_iterations = warmup_iterations
-        self.weight_decay = weight_decay
         self.clip_values = clip_values
         self.targets = targets
         self.method = method
         self.on_failure = on_failure
         self.stop_on_success = stop_on_success
         self.prefit = prefit
-        self.image_shape = image_shape
-        self.head = head
         self.batch_size = batch_size
         self.n_jobs = n_jobs
-        self.device = device
         self.random_state = random_state
-        self.verbose = verbose
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=False)
@@ -306,76 +277,197 @@ class QuadAttack(
         NotFittedError
             If ``prefit=True`` and ``estimator`` is not fitted.
         """
-        context = self._init_callback_context(max_subtasks=1)
-        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        X, self._image_shape = self._flatten(X)
-        self.estimator_ = fitted_model(self, X, y, fit_params, context)
-        X = validate_data(self, X, dtype=[np.float64, np.float32])
-        if self._image_shape and np.prod(self._image_shape) != X.shape[1]:
-            raise ValueError(
-                f"image_shape={self._image_shape} does not hold the {X.shape[1]} "
-                "features of X."
+        with fit_task(self, X, y, 1) as task:
+            X = self._flatten(X)
+            self.estimator_, needs_fit = estimator_to_use(
+                self._estimator(), self.prefit
             )
-        self.bounds_ = bounds_of(self.clip_values, X)
-        check_within(X, self.bounds_)
-        self._read_head(X)
-        self.learning_rate_ = learning_rate_for(self.learning_rate, X, self.bounds_)
-        is_exact = self.method_ == "exact"
-        self.n_iter_ = 1 if is_exact else self.n_search_steps * self.max_iter
-        self.last_attack_ = Bunch()
-        context.call_on_fit_task_end(estimator=self, X=X, y=y)
+            if needs_fit:
+                rows, labels = validate_data(self, X, y, dtype=FLOATS)
+                params = self._route("fit", fit_params)
+                with task.step("fit the estimator", inner=self.estimator_):
+                    self.estimator_.fit(rows, labels, **params)
+            X = validate_data(self, X, dtype=FLOATS)
+            self.bounds_ = bounds_of(self.clip_values, X)
+            check_within(X, self.bounds_)
+            self._head = linear_head(
+                self.estimator_, X[:2], input_shape=self._image_shape
+            )
+            self.classes_ = self._head.classes
+            self.method_ = self._plan()
+            self._gram = self._gram_of_head()
+            self.learning_rate_ = learning_rate_for(self.learning_rate, X, self.bounds_)
+            is_exact = self.method_ == "exact"
+            self.n_iter_ = 1 if is_exact else self.n_search_steps * self.max_iter
         return self
 
+    def _estimator(self):
+        return LogisticRegression() if self.estimator is None else self.estimator
+
     def _flatten(self, X):
-        shape = self.image_shape
+        """Return images as rows, and remember their shape."""
+        self._image_shape = None
         if getattr(X, "ndim", 2) > 2:
             X = np.asarray(X)
-            shape = X.shape[1:]
+            self._image_shape = X.shape[1:]
             X = X.reshape(len(X), -1)
-        return X, None if shape is None else tuple(shape)
+        return X
 
-    def _read_head(self, X):
-        head = linear_head(
-            self.estimator_, X[:2], head=self.head, input_shape=self._image_shape
-        )
-        n_classes = len(head.classes)
+    def _plan(self):
+        """Return "exact" or "gradient", after a look at parameters beside the model."""
+        n_classes, is_quad = len(self.classes_), self.loss == "quad"
         if self.k > n_classes - 1:
             raise ValueError(
                 f"k must be between 1 and {n_classes - 1}, the number of classes less "
                 f"one, got {self.k}."
             )
-        if self.method == "exact" and not (head.is_linear and self.loss == "quad"):
+        can_be_exact = self._head.is_linear and is_quad
+        if self.method == "exact" and not can_be_exact:
             raise ValueError(
                 "method='exact' needs a linear model and loss='quad', got "
                 f"{type(self.estimator_).__name__} and loss={self.loss!r}."
             )
-        wants_exact = self.method != "gradient" and self.loss == "quad"
-        self.method_ = "exact" if wants_exact and head.is_linear else "gradient"
-        self.classes_, self._head = head.classes, head
-        self._gram = gram_of(head.weight)
         if self.loss == "distillation":
-            similarity = self.class_similarity
-            if similarity is None:
-                similarity = cosine_similarity_of_classes(self._gram)
-            if not isinstance(similarity, FactoredGram):
-                similarity = head.prepare(similarity)
-            self._similarity = similarity
-            check_teacher(self._similarity, self.k, self.alpha, self.beta)
+            similarity = np.ones((1, 1))  # no cosine is larger
+            if self.class_similarity is not None:
+                similarity = checked_numbers(
+                    "class_similarity",
+                    np.asarray(self.class_similarity, dtype=float),
+                    (n_classes, n_classes),
+                    similarity,
+                )
+            check_teacher(float(similarity.max()), self.k)
+        return "exact" if can_be_exact and self.method != "gradient" else "gradient"
 
-    def get_metadata_routing(self):
-        """Route what ``fit`` is given to the estimator."""
-        return (
-            MetadataRouter(owner=self)
-            .add_self_request(self)
-            .add(
-                estimator=self.estimator,
-                method_mapping=MethodMapping().add(caller="fit", callee="fit"),
+    def _gram_of_head(self):
+        """Return the Gram matrix of the head, None where no gradient step needs it."""
+        is_exact, weight = self.method_ == "exact", self._head.weight
+        largest = float(abs(weight).max())
+        if not largest < (np.inf if is_exact else np.sqrt(LARGE)):
+            raise ValueError(
+                f"{type(self.estimator_).__name__} has a head whose weights, or their "
+                f"products, are not finite: the largest is {largest:g}."
             )
+        return None if is_exact else gram_of(weight)
+
+    @with_callbacks
+    def attack(self, X, y=None, targets=None):
+        """Attack each row and return all that is known about it.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, *image_shape)
+            Clean inputs.
+
+        y : array-like of shape (n_samples,), default=None
+            True labels, which no target may equal; None takes the predicted ones.
+            Rows that the model gets wrong are attacked as well.
+
+        targets : array-like or "random", default=None
+            Overrides the parameter ``targets``.
+
+        Returns
+        -------
+        result : Bunch
+            - X_adversarial : like X; rows without success as ``on_failure`` says.
+            - success, unordered_success : (n_samples,), whether the top k classes
+              are the targets, in order and in any order.
+            - targets, true_labels, predicted : labels.
+            - logits, target_indices : scores of X_adversarial, and targets as their
+              columns, for `ordered_top_k_report`.
+            - perturbation : (n_samples, n_features), X_adversarial minus X.
+            - l1, l2, linf : (n_samples,), its norms.
+            - coefficient : (n_samples,), last weight of the loss; NaN if exact.
+            - distance_bound : (n_samples,), length below which no perturbation
+              succeeds by the margin; infinite where none exists, NaN if not exact.
+
+        Raises
+        ------
+        ValueError
+            If X leaves ``clip_values`` or targets repeat, name the true class or an
+            unknown one.
+        """
+        rows = self._checked_rows(X)
+        self._validate_params()
+        method = self._plan()
+        random_state = check_random_state(self.random_state)
+        logits = scores_of(self, rows)
+        predicted = logits.argmax(axis=1)
+        true = true_classes(y, self.classes_, predicted)
+        targets = self.targets if targets is None else targets
+        goal = choose_targets(
+            targets, self.k, self.classes_, true, logits, random_state
         )
+        n_batches = -(-len(rows) // self.batch_size)
+        context = self._init_callback_context("attack", max_subtasks=n_batches)
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        found = attack_batches(self, method, rows, goal, random_state, context)
+        context.call_on_fit_task_end(estimator=self, X=X, y=y)
+        result = describe(self, rows, found[0], goal)
+        if getattr(X, "ndim", 2) > 2:
+            result.X_adversarial = result.X_adversarial.reshape(X.shape)
+        result.update(
+            true_labels=self.classes_[true],
+            predicted=self.classes_[predicted],
+            coefficient=found[1],
+            distance_bound=found[2],
+        )
+        return result
+
+    def _checked_rows(self, X):
+        check_is_fitted(self)
+        if getattr(X, "ndim", 2) > 2:
+            X = np.asarray(X).reshape(len(X), -1)
+        X = validate_data(self, X, reset=False, dtype=FLOATS)
+        check_within(X, self.bounds_)
+        return X
+
+    def transform(self, X, y=None, targets=None):
+        """Return X with successful perturbations added.
+
+        Parameters
+        ----------
+        X, y, targets : array-like
+            As in `attack`.
+
+        Returns
+        -------
+        ndarray of the shape and type of X
+        """
+        return self.attack(X, y, targets).X_adversarial
+
+    def score(self, X, y=None, targets=None):
+        """Return the share of correctly classified rows that resist, 1 the best.
+
+        Parameters
+        ----------
+        X, y, targets : array-like
+            As in `attack`; where y is None, every row counts as correctly classified.
+
+        Returns
+        -------
+        float
+            One minus the success rate; NaN with a warning if no row is classified
+            correctly.
+        """
+        if y is not None:
+            predicted = scores_of(self, self._checked_rows(X)).argmax(axis=1)
+            y = column_or_1d(y, warn=True)
+            check_consistent_length(X, y)
+            kept = np.flatnonzero(self.classes_[predicted] == y)
+            if len(kept) == 0:
+                warnings.warn(
+                    "No row is classified correctly: robustness is not defined.",
+                    stacklevel=2,
+                )
+                return np.nan
+            if np.ndim(targets) and len(targets) == len(predicted):
+                targets = np.asarray(targets)[kept]
+            X, y = _safe_indexing(X, kept), y[kept]
+        return 1.0 - float(self.attack(X, y, targets).success.mean())
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.target_tags.required = self.prefit is False or not is_fitted(
-            self.estimator
-        )
+        is_fitted = self.prefit is not False and is_used_as_fitted(self._estimator())
+        tags.target_tags.required = not is_fitted
         return tags

@@ -3,7 +3,15 @@
 import numpy as np
 from sklearn.utils import check_random_state
 
-from minimalml._core.arrays import is_torch_tensor
+from minimalml._core.array_checks import as_tensor
+from minimalml._core.arrays import is_torch_tensor, to_numpy
+
+
+def like(values, kind):
+    """Return numbers as an array, or as a tensor where ``kind`` is one, on its device."""
+    if is_torch_tensor(kind):
+        return as_tensor(values, device=kind.device)
+    return to_numpy(values)
 
 
 def ordered_top_k_success(logits, targets):
@@ -92,16 +100,10 @@ def sample_ordered_targets(y, n_classes, k, random_state=None):
 
 
 def check_ordered_targets(targets, n_samples, n_classes, true_classes=None):
-    """Return target indices as an intp array, or say what is wrong with which row.
-
-    Parameters
-    ----------
-    targets : array-like of int, shape (n_samples, k)
-    n_samples, n_classes : int
-    true_classes : ndarray of shape (n_samples,), default=None
-        Classes that must not be among the targets of their row.
-    """
-    targets = np.asarray(targets)
+    """Return target indices as an intp array, or say what is wrong with which row."""
+    targets = to_numpy(targets)
+    if targets.dtype.kind not in "iu":
+        raise ValueError(f"targets must be integers, got {targets.dtype}.")
     if targets.ndim != 2 or len(targets) != n_samples:
         raise ValueError(
             f"targets must have shape ({n_samples}, k), got {targets.shape}."

@@ -104,6 +104,7 @@ def test_gradients_agree_with_finite_differences(name, problem):
     torch.testing.assert_close(rise / (2 * step), slope, atol=1e-4 * size, rtol=0)
 
 
+@pytest.mark.kernel
 @given(problems())
 def test_numpy_and_torch_give_the_same_losses(problem):
     weight, logits, targets = problem
@@ -163,3 +164,20 @@ def test_a_teacher_that_breaks_the_order_is_refused(alpha, beta, k):
         adversarial_distillation_loss(
             np.zeros((1, 5)), targets, np.eye(5), alpha=alpha, beta=beta
         )
+
+
+@pytest.mark.parametrize("convert", [np.asarray, torch.as_tensor])
+def test_losses_refuse_what_they_can_not_measure(convert):
+    with pytest.raises(ValueError, match=r"\(n_samples, n_classes\), got \(3,\)"):
+        cw_top_k_loss(convert(np.zeros(3)), [[0]])
+    logits = convert(np.array([[0.0, np.inf, 1.0]]))
+    with pytest.raises(ValueError, match="logits must be finite"):
+        ordered_top_k_loss(logits, [[0]], np.eye(3))
+    logits = convert(np.zeros((1, 3)))
+    with pytest.raises(ValueError, match="class_similarity must be finite"):
+        adversarial_distillation_loss(logits, [[0]], np.full((3, 3), np.nan))
+    with pytest.raises(ValueError, match=r"class_similarity must have shape \(3, 3\)"):
+        adversarial_distillation_loss(logits, [[0]], np.eye(2))
+    for confidence in (-1.0, np.inf, np.nan):
+        with pytest.raises(ValueError, match="confidence must be finite and at least"):
+            cw_top_k_loss(logits, [[0]], confidence)
