@@ -28,7 +28,7 @@ search.fit(X / 16, y)
 OURS = "quadratic programme"
 LOSSES = {
     OURS: {"loss": "quad"},
-    "Carlini-Wagner's loss": {"loss": "cw", "confidence": 0.2},
+    "Carlini-Wagner's loss": {"loss": "cw"},
     "adversarial distillation": {"loss": "distillation"},
 }
 
