@@ -85,7 +85,7 @@ def gradient_attack(attacker, X, goal, noise, task):
     head = attacker._head
 
     def is_stopped():
-        with task.step("iteration"):
+        with task.step("iteration", attributes=None):
             pass
         return task.is_stopped
 

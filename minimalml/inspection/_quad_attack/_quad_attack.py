@@ -285,8 +285,9 @@ class QuadAttack(
             if needs_fit:
                 rows, labels = validate_data(self, X, y, dtype=FLOATS)
                 params = self._route("fit", fit_params)
-                with task.step("fit the estimator", inner=self.estimator_):
-                    self.estimator_.fit(rows, labels, **params)
+                inner = self.estimator_  # no copy of self could attack by then
+                with task.step("fit the estimator", attributes=None, inner=inner):
+                    inner.fit(rows, labels, **params)
             X = validate_data(self, X, dtype=FLOATS)
             self.bounds_ = bounds_of(self.clip_values, X)
             check_within(X, self.bounds_)
