@@ -17,7 +17,10 @@ from minimalml.inspection._quad_attack._ordered_top_k import (
     solve_ordered_top_k,
 )
 from minimalml.inspection._quad_attack._quad_attack import QuadAttack
-from minimalml.inspection._quad_attack._report import ordered_top_k_report
+from minimalml.inspection._quad_attack._report import (
+    OrderedAttackDisplay,
+    ordered_top_k_report,
+)
 from minimalml.inspection._quad_attack._targets import (
     ordered_top_k_success,
     ordering_pairs,
@@ -25,6 +28,7 @@ from minimalml.inspection._quad_attack._targets import (
 )
 
 __all__ = [
+    "OrderedAttackDisplay",
     "OrderedTopKSolver",
     "QuadAttack",
     "adversarial_distillation_loss",

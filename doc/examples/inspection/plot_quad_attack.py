@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_validate, train_test_split
 from sklearn.neural_network import MLPClassifier
 
-from minimalml.inspection import QuadAttack, ordered_top_k_report
+from minimalml.inspection import OrderedAttackDisplay, QuadAttack
 
 X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(X / 16, y, random_state=0)
@@ -36,35 +36,17 @@ X_test, y_test = X_test[is_right][:80], y_test[is_right][:80]
 # features whose scores are in order; the other two are what one would use otherwise.
 
 attack = QuadAttack(network, targets="random", learning_rate=0.02, random_state=0)
-losses, k_values = ("quad", "cw", "distillation"), (1, 3, 5, 7, 9)
-results = {
-    (loss, k): attack.set_params(loss=loss, k=k).fit(X_test).attack(X_test, y_test)
-    for loss in losses
-    for k in k_values
-}
-figure, (by_k, by_length) = plt.subplots(
-    1, 2, figsize=(8, 3.2), sharey=True, layout="constrained"
+attack.fit(X_test)
+display = OrderedAttackDisplay.from_estimator(
+    attack, X_test, y_test, k_values=(1, 3, 5, 7, 9)
 )
-for loss, style in zip(losses, ("o-", "s--", "^:"), strict=True):
-    rates = [results[loss, k].success.mean() for k in k_values]
-    (line,) = by_k.plot(k_values, rates, style, label=loss)
-    hardest = results[loss, k_values[-1]]
-    report = ordered_top_k_report(
-        hardest.perturbation, hardest.logits, hardest.target_indices
-    )
-    by_length.step(*report.energy_curve.values(), where="post", color=line.get_color())
-by_k.set(xlabel="classes to put in order, k", ylabel="success rate", xticks=k_values)
-by_k.legend(frameon=False)
-by_length.set(xlabel=f"length of the perturbation, k = {k_values[-1]}")
 plt.show()
 
 # %%
 # Lengths are only comparable where all three succeed:
 
-for k in k_values:
-    common = np.all([results[loss, k].success for loss in losses], axis=0)
-    lengths = [results[loss, k].l2[common].mean() for loss in losses]
-    print(k, dict(zip(losses, np.round(lengths, 2).tolist(), strict=True)))
+for name, reports in display.reports_.items():
+    print(f"{name:13}", " ".join(f"{report.l2_common:5.2f}" for report in reports))
 
 # %%
 # What it looks like
@@ -73,7 +55,7 @@ for k in k_values:
 # stand beneath. On 64 pixels the change is plain to see, but nobody would read the
 # first class of the list in it.
 
-attack.set_params(loss="quad", k=3)
+attack.set_params(k=3)
 result = attack.fit(X_test).attack(X_test[:8], y_test[:8])
 figure, axes = plt.subplots(2, 8, figsize=(9, 2.9), layout="constrained")
 for column, image in enumerate(X_test[:8]):

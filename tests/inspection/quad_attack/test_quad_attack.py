@@ -20,6 +20,7 @@ from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from minimalml.inspection import (
+    OrderedAttackDisplay,
     QuadAttack,
     ordered_top_k_report,
     ordered_top_k_success,
@@ -481,3 +482,19 @@ def test_bad_rows_and_labels_are_refused(linear, digits):
         attacker.attack(X, y=[0, 1])
     with pytest.raises(NotFittedError):
         QuadAttack(linear).transform(X)
+
+
+def test_the_display_shows_the_rates(network, digits):
+    pytest.importorskip("matplotlib")
+    X, y = digits[0][:30], digits[1][:30]
+    attacker = QuadAttack(network, max_iter=15, targets="random", random_state=0)
+    display = OrderedAttackDisplay.from_estimator(attacker, X, y, k_values=(1, 4))
+    assert list(display.lines_) == ["quad", "cw", "distillation"]
+    for name, reports in display.reports_.items():
+        by_k, by_length = display.lines_[name]
+        assert by_k.get_xdata().tolist() == [1, 4]
+        assert by_k.get_ydata().tolist() == [r.success_rate for r in reports]
+        curve = reports[-1].energy_curve
+        np.testing.assert_array_equal(by_length.get_xdata()[1:], curve.energy)
+    again = OrderedAttackDisplay.from_results(display.results, axes=display.axes_)
+    assert again.figure_ is display.figure_
