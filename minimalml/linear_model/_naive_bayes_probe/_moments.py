@@ -223,8 +223,21 @@ class ClassMoments:
     def remove(self, other):
         """Return the moments without a part that was added: ``(a + b).remove(b)`` is a.
 
-        Exact but for rounding, which is relative to the scatter before. A ValueError
-        says if ``other`` has more weight in a class.
+        Exact but for rounding, which is relative to the scatter before.
+
+        Parameters
+        ----------
+        other : ClassMoments
+            Of the part.
+
+        Returns
+        -------
+        ClassMoments
+
+        Raises
+        ------
+        ValueError
+            If ``other`` has more weight in a class.
         """
         one, two = self._aligned_with(other)
         left = one.counts - two.counts
@@ -274,7 +287,17 @@ class ClassMoments:
         return dict(vars(self))
 
     def with_classes(self, classes):
-        """Return the same moments with other labels, sorted, of shape (n_classes,)."""
+        """Return the same moments with other labels.
+
+        Parameters
+        ----------
+        classes : array-like of shape (n_classes,)
+            Labels, sorted.
+
+        Returns
+        -------
+        ClassMoments
+        """
         return replace(self, classes=classes)
 
     def pooled(self):

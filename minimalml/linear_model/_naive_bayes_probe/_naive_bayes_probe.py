@@ -199,12 +199,14 @@ class NaiveBayesProbe(ClassifierMixin, BaseEstimator):
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Add a batch of rows to what was seen; the order of batches doesn't matter.
 
-        ``X``, ``y`` and ``sample_weight`` are those of `fit`; a batch need not have
-        all classes. Where the rows so far don't determine a variance, predicting
-        raises until more have come.
+        A batch need not have all classes. Where the rows so far don't determine a
+        variance, predicting raises until more have come.
 
         Parameters
         ----------
+        X, y, sample_weight : array-like
+            Rows, labels and weights, as in `fit`.
+
         classes : array-like of shape (n_classes,), default=None
             All labels that can occur; needed in the first call.
 
@@ -251,15 +253,40 @@ class NaiveBayesProbe(ClassifierMixin, BaseEstimator):
         return _scores.labels(self.decision_function(X), self.classes_)
 
     def predict_proba(self, X):
-        """Return probabilities (n_samples, n_classes) for ``X`` as in `predict`."""
+        """Return the probabilities of the classes.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or tensor of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        array or tensor of shape (n_samples, n_classes)
+        """
         return _scores.probabilities(self.decision_function(X))
 
     def predict_log_proba(self, X):
-        """Return log probabilities (n_samples, n_classes) for ``X`` as in `predict`."""
+        """Return the logarithms of the probabilities of the classes.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or tensor of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        array or tensor of shape (n_samples, n_classes)
+        """
         return _scores.log_probabilities(self.decision_function(X))
 
     def decision_function(self, X):
-        """Return the logits of the classes for ``X`` as in `predict`.
+        """Return the logits of the classes.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or tensor of shape (n_samples, n_features)
+            Rows.
 
         Returns
         -------
@@ -276,10 +303,15 @@ class NaiveBayesProbe(ClassifierMixin, BaseEstimator):
         return scores[:, 0] if len(self.classes_) == 2 else scores
 
     def joint_log_likelihood(self, X):
-        """Return log p(x, y) for each row of ``X``, as in `predict`, and each class.
+        """Return log p(x, y) for each row and each class.
 
         It equals the logits plus a term of the row. Computed from the differences
         themselves: as exact as it can be, slower than ``decision_function``.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or tensor of shape (n_samples, n_features)
+            Rows.
 
         Returns
         -------
@@ -300,7 +332,17 @@ class NaiveBayesProbe(ClassifierMixin, BaseEstimator):
     def from_statistics(cls, stats, **params):
         """Make an estimator of parameters ``params``, fitted to the rows behind moments.
 
-        ``stats`` are `ClassMoments` with the labels as ``classes``, or their ``to_dict()``.
+        Parameters
+        ----------
+        stats : ClassMoments or dict
+            With the labels as ``classes``, or their ``to_dict()``.
+
+        **params : dict
+            Parameters of the constructor.
+
+        Returns
+        -------
+        NaiveBayesProbe
         """
         moments = ClassMoments(**stats) if isinstance(stats, dict) else stats
         probe = cls(**params)

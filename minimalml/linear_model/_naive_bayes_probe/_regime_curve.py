@@ -359,14 +359,35 @@ class RegimeCurveDisplay:
     def from_curve(cls, curve, **options):
         """Make a display, not drawn yet, of `generative_discriminative_curve`'s result.
 
-        ``options`` are ``score_name`` and ``names``.
+        Parameters
+        ----------
+        curve : Bunch
+            What that function returned.
+
+        **options : dict
+            ``score_name`` and ``names``.
+
+        Returns
+        -------
+        RegimeCurveDisplay
         """
         measured = ("train_sizes", "generative_scores", "discriminative_scores")
         options = {name: curve[name] for name in (*measured, "crossover")} | options
         return cls(**options)
 
     def plot(self, ax=None):
-        """Draw the curves on ``ax``, or a new figure, and return the display."""
+        """Draw the curves.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        RegimeCurveDisplay
+            Itself.
+        """
         pyplot = import_pyplot("RegimeCurveDisplay")
         if ax is None:
             _, ax = pyplot.subplots()

@@ -23,7 +23,7 @@ NO_CANDIDATE = 2  # neither seen (1) nor unseen (0)
 class BiasGaps(NamedTuple):
     """What the evaluation of rows needs; see `czsl_gaps`.
 
-    Attributes
+    Parameters
     ----------
     gap : ndarray or tensor of shape (n,)
         A row's answer is right for biases up to it (seen rows) or above it; nan for none.

@@ -141,11 +141,31 @@ class PairClassifierMixin(ClassifierMixin):
         return self.objects_[codes[:, 1]] if self._is_single else self._decode(codes)
 
     def predict_attribute(self, X):
-        """Return the attribute, shape (n,), of what `predict` answers to X (n, d)."""
+        """Return the attribute of what `predict` answers.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
         return self.attributes_[self._predicted_codes(X)[:, 0]]
 
     def predict_object(self, X):
-        """Return the object, shape (n,), of what `predict` answers to X (n, d)."""
+        """Return the object of what `predict` answers.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
         return self.objects_[self._predicted_codes(X)[:, 1]]
 
     def _predicted_codes(self, X):

@@ -58,7 +58,17 @@ class PairHoldoutSplit(BaseCrossValidator):
         self.random_state = random_state
 
     def get_n_splits(self, X=None, y=None, groups=None):
-        """Return ``n_splits``; the arguments are not used."""
+        """Return ``n_splits``.
+
+        Parameters
+        ----------
+        X, y, groups : object
+            Not used, present by convention.
+
+        Returns
+        -------
+        int
+        """
         return self.n_splits
 
     def split(self, X, y, groups=None):
