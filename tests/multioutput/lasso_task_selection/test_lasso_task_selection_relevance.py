@@ -77,6 +77,15 @@ def test_both_norms_are_feasible_and_each_is_smallest_in_its_own(problem):
     assert np.count_nonzero(l1) <= len(w0)
 
 
+def test_sources_that_leave_the_path_are_exactly_zero():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        W, w0 = rng.standard_normal((5, 9)), rng.standard_normal(5)
+        for share in (0.5, 0.25, 0.1):
+            size = np.abs(relevance_lasso(W, w0, share))
+            assert (size[size > 0] > 1e-13 * size.max()).all()
+
+
 @given(head_problems(), st.floats(0.001, 0.999))
 def test_lasso_is_optimal(problem, share):
     W, w0 = problem
