@@ -6,29 +6,25 @@ classifier, such as logistic regression, is better.
 """
 
 from minimalml.datasets import make_gaussian_classes
-from minimalml.linear_model._naive_bayes_probe._cross_validation import (
+from minimalml.linear_model._naive_bayes_probe._moments import (
+    ClassMoments,
+    class_moments,
+)
+from minimalml.linear_model._naive_bayes_probe._naive_bayes_probe import (
+    NaiveBayesProbe,
     cross_validate_naive_bayes,
 )
-from minimalml.linear_model._naive_bayes_probe._distributed import (
-    all_reduce_moments,
-    dask_class_moments,
-)
-from minimalml.linear_model._naive_bayes_probe._moments import ClassMoments
-from minimalml.linear_model._naive_bayes_probe._moments_functions import class_moments
-from minimalml.linear_model._naive_bayes_probe._naive_bayes_probe import NaiveBayesProbe
 from minimalml.linear_model._naive_bayes_probe._regime_curve import (
+    RegimeCurveDisplay,
     generative_discriminative_curve,
 )
-from minimalml.linear_model._naive_bayes_probe._regime_display import RegimeCurveDisplay
 
 __all__ = [
     "ClassMoments",
     "NaiveBayesProbe",
     "RegimeCurveDisplay",
-    "all_reduce_moments",
     "class_moments",
     "cross_validate_naive_bayes",
-    "dask_class_moments",
     "generative_discriminative_curve",
     "make_gaussian_classes",
 ]

@@ -3,7 +3,15 @@
 O(n d) time; O(chunk d + K d) memory for chunks of rows. No step waits for the host.
 """
 
+import numpy as np
 import torch
+
+from minimalml._core.arrays import is_torch_tensor
+from minimalml.linear_model._naive_bayes_probe._input import (
+    check_codes,
+    check_length,
+    check_weights,
+)
 
 # Numbers of a chunk of rows. On a CPU the chunk stays in the cache of a core from step to
 # step (with 2 million numbers it took 4 times as long); elsewhere starting a step costs more.
@@ -11,17 +19,53 @@ CHUNK_NUMBERS = {"cpu": 1 << 18}
 CHUNK_NUMBERS_ELSEWHERE = 1 << 22
 
 
-def class_moments_dense(X, y, w, origin, means, scatter, counts, n_threads):
+def measured_moments(X, y_codes, n_classes, sample_weight, per_class):
+    """Return the arguments of `ClassMoments` as `class_moments` measures them."""
+    X = X.detach()
+    dtype = torch.float32 if X.device.type == "mps" else torch.float64
+    options = {"dtype": dtype, "device": X.device}
+    y_codes, sample_weight = on_host(y_codes), on_host(sample_weight)
+    if is_torch_tensor(y_codes):
+        codes = y_codes.to(X.device).long()
+        check_length("y_codes", codes, X)
+    else:
+        codes = as_tensor(check_codes(y_codes, n_classes, X), device=X.device)
+    if sample_weight is None:
+        weights = torch.ones((), **options).expand(len(X))
+    elif is_torch_tensor(sample_weight):
+        weights = sample_weight.to(**options)
+        check_length("sample_weight", weights, X)
+    else:
+        weights = as_tensor(check_weights(sample_weight, X), **options)
+    origin = X[0].to(dtype) if len(X) else torch.zeros(X.shape[1], **options)
+    means = torch.zeros((n_classes, X.shape[1]), **options)
+    scatter = torch.zeros((n_classes if per_class else 1, X.shape[1]), **options)
+    counts = torch.zeros(n_classes, **options)
+    if len(X):
+        add_moments(X, codes, weights, origin, means, scatter, counts)
+    scatter = scatter if per_class else scatter[0]
+    sums = {"counts": counts, "offsets": means, "scatter": scatter, "origin": origin}
+    return sums | {"n_samples": len(X)}
+
+
+def on_host(array):
+    """Return a CPU tensor as an array, to be checked; elsewhere that would wait."""
+    is_on_cpu = is_torch_tensor(array) and array.device.type == "cpu"
+    return array.detach().numpy() if is_on_cpu else array
+
+
+def as_tensor(array, **options):
+    """Return an array of any strides, also a read-only one, as a tensor."""
+    return torch.as_tensor(np.require(array, requirements="CW"), **options)
+
+
+def add_moments(X, y, w, origin, means, scatter, counts):
     """Add up the moments of each class; consecutive classes share a row of scatter.
 
-    As the Cython kernel of the same name: ``means`` (n_classes, n_features) minus
-    ``origin``, ``scatter`` (n_groups, n_features) and ``counts`` (n_classes,) are
-    zeroed tensors of the accumulating dtype and are written in place. torch decides
-    about threads itself.
+    ``means`` (n_classes, n_features) minus ``origin``, ``scatter`` (n_groups,
+    n_features) and ``counts`` (n_classes,) are zeroed tensors of the accumulating
+    dtype and are written in place.
     """
-    del n_threads
-    if not len(X):
-        return
     counts.index_add_(0, y, w)
     centres = a_row_of_each_class(X, y, w, len(counts)).to(means.dtype)
     n_groups = len(scatter)

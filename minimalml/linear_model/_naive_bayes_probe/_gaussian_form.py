@@ -4,101 +4,61 @@ Zheng, Wu, Bao, Cao, Li, Zhu, "Revisiting Discriminative vs. Generative Classifi
 ICML 2023: with a variance that all classes share, log p(y | x) is linear in x.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 
-
-class LinearForm(NamedTuple):
-    """Logits ``X @ coef.T + intercept``, in the order of the classes."""
-
-    coef: np.ndarray  # (n_classes, n_features)
-    intercept: np.ndarray  # (n_classes,)
+# A variance below it has fewer than three digits.
+SMALLEST_VARIANCE = 1e3 * np.finfo(np.float64).smallest_subnormal
 
 
-class Variances(NamedTuple):
-    """Variance of each feature, smoothed, and what was added to smooth it."""
-
-    var: np.ndarray  # (n_features,) or (n_classes, n_features)
-    epsilon: float
+class UndeterminedVariance(ValueError):
+    """The samples so far don't determine a variance; more may."""
 
 
 def estimate_variances(moments, *, kind, ddof, shrinkage, var_smoothing, smoothing):
-    """Estimate the within-class variances from class moments.
+    """Return within-class variances, smoothed, and what was added to smooth them.
 
-    Parameters
-    ----------
-    moments : ClassMoments
-        With a scatter for each class exactly if ``kind`` is "per_class".
-
-    kind : {"shared", "per_class", "spherical"}
-        Which variances are equal.
-
-    ddof : {"ml", "pooled"}
-        Divide by the total weight N, or by N minus the number of classes seen.
-
-    shrinkage : float or "auto"
-        Share of the mean over features.
-
-    var_smoothing : float
-        Added to each variance, as it is or times the largest total variance.
-
-    smoothing : {"relative", "absolute"}
-        Which of these.
-
-    Returns
-    -------
-    Variances
-        Rows of a class without weight are 1.
+    Shapes (n_features,), or (n_classes, n_features) with 1 for a class without weight
+    if ``kind`` is "per_class". The arguments are the parameters of `NaiveBayesProbe`.
     """
-    freedom = degrees_of_freedom(moments, ddof)
-    if kind == "per_class":
-        seen = moments.counts > 0
-        var = moments.scatter / np.where(seen, freedom, 1)[:, None]
-        classes_apart = zip(var, freedom - (ddof == "ml"), strict=True)
-        var = np.stack([shrink(v, shrinkage, f) for v, f in classes_apart])
-    else:
-        var = moments.scatter / freedom
-        freedom_for_noise = degrees_of_freedom(moments, "pooled")
-        var = shrink(var, 1.0 if kind == "spherical" else shrinkage, freedom_for_noise)
-    scale = 1.0
-    if smoothing == "relative":
-        # where nothing varies yet any scale does
-        scale = moments.total_variance().max() or 1.0
-    epsilon = var_smoothing * scale
-    var = var + epsilon
-    if kind == "per_class":
-        var[~seen] = 1.0
-    return Variances(var, float(epsilon))
+    scale = checked_scale(moments) if smoothing == "relative" else 1.0
+    scatter = np.atleast_2d(moments.scatter)  # (n_classes, n_features), or one row
+    counts, n_means = moments.counts, 1
+    if not moments.per_class:
+        counts, n_means = counts.sum(keepdims=True), np.count_nonzero(counts)
+    seen = counts > 0
+    freedom = counts - n_means * (ddof == "pooled")
+    if freedom[seen].min() <= 0:
+        raise UndeterminedVariance(
+            "ddof='pooled' divides by the number of samples minus the number of "
+            f"classes, which is {freedom[seen].min():g}: give more samples or use "
+            "ddof='ml'."
+        )
+    var = scatter / np.where(seen, freedom, 1)[:, None]
+    shrinkage = 1.0 if kind == "spherical" else shrinkage
+    rows = zip(var, counts - n_means, strict=True)
+    epsilon = float(var_smoothing * scale)
+    var = np.stack([shrink(v, shrinkage, f) for v, f in rows]) + epsilon
+    var[~seen] = 1.0
+    zeros = np.argwhere(var == 0)
+    if len(zeros):
+        name = kind.replace("_", "-")
+        raise UndeterminedVariance(
+            f"{name} variance of feature {zeros[0, 1]} is zero; set var_smoothing > 0."
+        )
+    return var if moments.per_class else var[0], epsilon
 
 
-def degrees_of_freedom(moments, ddof):
-    """Return the divisor of the scatter: a number, or one for each class."""
-    if moments.per_class:
-        return moments.counts - (ddof == "pooled")
-    n_seen = np.count_nonzero(moments.counts)
-    return moments.counts.sum() - (n_seen if ddof == "pooled" else 0)
-
-
-def too_few_samples(moments, ddof):
-    """Return why there are too few samples for a variance, or None."""
-    freedom = np.atleast_1d(degrees_of_freedom(moments, ddof))
-    least = freedom[moments.counts > 0].min() if moments.per_class else freedom[0]
-    if least > 0:
-        return None
-    return (
-        "ddof='pooled' divides by the number of samples minus the number of classes, "
-        f"which is {least:g}: give more samples or use ddof='ml'."
-    )
-
-
-def zero_variance(var, kind):
-    """Return which variance is zero, in a sentence, or None."""
-    zeros = np.argwhere(np.atleast_2d(var) == 0)
-    if not len(zeros):
-        return None
-    name = kind.replace("_", "-")
-    return f"{name} variance of feature {zeros[0, 1]} is zero; set var_smoothing > 0."
+def checked_scale(moments):
+    """Return the largest total variance, which float64 must be able to hold."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        scale = moments.total_variance().max()
+    rows_differ = np.ptp(moments.offsets[moments.counts > 0], axis=0).any()
+    if not np.isfinite(scale) or (rows_differ and scale < SMALLEST_VARIANCE):
+        raise ValueError(
+            f"the variance of X is out of float64's range (it comes out as {scale:g}): "
+            "rescale X, for example by StandardScaler."
+        )
+    return scale or 1.0  # where nothing varies yet any scale does
 
 
 def shrink(var, shrinkage, freedom):
@@ -108,40 +68,43 @@ def shrink(var, shrinkage, freedom):
     2 v² / freedom each for Gaussian features, over their spread.
     """
     if shrinkage == "auto":
-        spread = ((var - var.mean()) ** 2).sum()
+        # in units of the largest, or squares of variances would leave float64's range
+        v = var / (var.max() or 1.0)
+        spread = ((v - v.mean()) ** 2).sum()
         if freedom <= 0 or spread == 0:
             shrinkage = 1.0
         else:
-            shrinkage = min((2 * var**2 / freedom).sum() / spread, 1.0)
+            shrinkage = min((2 * v**2 / freedom).sum() / spread, 1.0)
     return (1 - shrinkage) * var + shrinkage * var.mean()
 
 
-def linear_form(moments, var, log_prior):
+def linear_form(moments, var, prior):
     """Return coefficients and intercepts of the classes under a shared variance.
 
     The means are centred first, which leaves the posterior as it is and keeps the
-    digits of features with a large common offset.
+    digits of features with a large common offset. A class without prior has zeros
+    and the intercept -inf.
     """
-    seen = np.isfinite(log_prior)
-    prior = np.exp(log_prior)
-    centre = prior @ moments.offsets
-    centred = np.where(seen[:, None], moments.offsets - centre, 0)
-    coef = centred / var
-    intercept = log_prior - 0.5 * (centred * coef).sum(axis=1)
-    intercept -= coef @ (moments.origin + centre)
-    return LinearForm(coef, intercept)
+    seen = prior > 0
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        log_prior = np.log(prior)
+        centre = prior @ moments.offsets
+        centred = np.where(seen[:, None], moments.offsets - centre, 0)
+        coef = centred / var
+        intercept = log_prior - 0.5 * (centred * coef).sum(axis=1)
+        intercept -= coef @ (moments.origin + centre)
+    if not np.isfinite(intercept[seen]).all():
+        raise ValueError(
+            "the logits leave float64's range, as the variances within classes are "
+            "too small beside the means: rescale X or raise var_smoothing."
+        )
+    return coef, intercept
 
 
 def effective_priors(priors, counts):
     """Return the prior of each class; a class without weight has none.
 
-    Parameters
-    ----------
-    priors : None, "uniform" or array of shape (n_classes,)
-        What the user asked for; None takes the shares of the weight.
-
-    counts : array of shape (n_classes,)
-        Weight of each class.
+    ``priors`` is None for the shares of the weight, "uniform", or one number a class.
     """
     seen = counts > 0
     if priors is None:

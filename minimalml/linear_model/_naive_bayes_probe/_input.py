@@ -1,12 +1,14 @@
-"""Rows and labels at the public edge: NumPy, CSR and torch, checked alike."""
+"""Rows, labels and weights at the public edge: NumPy, CSR and torch, checked alike."""
 
 import numpy as np
+from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from minimalml._core.arrays import is_dask_array, is_torch_tensor, to_numpy
-from minimalml._core.validation import check_sample_weight, validate_data
+from minimalml._core.groups import unique_codes
+from minimalml._core.validation import validate_data
 
-FLOATING = [np.float64, np.float32]
+ROWS = {"accept_sparse": "csr", "dtype": [np.float64, np.float32]}
 
 
 def check_training_rows(estimator, X, y, *, reset):
@@ -14,21 +16,14 @@ def check_training_rows(estimator, X, y, *, reset):
     if not is_torch_tensor(X):
         refuse_dask(X)
         return validate_data(
-            estimator,
-            X,
-            y,
-            reset=reset,
-            accept_sparse="csr",
-            dtype=FLOATING,
-            ensure_all_finite=False,
+            estimator, X, y, reset=reset, ensure_all_finite=False, **ROWS
         )
     check_tensor(estimator, X, reset=reset)
-    y = y if is_torch_tensor(y) else np.asarray(y)
-    if tuple(y.shape) != (len(X),):
-        raise ValueError(
-            f"y must have shape ({len(X)},) beside X of shape {tuple(X.shape)}, got "
-            f"{tuple(y.shape)}."
-        )
+    if not is_torch_tensor(y):
+        y = column_or_1d(y, warn=True)
+    elif y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    check_length("y", y, X)
     return X, y
 
 
@@ -39,33 +34,18 @@ def check_rows(estimator, X):
         refuse_not_finite(X)
         return X
     refuse_dask(X)
-    return validate_data(estimator, X, reset=False, accept_sparse="csr", dtype=FLOATING)
-
-
-def check_weights(sample_weight, X):
-    """Return non-negative weights, or None."""
-    if sample_weight is None:
-        return None
-    if is_torch_tensor(sample_weight):
-        sample_weight = to_numpy(sample_weight)
-    rows = X if not is_torch_tensor(X) else np.empty((len(X), 0))
-    return check_sample_weight(
-        sample_weight,
-        rows,
-        dtype=np.float64,
-        ensure_non_negative=True,
-        allow_all_zero_weights=True,
-    )
+    return validate_data(estimator, X, reset=False, **ROWS)
 
 
 def check_tensor(estimator, X, *, reset):
-    if X.ndim != 2 or not X.is_floating_point() or not len(X):
+    if X.ndim != 2 or not X.is_floating_point() or not X.numel():
         raise ValueError(
             "X must be a floating-point tensor of shape (n_samples, n_features) with "
             f"at least one row, got {X.dtype} of shape {tuple(X.shape)}."
         )
     if reset:
         estimator.n_features_in_ = X.shape[1]
+        vars(estimator).pop("feature_names_in_", None)
     elif X.shape[1] != estimator.n_features_in_:
         raise ValueError(
             f"X has {X.shape[1]} features, but {type(estimator).__name__} is expecting "
@@ -83,9 +63,45 @@ def refuse_not_finite(X):
 def refuse_dask(X):
     if is_dask_array(X):
         raise TypeError(
-            "X is a Dask array: pass dask_class_moments(X, y, classes) to "
-            "NaiveBayesProbe.from_statistics, or compute() it first."
+            "X is a Dask array: compute() it, or give each block to partial_fit of a "
+            "probe of its own, add their sufficient_statistics() and pass the sum to "
+            "NaiveBayesProbe.from_statistics."
         )
+
+
+def check_codes(y_codes, n_classes, X):
+    """Return the class of each row as a contiguous array of indices."""
+    codes = np.asarray(y_codes)
+    if codes.size and codes.dtype.kind not in "iub":
+        raise ValueError(f"y_codes must be integers, got dtype {codes.dtype}.")
+    codes = np.ascontiguousarray(codes, dtype=np.intp)
+    check_length("y_codes", codes, X)
+    if len(codes) and not (0 <= codes.min() and codes.max() < n_classes):
+        raise ValueError(
+            f"y_codes must be in range({n_classes}), got values from {codes.min()} "
+            f"to {codes.max()}."
+        )
+    return codes
+
+
+def check_length(name, array, X):
+    if X.ndim != 2 or tuple(array.shape) != (X.shape[0],):
+        raise ValueError(
+            f"X of shape {tuple(X.shape)} needs {name} of one dimension and the same "
+            f"length, got shape {tuple(array.shape)}."
+        )
+
+
+def check_weights(sample_weight, X):
+    """Return a weight for each row, all 1 for None."""
+    if sample_weight is None:
+        return np.broadcast_to(np.float64(1.0), X.shape[:1])
+    weights = np.asarray(sample_weight, dtype=np.float64)
+    check_length("sample_weight", weights, X)
+    assert_all_finite(weights, input_name="sample_weight")
+    if (weights < 0).any():
+        raise ValueError(f"sample_weight must not be negative, got {weights.min():g}.")
+    return weights
 
 
 def unique_labels(y):
@@ -94,22 +110,10 @@ def unique_labels(y):
         classes, codes = y.unique(return_inverse=True)
         classes = to_numpy(classes)
     else:
-        classes, codes = sorted_values(y)
+        classes, codes = unique_codes(y)
     # repeated, or one sample for each class would draw a warning
     check_classification_targets(np.tile(classes, 4))
     return classes, codes
-
-
-def sorted_values(y):
-    """Return ``np.unique(y, return_inverse=True)``; integers close together unsorted."""
-    if len(y) and y.dtype.kind == "i":
-        lowest = int(y.min())
-        if int(y.max()) - lowest < len(y):  # sorting them took as long as reading X
-            places = y.astype(np.intp) - lowest
-            is_present = np.bincount(places) > 0
-            values = (np.flatnonzero(is_present) + lowest).astype(y.dtype)
-            return values, (np.cumsum(is_present) - 1)[places]
-    return np.unique(y, return_inverse=True)
 
 
 def encode_labels(y, classes):

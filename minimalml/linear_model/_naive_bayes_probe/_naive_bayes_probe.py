@@ -9,44 +9,45 @@ Theory and Implications", ICML 2023 (arXiv 2302.02334).
 from numbers import Integral, Real
 
 import numpy as np
+from joblib import effective_n_jobs
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import check_cv
+from sklearn.utils import _safe_indexing, check_array, column_or_1d, indexable
 
-from minimalml._core.arrays import import_torch
+from minimalml._core.arrays import import_torch, is_torch_tensor, to_numpy
 from minimalml._core.validation import (
     Interval,
     StrOptions,
     _fit_context,
     check_is_fitted,
 )
-from minimalml.linear_model._naive_bayes_probe._fit_from_moments import FitFromMoments
-from minimalml.linear_model._naive_bayes_probe._gaussian_form import linear_form
-from minimalml.linear_model._naive_bayes_probe._input import (
-    check_rows,
-    check_training_rows,
-    encode_labels,
-    unique_labels,
+from minimalml.linear_model._naive_bayes_probe import _input, _scores
+from minimalml.linear_model._naive_bayes_probe._gaussian_form import (
+    UndeterminedVariance,
+    effective_priors,
+    estimate_variances,
+    linear_form,
 )
-from minimalml.linear_model._naive_bayes_probe._moments import ClassMoments
-from minimalml.linear_model._naive_bayes_probe._scores import (
-    as_margin,
-    joint_log_likelihood,
-    labels,
-    linear_scores,
-    log_probabilities,
-    probabilities,
+from minimalml.linear_model._naive_bayes_probe._moments import (
+    OVERFLOW,
+    ClassMoments,
+    class_moments,
 )
 
+# Logits are computed from centred rows where the features' common offset makes terms
+# this much larger than their spread does: a float32 would lose digits.
+LARGE_OFFSET = 16.0
 
-class NaiveBayesProbe(FitFromMoments, ClassifierMixin, BaseEstimator):
+
+class NaiveBayesProbe(ClassifierMixin, BaseEstimator):
     r"""Classify frozen features with few labels, in one pass over the data.
 
     Gaussian naive Bayes whose variance for each feature is shared by all classes, so
     that it is a linear classifier. Use it on features of a pre-trained network with
     few labels for each class, on streams and on data that don't fit in memory; with
-    many labels logistic regression ends lower
-    (`generative_discriminative_curve` shows where). It is not
-    `sklearn.naive_bayes.GaussianNB`, which has a variance for each class. Fitting
-    costs O(n d) time and K d numbers, predicting one matrix product.
+    many labels logistic regression ends lower. Fitting costs O(n d) time and K d
+    numbers, predicting one matrix product.
 
     Parameters
     ----------
@@ -85,45 +86,25 @@ class NaiveBayesProbe(FitFromMoments, ClassifierMixin, BaseEstimator):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        Class labels, sorted.
+    classes_, class_count_, class_prior_ : ndarrays of shape (n_classes,)
+        Sorted labels, weights and priors; 0 for the prior of a class without weight.
 
-    class_count_ : ndarray of shape (n_classes,)
-        Weight of each class.
+    theta_, var_ : ndarrays of shape (n_classes, n_features) and (n_features,)
+        Class means, and variances, smoothed by adding ``epsilon_``; those of each
+        class with "per_class".
 
-    class_prior_ : ndarray of shape (n_classes,)
-        Prior of each class; 0 for a class without weight.
+    coef_, intercept_ : ndarrays of shape (n_classes, n_features) and (n_classes,)
+        Weights and intercepts of the logits, -inf for a class without weight; one
+        row, of the second class, if there are two. Not there with "per_class".
 
-    theta_ : ndarray of shape (n_classes, n_features)
-        Class means.
-
-    var_ : ndarray of shape (n_features,) or (n_classes, n_features)
-        Variances, smoothed.
-
-    epsilon_ : float
-        What was added to the variances.
-
-    coef_ : ndarray of shape (n_classes, n_features) or (1, n_features)
-        Weights of the logits; one row, of the second class, if there are two. Not
-        there with "per_class".
-
-    intercept_ : ndarray of shape (n_classes,) or (1,)
-        Their intercepts; -inf for a class without weight. Not there with "per_class".
-
-    n_samples_seen_ : int
-        Rows seen by ``fit`` or all calls of ``partial_fit``.
-
-    n_features_in_ : int
-        Number of features.
-
-    feature_names_in_ : ndarray of shape (n_features,)
-        Their names, if ``X`` had string column names.
+    n_samples_seen_, n_features_in_ : int
+        Rows seen by ``fit`` or all calls of ``partial_fit``, and their features, whose
+        names are ``feature_names_in_`` if ``X`` had string column names.
 
     See Also
     --------
     cross_validate_naive_bayes : Exact cross-validation for the price of one pass.
-    generative_discriminative_curve : Find from how many labels on another
-        classifier is better.
+    generative_discriminative_curve : Find where another classifier gets better.
     sklearn.naive_bayes.GaussianNB : A variance for each class: quadratic.
     sklearn.linear_model.LogisticRegression : The other end of the two regimes.
 
@@ -202,35 +183,44 @@ class NaiveBayesProbe(FitFromMoments, ClassifierMixin, BaseEstimator):
         Returns
         -------
         NaiveBayesProbe
-            The fitted estimator.
+            The estimator itself.
+
+        Raises
+        ------
+        ValueError
+            For NaN, infinity or squares out of float64's range, one class only, bad
+            weights or priors, or a variance of zero.
         """
-        X, y = check_training_rows(self, X, y, reset=True)
-        classes, codes = unique_labels(y)
-        return self._set_moments(self._measured(X, codes, classes, sample_weight))
+        X, y = _input.check_training_rows(self, X, y, reset=True)
+        classes, codes = _input.unique_labels(y)
+        per_class = self.variance == "per_class"
+        moments = self._measured(X, codes, classes, sample_weight, per_class)
+        return self._set_moments(moments)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Add a batch of rows to what was seen; the order of batches doesn't matter.
 
+        ``X``, ``y`` and ``sample_weight`` are those of `fit`; a batch need not have
+        all classes. Where the rows so far don't determine a variance, predicting
+        raises until more have come.
+
         Parameters
         ----------
-        X : array, CSR matrix or torch tensor of shape (n_samples, n_features)
-            Features.
-
-        y : array-like or torch tensor of shape (n_samples,)
-            Class labels; a batch need not have all of them.
-
         classes : array-like of shape (n_classes,), default=None
             All labels that can occur; needed in the first call.
-
-        sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights.
 
         Returns
         -------
         NaiveBayesProbe
-            The fitted estimator. Where the rows so far don't determine a variance,
-            predicting raises until more have come.
+            The estimator itself.
+
+        Raises
+        ------
+        ValueError
+            If ``classes`` are missing in the first call or change later, a label is
+            not among them, or ``variance`` was changed to "per_class" in between. A
+            batch that is refused isn't counted.
         """
         is_first = not hasattr(self, "classes_")
         if is_first and classes is None:
@@ -241,10 +231,14 @@ class NaiveBayesProbe(FitFromMoments, ClassifierMixin, BaseEstimator):
                 f"classes={np.unique(classes)} is not the same as on the first call to "
                 f"partial_fit: {known}."
             )
-        X, y = check_training_rows(self, X, y, reset=is_first)
-        moments = self._measured(X, encode_labels(y, known), known, sample_weight)
+        X, y = _input.check_training_rows(self, X, y, reset=is_first)
+        codes = _input.encode_labels(y, known)
+        seen = None if is_first else self._moments
+        per_class = self.variance == "per_class" if is_first else seen.per_class
+        moments = self._measured(X, codes, known, sample_weight, per_class)
         if not is_first:
-            moments = self._moments + moments
+            with np.errstate(over="ignore", invalid="ignore"):  # refused below
+                moments = seen + moments
         return self._set_moments(moments, more_may_come=True)
 
     def predict(self, X):
@@ -261,59 +255,38 @@ class NaiveBayesProbe(FitFromMoments, ClassifierMixin, BaseEstimator):
             Labels; a tensor for a tensor if they are numbers. The first class wins
             a tie.
         """
-        return labels(self.decision_function(X), self.classes_)
+        return _scores.labels(self.decision_function(X), self.classes_)
 
     def predict_proba(self, X):
-        """Return the probability of each class, of shape (n_samples, n_classes).
-
-        Parameters
-        ----------
-        X : array, CSR matrix or torch tensor of shape (n_samples, n_features)
-            Features.
-        """
-        return probabilities(self.decision_function(X))
+        """Return probabilities (n_samples, n_classes) for ``X`` as in `predict`."""
+        return _scores.probabilities(self.decision_function(X))
 
     def predict_log_proba(self, X):
-        """Return the log probability of each class, of shape (n_samples, n_classes).
-
-        Parameters
-        ----------
-        X : array, CSR matrix or torch tensor of shape (n_samples, n_features)
-            Features.
-        """
-        return log_probabilities(self.decision_function(X))
+        """Return log probabilities (n_samples, n_classes) for ``X`` as in `predict`."""
+        return _scores.log_probabilities(self.decision_function(X))
 
     def decision_function(self, X):
-        """Return the logits of the classes.
-
-        Parameters
-        ----------
-        X : array, CSR matrix or torch tensor of shape (n_samples, n_features)
-            Features.
+        """Return the logits of the classes for ``X`` as in `predict`.
 
         Returns
         -------
         array of shape (n_samples, n_classes) or (n_samples,)
             For two classes the log odds of the second. With "per_class" the joint
-            log likelihood takes the place of the logits.
+            log likelihood takes the place of the logits. float64 for float64 rows,
+            else float32: half precision is too narrow for logits.
         """
-        if self.variance == "per_class":
-            return as_margin(self.joint_log_likelihood(X))
+        if not hasattr(self, "coef_"):  # quadratic, or refused there
+            joint = self.joint_log_likelihood(X)
+            return joint[:, 1] - joint[:, 0] if joint.shape[1] == 2 else joint
         X = self._checked(X)
-        scores = linear_scores(X, self.coef_, self.intercept_, self._centre)
+        scores = _scores.linear_scores(X, self.coef_, self.intercept_, self._centre)
         return scores[:, 0] if len(self.classes_) == 2 else scores
 
     def joint_log_likelihood(self, X):
-        """Return log p(x, y) for each row and class.
+        """Return log p(x, y) for each row of ``X``, as in `predict`, and each class.
 
-        It equals the logits of the classes plus a term that is the same for all of a
-        row's classes. Computed from the differences themselves: as exact as it can
-        be, slower than ``decision_function``.
-
-        Parameters
-        ----------
-        X : array, CSR matrix or torch tensor of shape (n_samples, n_features)
-            Features.
+        It equals the logits plus a term of the row. Computed from the differences
+        themselves: as exact as it can be, slower than ``decision_function``.
 
         Returns
         -------
@@ -321,7 +294,9 @@ class NaiveBayesProbe(FitFromMoments, ClassifierMixin, BaseEstimator):
             -inf for a class without weight.
         """
         X = self._checked(X)
-        return joint_log_likelihood(X, self.theta_, self.var_, self._log_prior())
+        with np.errstate(divide="ignore"):
+            log_prior = np.log(self.class_prior_)
+        return _scores.joint_log_likelihood(X, self.theta_, self.var_, log_prior)
 
     def sufficient_statistics(self):
         """Return the `ClassMoments` of what was seen; they add up over models."""
@@ -330,7 +305,7 @@ class NaiveBayesProbe(FitFromMoments, ClassifierMixin, BaseEstimator):
 
     @classmethod
     def from_statistics(cls, stats, **params):
-        """Make a fitted estimator from moments, however they were summed.
+        """Make an estimator that is fitted to all rows behind the moments.
 
         Parameters
         ----------
@@ -339,44 +314,38 @@ class NaiveBayesProbe(FitFromMoments, ClassifierMixin, BaseEstimator):
 
         **params
             Parameters of the estimator.
-
-        Returns
-        -------
-        NaiveBayesProbe
-            As if fitted to all rows behind the moments; ``partial_fit`` goes on.
         """
         moments = ClassMoments(**stats) if isinstance(stats, dict) else stats
         probe = cls(**params)
         probe._validate_params()
-        if moments.per_class and probe.variance != "per_class":
-            pooled = moments.scatter.sum(axis=0)
-            moments = ClassMoments(**{**moments.to_dict(), "scatter": pooled})
-        elif probe.variance == "per_class" and not moments.per_class:
-            raise ValueError(
-                "variance='per_class' needs moments of each class: measure them with "
-                "per_class=True."
-            )
         probe.n_features_in_ = len(moments.origin)
         return probe._set_moments(moments.to_numpy())
 
     def to_torch(self):
-        """Return the classifier as a ``torch.nn.Linear`` with the same logits.
+        """Return a ``torch.nn.Linear`` with the same logits, to start fine-tuning.
 
-        It starts the fine-tuning of a network's head where the probe ended. Two
-        classes give two outputs.
-
-        Returns
-        -------
-        torch.nn.Linear
-            On the CPU, with torch's default dtype.
+        Two classes give two outputs. It is on the CPU and has torch's default dtype,
+        but none narrower than float32; a ValueError says if a weight leaves its range
+        or the classifier is not linear ("per_class").
         """
-        check_is_fitted(self, "coef_")
+        self._check_determined()
         torch = import_torch("NaiveBayesProbe.to_torch")
-        form = linear_form(self._moments, self.var_, self._log_prior())
-        head = torch.nn.Linear(self.n_features_in_, len(self.classes_))
+        if self._moments.per_class:
+            raise ValueError(
+                "to_torch needs a linear classifier: fit with variance='shared' or "
+                "'spherical', got 'per_class'."
+            )
+        coef, intercept = linear_form(self._moments, self.var_, self.class_prior_)
+        dtype = torch.promote_types(torch.get_default_dtype(), torch.float32)
+        head = torch.nn.Linear(*coef.T.shape, dtype=dtype)
         with torch.no_grad():
-            head.weight.copy_(torch.as_tensor(form.coef))
-            head.bias.copy_(torch.as_tensor(form.intercept))
+            head.weight.copy_(torch.as_tensor(coef))
+            head.bias.copy_(torch.as_tensor(intercept))
+        if not bool(head.weight.isfinite().all()):
+            raise ValueError(
+                f"coef_ has weights up to {np.abs(coef).max():.2g}, out of the range "
+                f"of {dtype}: rescale X."
+            )
         return head
 
     def __sklearn_tags__(self):
@@ -384,8 +353,150 @@ class NaiveBayesProbe(FitFromMoments, ClassifierMixin, BaseEstimator):
         tags.input_tags.sparse = True
         return tags
 
-    def _checked(self, X):
+    def _measured(self, X, codes, classes, sample_weight, per_class):
+        """Return the moments of checked rows, as arrays on the host."""
+        if sample_weight is not None:
+            sample_weight = to_numpy(sample_weight)
+        if self.device is not None and isinstance(X, np.ndarray):
+            torch = import_torch("NaiveBayesProbe")
+            # torch takes no negative strides, and warns of read-only memory
+            X = torch.as_tensor(np.require(X, requirements="CW"), device=self.device)
+        n_jobs = None if self.n_jobs is None else effective_n_jobs(self.n_jobs)
+        moments = class_moments(
+            X, codes, len(classes), sample_weight, per_class, n_threads=n_jobs
+        )
+        moments = moments.to_numpy().with_classes(classes)
+        if is_torch_tensor(X) and not moments._is_finite():
+            _input.refuse_not_finite(X)
+        return moments
+
+    def _set_moments(self, moments, more_may_come=False):
+        """Set all fitted attributes from the moments; none if they are refused."""
+        if self.variance == "per_class" and not moments.per_class:
+            raise ValueError(
+                "variance='per_class' needs moments with a scatter of each class: "
+                "measure them with per_class=True, or call fit."
+            )
+        if self.variance != "per_class":
+            moments = moments.pooled()
+        if len(moments.classes) < 2:
+            raise ValueError(
+                "NaiveBayesProbe needs samples of at least 2 classes, got one class: "
+                f"{moments.classes}."
+            )
+        if not moments._is_finite():
+            raise ValueError(OVERFLOW)
+        if not moments.counts.sum() > 0:
+            raise ValueError("sample_weight is zero for every sample.")
+        prior = effective_priors(self.priors, moments.counts)
+        fitted, undetermined = {}, None
+        try:
+            fitted = self._gaussian_attributes(moments, prior)
+        except UndeterminedVariance as error:
+            if not more_may_come:
+                raise
+            undetermined = str(error)
+        for name in ("var_", "epsilon_", "coef_", "intercept_"):
+            vars(self).pop(name, None)
+        self._moments, self._undetermined = moments, undetermined
+        self.classes_, self.class_count_ = moments.classes, moments.counts
+        self.class_prior_, self.theta_ = prior, moments.means
+        self.n_samples_seen_ = moments.n_samples
+        vars(self).update(fitted)
+        return self
+
+    def _gaussian_attributes(self, moments, prior):
+        """Return variances, and for a linear classifier coefficients, by name."""
+        var, epsilon = estimate_variances(
+            moments,
+            kind=self.variance,
+            ddof=self.ddof,
+            shrinkage=self.shrinkage,
+            var_smoothing=self.var_smoothing,
+            smoothing=self.smoothing,
+        )
+        fitted = {"var_": var, "epsilon_": epsilon}
+        if moments.per_class:
+            return fitted
+        coef, intercept = linear_form(moments, var, prior)
+        if len(coef) == 2:
+            coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
+        centre = prior @ moments.means
+        size, spread = np.abs(coef), np.sqrt(moments.total_variance())
+        is_far = (size @ np.abs(centre)).max() > LARGE_OFFSET * (size @ spread).max()
+        fitted |= {"coef_": coef, "intercept_": intercept}
+        return fitted | {"_centre": centre if is_far else None}
+
+    def _check_determined(self):
         check_is_fitted(self)
         if self._undetermined:
             raise ValueError(self._undetermined)
-        return check_rows(self, X)
+
+    def _checked(self, X):
+        self._check_determined()
+        return _input.check_rows(self, X)
+
+
+def cross_validate_naive_bayes(
+    X, y, cv=None, *, estimator=None, scoring=None, sample_weight=None, groups=None
+):
+    """Score a `NaiveBayesProbe` by exact cross-validation, for the price of one fit.
+
+    The moments of a fold's training rows are those of all rows minus those of its
+    test rows, so each row is read twice, however many folds there are: O(n d) time
+    beside the scoring. The scores are those of ``cross_val_score``.
+
+    Parameters
+    ----------
+    X, y : arrays of shape (n_samples, n_features) and (n_samples,)
+        Features, dense or CSR, and class labels.
+
+    cv : int, cross-validation generator or iterable, default=None
+        As in ``cross_val_score``: None means 5 stratified folds. A split whose
+        training rows are not all rows outside its test rows is measured directly.
+
+    estimator : NaiveBayesProbe, default=None
+        Whose parameters to use; None means the defaults.
+
+    scoring : str or callable, default=None
+        A scorer; None means accuracy.
+
+    sample_weight, groups : array-like of shape (n_samples,), default=None
+        Weights of the rows in training, and groups for splitters that keep them whole.
+
+    Returns
+    -------
+    ndarray of shape (n_splits,)
+        Scores of the test rows.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from minimalml.linear_model import cross_validate_naive_bayes
+    >>> X, y = load_iris(return_X_y=True)
+    >>> cross_validate_naive_bayes(X, y, cv=3)
+    array([0.96, 0.94, 0.96])
+    """
+    estimator = NaiveBayesProbe() if estimator is None else estimator
+    estimator._validate_params()
+    X = check_array(X, **_input.ROWS)
+    X, y, groups = indexable(X, y, groups)
+    y = column_or_1d(y, warn=True)
+    classes, codes = _input.unique_labels(y)
+    weights = _input.check_weights(sample_weight, X)
+    scorer = check_scoring(estimator, scoring)
+    per_class = estimator.variance == "per_class"
+
+    def measured(rows):
+        part = _safe_indexing(X, rows), codes[rows], len(classes), weights[rows]
+        return class_moments(*part, per_class).with_classes(classes)
+
+    total = measured(slice(None))
+    scores = []
+    for train, test in check_cv(cv, y, classifier=True).split(X, y, groups):
+        times = np.bincount(np.concatenate([train, test]), minlength=len(y))
+        is_partition = (times == 1).all()
+        moments = total.remove(measured(test)) if is_partition else measured(train)
+        probe = estimator.from_statistics(moments, **estimator.get_params())
+        scores.append(scorer(probe, _safe_indexing(X, test), y[test]))
+    return np.array(scores)

@@ -10,9 +10,16 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
-from sklearn.utils import Bunch, _safe_indexing, check_random_state, indexable
+from sklearn.utils import (
+    Bunch,
+    _safe_indexing,
+    check_random_state,
+    column_or_1d,
+    indexable,
+)
 from sklearn.utils.parallel import Parallel, delayed
 
+from minimalml._core.optional import import_pyplot
 from minimalml._core.validation import Interval, validate_params
 
 MAX_DRAWS = 100
@@ -50,23 +57,17 @@ def generative_discriminative_curve(
 ):
     """Find the number of labels from which one classifier overtakes the other.
 
-    Both are fitted to the same subsets of growing size and scored on the same rows.
-    It costs ``len(train_sizes) * n_repeats`` fits of each.
+    Both are fitted to the same subsets of growing size and scored on the same rows:
+    ``len(train_sizes) * n_repeats`` fits of each.
 
     Parameters
     ----------
-    generative : classifier
-        The one that should win with few labels, such as `NaiveBayesProbe`.
+    generative, discriminative : classifier
+        The one that should win with few labels, such as `NaiveBayesProbe`, and the
+        one with many, such as logistic regression behind a scaler. Clones are fitted.
 
-    discriminative : classifier
-        The one that should win with many, such as a scaler and logistic regression
-        in a pipeline. Clones are fitted.
-
-    X : array-like or sparse matrix of shape (n_samples, n_features)
-        Features.
-
-    y : array-like of shape (n_samples,)
-        Class labels.
+    X, y : array-likes of shape (n_samples, n_features) and (n_samples,)
+        Features, dense or sparse, and class labels.
 
     train_sizes : array-like of int, default=None
         Numbers of labels; None means 2, 3, 5, 10, 20, 50... for each class, up to all.
@@ -74,11 +75,9 @@ def generative_discriminative_curve(
     n_repeats : int, default=5
         Subsets drawn for each size.
 
-    test_size : float or int, default=None
-        Share or number of rows held out, stratified; None means a quarter.
-
-    X_test, y_test : array-like, default=None
-        Rows to score on; ``X`` is then for training only.
+    test_size, X_test, y_test : float or int, and array-likes, default=None
+        Share or number of rows held out, stratified, None for a quarter; or rows to
+        score on, where ``X`` is for training only.
 
     require_all_classes : bool, default=True
         Draw a subset again, 100 times at most, until it has every class; False is
@@ -96,30 +95,23 @@ def generative_discriminative_curve(
         A scorer, greater is better.
 
     epsilon0 : float, default=0.01
-        How close to its last score a classifier must come, see
-        ``approach_generative``.
+        How close to its last score a classifier must come for ``approach_*``.
 
-    random_state : int, RandomState instance or None, default=None
-        Seed of the draws.
-
-    n_jobs : int, default=None
-        Repeats that run at once.
+    random_state, n_jobs : int, default=None
+        Seed of the draws (or a RandomState), and repeats that run at once.
 
     Returns
     -------
     Bunch
-        With ``train_sizes`` (S,), ``generative_scores`` and ``discriminative_scores``
-        (S, n_repeats), the paired ``difference_mean`` and its standard error
-        ``difference_se`` (S,), and
-
-        - ``regime``: "crossover", or which one is better at the largest size if the
-          lead doesn't change for good: "generative" or "discriminative";
-        - ``crossover``: number of labels from which the discriminative one is better
-          for good, between sizes on a log scale; nan if there is none;
-        - ``crossover_interval``: its 2.5 and 97.5 percentiles over 200 bootstraps of
-          the repeats; 0 and inf stand for a crossover below and above all sizes;
-        - ``approach_generative``, ``approach_discriminative``: smallest size whose
-          mean score is within ``epsilon0`` of that classifier's at the largest size.
+        ``train_sizes`` (S,), ``generative_scores`` and ``discriminative_scores``
+        (S, n_repeats), their paired ``difference_mean`` and standard error
+        ``difference_se`` (S,), ``regime``: "crossover", or which one leads at the
+        largest size if that doesn't change for good; ``crossover``: number of labels
+        from which the discriminative one is better for good, between sizes on a log
+        scale, or nan; ``crossover_interval``: its 2.5 and 97.5 percentiles over 200
+        bootstraps of the repeats, 0 and inf for below and above all sizes;
+        ``approach_generative`` and ``approach_discriminative``: smallest size whose
+        mean score is within ``epsilon0`` of that at the largest size.
 
     Raises
     ------
@@ -141,31 +133,29 @@ def generative_discriminative_curve(
     >>> curve.regime
     'crossover'
     """
-    X, y = indexable(X, np.asarray(y))
+    X, y = indexable(X, column_or_1d(y, warn=True))
     rng = check_random_state(random_state)
-    if X_test is None:
+    if X_test is None and y_test is None:
         X, X_test, y, y_test = train_test_split(
             X, y, test_size=test_size, stratify=y, random_state=rng
+        )
+    elif X_test is None or y_test is None or test_size is not None:
+        raise ValueError(
+            "rows to score on are X_test and y_test together, or a test_size of X."
         )
     sizes = checked_sizes(train_sizes, y)
     n_required = len(np.unique(y)) if require_all_classes else 2
     seeds = rng.randint(np.iinfo(np.int32).max, size=n_repeats)
+    draws = [draw_subsets(y, sizes, n_required, stratify, nested, s) for s in seeds]
+    models, test = (generative, discriminative), (X_test, column_or_1d(y_test))
     scores = Parallel(n_jobs=n_jobs)(
         delayed(score_repeat)(
-            generative,
-            discriminative,
-            X,
-            y,
-            X_test,
-            np.asarray(y_test),
-            subsets=draw_subsets(y, sizes, n_required, stratify, nested, seed),
-            nested=nested,
-            scoring=scoring,
+            models, X, y, test, subsets=subsets, nested=nested, scoring=scoring
         )
-        for seed in seeds
+        for subsets in draws
     )
-    scores = np.array(scores)  # (n_repeats, S, 2)
-    return summarise(sizes, scores[..., 0].T, scores[..., 1].T, epsilon0, rng)
+    both = np.array(scores).T  # (2, S, n_repeats)
+    return summarise(sizes, *both, epsilon0, rng)
 
 
 def checked_sizes(train_sizes, y):
@@ -176,7 +166,8 @@ def checked_sizes(train_sizes, y):
         sizes = n_classes * np.array([2, 3, *steps[2:]])
         return np.unique(np.minimum(sizes, n_samples))
     sizes = np.unique(np.asarray(train_sizes))
-    if sizes.dtype.kind not in "iu" or sizes[0] < n_classes or sizes[-1] > n_samples:
+    in_range = len(sizes) and n_classes <= sizes[0] and sizes[-1] <= n_samples
+    if sizes.dtype.kind not in "iu" or not in_range:
         raise ValueError(
             f"train_sizes must be integers from the number of classes, {n_classes}, "
             f"to the number of training rows, {n_samples}, got {train_sizes}."
@@ -222,26 +213,20 @@ def stratified_order(y, rng):
     return np.argsort(places, kind="stable")
 
 
-def score_repeat(
-    generative, discriminative, X, y, X_test, y_test, *, subsets, nested, scoring
-):
+def score_repeat(templates, X, y, test, *, subsets, nested, scoring):
     """Return the scores of both classifiers on each subset, of shape (S, 2)."""
-    models = (clone(generative), clone(discriminative))
-    grows = nested and hasattr(generative, "partial_fit")
-    scores, n_seen = [], 0
+    grows = nested and hasattr(templates[0], "partial_fit")
+    models, scores, n_seen = None, [], 0
     for rows in subsets:
-        if not nested:
-            models = (clone(generative), clone(discriminative))
+        if models is None or not nested:
+            models = [clone(template) for template in templates]
+        for model in models[grows:]:
+            model.fit(_safe_indexing(X, rows), y[rows])
         if grows:
             new = rows[n_seen:]
             models[0].partial_fit(_safe_indexing(X, new), y[new], classes=np.unique(y))
             n_seen = len(rows)
-        else:
-            models[0].fit(_safe_indexing(X, rows), y[rows])
-        models[1].fit(_safe_indexing(X, rows), y[rows])
-        scores.append(
-            [check_scoring(m, scoring=scoring)(m, X_test, y_test) for m in models]
-        )
+        scores.append([check_scoring(m, scoring=scoring)(m, *test) for m in models])
     return scores
 
 
@@ -249,27 +234,35 @@ def summarise(sizes, generative_scores, discriminative_scores, epsilon0, rng):
     """Return the curve with its crossover, from scores of shape (S, n_repeats)."""
     difference = generative_scores - discriminative_scores
     n_repeats = difference.shape[1]
-    spread = difference.std(axis=1, ddof=1) if n_repeats > 1 else np.full(len(sizes), 0)
     regime, crossover = find_crossover(sizes, difference.mean(axis=1))
     draws = rng.randint(n_repeats, size=(N_BOOTSTRAPS, n_repeats))
+    ends = {"discriminative": 0.0, "generative": np.inf}
     resampled = [
-        crossover_place(sizes, difference[:, draw].mean(axis=1)) for draw in draws
+        ends.get(*find_crossover(sizes, difference[:, draw].mean(axis=1)))
+        for draw in draws
     ]
+    # no interpolation between a size and infinity
+    interval = np.percentile(resampled, [2.5, 97.5], method="inverted_cdf")
     return Bunch(
         train_sizes=sizes,
         generative_scores=generative_scores,
         discriminative_scores=discriminative_scores,
         difference_mean=difference.mean(axis=1),
-        difference_se=spread / np.sqrt(n_repeats),
+        difference_se=standard_error(difference),
         regime=regime,
         crossover=crossover,
-        # no interpolation between a size and infinity
-        crossover_interval=tuple(
-            np.percentile(resampled, [2.5, 97.5], method="inverted_cdf")
-        ),
+        crossover_interval=tuple(interval),
         approach_generative=approach(sizes, generative_scores, epsilon0),
         approach_discriminative=approach(sizes, discriminative_scores, epsilon0),
     )
+
+
+def standard_error(scores):
+    """Return the standard error over the repeats; 0 if there is only one."""
+    n_repeats = scores.shape[1]
+    if n_repeats == 1:
+        return np.zeros(len(scores))
+    return scores.std(axis=1, ddof=1) / np.sqrt(n_repeats)
 
 
 def find_crossover(sizes, difference):
@@ -285,13 +278,131 @@ def find_crossover(sizes, difference):
     return "crossover", float(np.exp(log_size))
 
 
-def crossover_place(sizes, difference):
-    """Return the crossover, 0 if it is below all sizes and inf if it is above."""
-    regime, crossover = find_crossover(sizes, difference)
-    return {"discriminative": 0.0, "generative": np.inf}.get(regime, crossover)
-
-
 def approach(sizes, scores, epsilon0):
     """Return the smallest size whose mean score is near that of the largest."""
     means = scores.mean(axis=1)
     return int(sizes[np.flatnonzero(means >= means[-1] - epsilon0)[0]])
+
+
+class RegimeCurveDisplay:
+    """Draw two learning curves with their standard errors and their crossover.
+
+    Use `from_estimators` to compute and draw, or `from_curve` for what
+    `generative_discriminative_curve` returned.
+
+    Parameters
+    ----------
+    train_sizes : ndarray of shape (n_sizes,)
+        Numbers of labels.
+
+    generative_scores, discriminative_scores : ndarray of shape (n_sizes, n_repeats)
+        Scores of the two classifiers.
+
+    crossover : float, default=nan
+        Number of labels at which they cross; nan draws no line.
+
+    score_name, names : str and tuple of two str
+        Label of the vertical axis, and names in the legend.
+
+    Attributes
+    ----------
+    ax_, figure_, lines_, fill_between_, crossover_line_ : matplotlib objects
+        What was drawn on; lists of two lines of mean scores and two bands of one
+        standard error; the vertical line at the crossover, or None.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from minimalml.linear_model import NaiveBayesProbe, RegimeCurveDisplay
+    >>> display = RegimeCurveDisplay.from_estimators(
+    ...     NaiveBayesProbe(), LogisticRegression(), *load_iris(return_X_y=True),
+    ...     train_sizes=[6, 10], random_state=0)
+    >>> display.ax_.get_xscale()
+    'log'
+    """
+
+    def __init__(
+        self,
+        *,
+        train_sizes,
+        generative_scores,
+        discriminative_scores,
+        crossover=np.nan,
+        score_name="Accuracy",
+        names=("generative", "discriminative"),
+    ):
+        self.train_sizes = train_sizes
+        self.generative_scores = generative_scores
+        self.discriminative_scores = discriminative_scores
+        self.crossover = crossover
+        self.score_name = score_name
+        self.names = names
+
+    @classmethod
+    def from_estimators(
+        cls, generative, discriminative, X, y, *, names=None, ax=None, **curve_options
+    ):
+        """Compare two classifiers and draw the result.
+
+        Parameters
+        ----------
+        generative, discriminative, X, y, **curve_options
+            Arguments of `generative_discriminative_curve`.
+
+        names, ax : tuple of two str and matplotlib Axes, default=None
+            Names in the legend, None for those of the classes; where to draw, None for
+            a new figure.
+        """
+        curve = generative_discriminative_curve(
+            generative, discriminative, X, y, **curve_options
+        )
+        if names is None:
+            names = (short_name(generative), short_name(discriminative))
+        scoring = curve_options.get("scoring", "accuracy")
+        score_name = scoring if isinstance(scoring, str) else "score"
+        score_name = score_name.replace("_", " ").capitalize()
+        return cls.from_curve(curve, names=names, score_name=score_name).plot(ax)
+
+    @classmethod
+    def from_curve(cls, curve, **options):
+        """Make a display, not drawn yet, of `generative_discriminative_curve`'s result.
+
+        ``options`` are ``score_name`` and ``names``.
+        """
+        measured = ("train_sizes", "generative_scores", "discriminative_scores")
+        options = {name: curve[name] for name in (*measured, "crossover")} | options
+        return cls(**options)
+
+    def plot(self, ax=None):
+        """Draw the curves on ``ax``, or a new figure, and return the display."""
+        pyplot = import_pyplot("RegimeCurveDisplay")
+        if ax is None:
+            _, ax = pyplot.subplots()
+        self.ax_, self.figure_ = ax, ax.figure
+        self.lines_, self.fill_between_ = [], []
+        scores_of_both = (self.generative_scores, self.discriminative_scores)
+        for name, scores in zip(self.names, scores_of_both, strict=True):
+            mean, error = scores.mean(axis=1), standard_error(scores)
+            (line,) = ax.plot(self.train_sizes, mean, marker="o", ms=4, label=name)
+            style = {"color": line.get_color(), "alpha": 0.25, "linewidth": 0}
+            band = ax.fill_between(
+                self.train_sizes, mean - error, mean + error, **style
+            )
+            self.lines_.append(line)
+            self.fill_between_.append(band)
+        self.crossover_line_ = None
+        if np.isfinite(self.crossover):
+            label = f"crossover at {self.crossover:.0f} labels"
+            self.crossover_line_ = ax.axvline(
+                self.crossover, color="0.4", linestyle="--", label=label
+            )
+        ax.set(xscale="log", xlabel="Number of labels", ylabel=self.score_name)
+        ax.legend()
+        return self
+
+
+def short_name(estimator):
+    """Return the class name; of a pipeline, that of its last step."""
+    last = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
+    return type(last).__name__

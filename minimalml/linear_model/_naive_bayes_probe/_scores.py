@@ -8,112 +8,94 @@ scikit-learn has it.
 import numpy as np
 from scipy import sparse
 from scipy.spatial.distance import cdist
-from scipy.special import expit, log_expit, log_softmax, softmax
+from scipy.special import expit, log_softmax, softmax
 from sklearn.utils import gen_batches
 
-from minimalml._core.arrays import is_torch_tensor
+from minimalml._core.arrays import array_namespace, is_torch_tensor
 
 # Rows at a time where a copy of them is needed: 8 MB of float64 numbers.
 BATCH_NUMBERS = 1 << 20
+FLOAT32 = np.finfo(np.float32)
 
 
 def linear_scores(X, coef, intercept, centre=None):
-    """Return ``X @ coef.T + intercept``, in the dtype and on the device of X.
+    """Return ``X @ coef.T + intercept``: float64 for float64 rows, else float32.
 
-    Parameters
-    ----------
-    X : array, CSR matrix or tensor of shape (n_samples, n_features)
-        Rows.
-
-    coef : ndarray of shape (n_classes, n_features)
-        Weights.
-
-    intercept : ndarray of shape (n_classes,)
-        Intercepts.
-
-    centre : ndarray of shape (n_features,), default=None
-        Taken off the rows first, so that a float32 keeps the digits below a large
-        common offset; what it adds to the intercepts is summed in float64.
+    A centre (n_features,) is taken off dense rows first, so that a float32 keeps the
+    digits below a large common offset; what it adds to the intercepts is summed in
+    float64.
     """
-    if sparse.issparse(X):
-        return np.asarray(X @ coef.T.astype(X.dtype) + intercept.astype(X.dtype))
-    if centre is not None:
+    dtype = score_dtype(X)
+    wide = "float64" if leaves_float32(coef) else dtype
+    if centre is not None and not sparse.issparse(X):
         intercept = intercept + coef @ centre
-    if is_torch_tensor(X):
-        coef, intercept = tensor_like(X, coef), tensor_like(X, intercept)
-        X = X if centre is None else X - tensor_like(X, centre)
-        return X @ coef.T + intercept
-    weights, intercept = coef.T.astype(X.dtype), intercept.astype(X.dtype)
-    if centre is None:
-        scores = X @ weights
-        scores += intercept
-        return scores
-    scores = np.empty((len(X), len(coef)), dtype=X.dtype)
-    for batch in row_batches(X):
-        scores[batch] = (X[batch] - centre.astype(X.dtype)) @ weights + intercept
-    return scores
+    weights, intercept = as_like(X, coef.T, wide), as_like(X, intercept, wide)
+    if sparse.issparse(X) or (centre is None and X.dtype == weights.dtype):
+        return as_like(X, X @ weights + intercept, dtype)
+    centre = as_like(X, np.zeros(1) if centre is None else centre, wide)
+    parts = [
+        as_like(X, (as_like(X, X[batch], wide) - centre) @ weights + intercept, dtype)
+        for batch in row_batches(X)
+    ]
+    return array_namespace(X).concatenate(parts)
 
 
 def joint_log_likelihood(X, theta, var, log_prior):
-    """Return log p(x, y), from the differences x - theta themselves.
+    """Return log p(x, y), from the differences x - theta themselves, in float64.
 
-    Parameters
-    ----------
-    X : array, CSR matrix or tensor of shape (n_samples, n_features)
-        Rows; those of a CSR matrix are expanded some at a time.
-
-    theta : ndarray of shape (n_classes, n_features)
-        Class means.
-
-    var : ndarray of shape (n_features,) or (n_classes, n_features)
-        Variances.
-
-    log_prior : ndarray of shape (n_classes,)
-        Log priors; may be -inf.
+    Rows of a CSR matrix are expanded some at a time. float64 for float64 rows, else
+    float32.
     """
-    constant = log_prior - 0.5 * np.log(2 * np.pi * var).sum(axis=-1)
-    if is_torch_tensor(X):
-        return tensor_like(X, constant) - 0.5 * tensor_distances(X, theta, var)
-    scores = np.empty((X.shape[0], len(theta)), dtype=X.dtype)
+    constant = as_like(X, log_prior - 0.5 * np.log(2 * np.pi * var).sum(-1), "float64")
+    parts = []
     for batch in row_batches(X):
         rows = X[batch].toarray() if sparse.issparse(X) else X[batch]
-        scores[batch] = constant - 0.5 * scaled_distances(rows, theta, var)
-    return scores
+        scores = constant - 0.5 * scaled_distances(rows, theta, var)
+        parts.append(as_like(X, scores, score_dtype(X)))
+    return array_namespace(X).concatenate(parts)
 
 
 def scaled_distances(rows, theta, var):
-    """Return the sums over features of (x - theta)² / var."""
-    if var.ndim == 1:
+    """Return the sums over features of (x - theta)² / var, for each class."""
+    if var.ndim == 2:
+        classes = zip(theta[:, None], var, strict=True)
+        columns = [scaled_distances(rows, mean, v) for mean, v in classes]
+        return array_namespace(rows).hstack(columns)
+    if not is_torch_tensor(rows):
         return cdist(rows, theta, "seuclidean", V=var) ** 2
-    columns = [
-        cdist(rows, mean[None], "seuclidean", V=v)
-        for mean, v in zip(theta, var, strict=True)
-    ]
-    return np.hstack(columns) ** 2
-
-
-def tensor_distances(X, theta, var):
     import torch
 
-    theta, var = tensor_like(X, theta), tensor_like(X, var).expand(theta.shape)
-    columns = [((X - theta[k]) ** 2 / var[k]).sum(dim=1) for k in range(len(theta))]
-    return torch.stack(columns, dim=1)
+    rows, theta, deviation = (
+        as_like(rows, a, "float64") for a in (rows, theta, np.sqrt(var))
+    )
+    mode = "donot_use_mm_for_euclid_dist"
+    return torch.cdist(rows / deviation, theta / deviation, compute_mode=mode) ** 2
 
 
-def tensor_like(X, array):
-    """Return ``array`` as a tensor of the dtype and on the device of ``X``."""
+def score_dtype(X):
+    """Return the dtype of scores: half precision is too narrow for logits."""
+    return "float64" if str(X.dtype).endswith("float64") else "float32"
+
+
+def leaves_float32(coef):
+    """Whether the largest coefficient is too large or too small for a float32."""
+    largest = np.abs(coef).max()
+    return largest > FLOAT32.max or 0 < largest < FLOAT32.tiny
+
+
+def as_like(X, array, dtype):
+    """Return ``array`` as a tensor on the device of X if that is one, else an array."""
+    if not is_torch_tensor(X):
+        return np.asarray(array, dtype=dtype)
     import torch
 
-    return torch.as_tensor(array, dtype=X.dtype, device=X.device)
+    if X.device.type == "mps":  # which has no float64
+        dtype = "float32"
+    return torch.as_tensor(array, dtype=getattr(torch, dtype), device=X.device)
 
 
 def row_batches(X):
     return gen_batches(X.shape[0], max(BATCH_NUMBERS // X.shape[1], 1))
-
-
-def as_margin(scores):
-    """Return scores of two classes as log odds, others as they are."""
-    return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
 
 
 def labels(scores, classes):
@@ -134,34 +116,28 @@ def labels(scores, classes):
 
 def probabilities(scores):
     """Return the posterior, of shape (n_samples, n_classes)."""
-    if is_torch_tensor(scores):
-        return (
-            log_odds_pair(scores).sigmoid() if scores.ndim == 1 else scores.softmax(1)
-        )
-    return expit(log_odds_pair(scores)) if scores.ndim == 1 else softmax(scores, axis=1)
+    if scores.ndim == 1:
+        pair = log_odds_pair(scores)
+        return pair.sigmoid() if is_torch_tensor(pair) else expit(pair)
+    return scores.softmax(1) if is_torch_tensor(scores) else softmax(scores, axis=1)
 
 
 def log_probabilities(scores):
     """Return the log posterior, of shape (n_samples, n_classes)."""
-    if not is_torch_tensor(scores):
-        if scores.ndim == 1:
-            logs = log_expit(log_odds_pair(scores))
-        else:
-            logs = log_softmax(scores, axis=1)
-        if logs.dtype == np.float32:
-            # near 1 a float32 probability is coarse; scikit-learn wants its log
-            likely = np.exp(logs) > 0.5
-            logs[likely] = np.log(probabilities(scores)[likely])
-        return logs
-    from torch.nn.functional import logsigmoid
-
     if scores.ndim == 1:
-        return logsigmoid(log_odds_pair(scores))
-    return scores.log_softmax(1)
+        pair = log_odds_pair(scores)
+        logs = -array_namespace(pair).logaddexp(pair * 0, -pair)
+    elif is_torch_tensor(scores):
+        logs = scores.log_softmax(1)
+    else:
+        logs = log_softmax(scores, axis=1)
+    if logs.dtype == np.float32:
+        # near 1 a float32 probability is coarse; scikit-learn wants its log
+        likely = np.exp(logs) > 0.5
+        logs[likely] = np.log(probabilities(scores)[likely])
+    return logs
 
 
 def log_odds_pair(scores):
     """Return the log odds of both classes, of shape (n_samples, 2)."""
-    if is_torch_tensor(scores):
-        return scores[:, None] * scores.new_tensor([-1.0, 1.0])
-    return scores[:, None] * np.array([-1.0, 1.0], dtype=scores.dtype)
+    return array_namespace(scores).stack([-scores, scores], 1)
