@@ -6,13 +6,14 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 BUILD_REQUIRES := 'setuptools>=77' 'Cython>=3.1.2,!=3.2.6,!=3.2.7,!=3.2.8,!=3.2.9,<4' 'numpy>=2.0'
 KERNELS := $(shell find minimalml -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 
-.PHONY: help demo test test-slow lint docs bench bench-quick claims wheel clean
+.PHONY: help demo test test-slow coverage lint docs bench bench-quick claims wheel clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo         each family beside what one would use instead; writes report.html"
-	@echo "make test         the quick test suite            (PYTEST_ARGS='tests/mixup -x')"
+	@echo "make test         the quick test suite            (PYTEST_ARGS='tests/transport -x')"
 	@echo "make test-slow    the whole test suite"
+	@echo "make coverage     the quick test suite, and the lines that it leaves out"
 	@echo "make lint         ruff, import-linter, cython-lint, codespell"
 	@echo "make docs         the documentation, its gallery executed, in doc/_build/html"
 	@echo "make bench        the speed benchmarks            (BENCH_ARGS='--bench mixup')"
@@ -42,11 +43,17 @@ $(VENV)/built: $(VENV)/installed $(KERNELS)
 demo: $(VENV)/built
 	$(BIN)/python -m minimalml demo
 
+# Two processes of one thread each; a worker without tests left takes another's.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
+
 test: $(VENV)/built $(VENV)/extra-test
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
 
 test-slow: $(VENV)/built $(VENV)/extra-test
-	$(BIN)/python -m pytest -m "slow or not slow" $(PYTEST_ARGS)
+	$(PYTEST) -m "slow or not slow" $(PYTEST_ARGS)
+
+coverage: PYTEST_ARGS += --cov --cov-report=term:skip-covered
+coverage: test
 
 lint: $(VENV)/extra-test
 	$(BIN)/ruff check .

@@ -8,6 +8,15 @@ import sys
 # Without it scikit-learn skips check_array_api_input; scipy reads it at import.
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Threads that spin while they wait take the core that another worker needs: networks on
+# two threads beside a busy neighbour are ten times slower. Read when OpenMP is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from collections import Counter
+from itertools import chain
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -60,9 +69,29 @@ def pytest_ignore_collect(collection_path):
     return None
 
 
+SLOW_FOLDER = 15.0  # seconds: a method's tests should run in 12 on an idle core
+
+
+def slow_folders(reports):
+    """Sum durations by tests/FAMILY/STEM, and keep those above the limit."""
+    seconds = Counter()
+    for report in reports:
+        folders = report.nodeid.split("::")[0].split("/")[:-1]
+        if len(folders) == 3:
+            seconds["/".join(folders)] += report.duration
+    return {folder: s for folder, s in seconds.items() if s > SLOW_FOLDER}
+
+
 def pytest_terminal_summary(terminalreporter):
     if left_out:
         terminalreporter.line(f"left out, since torch is absent: {', '.join(left_out)}")
+    reports = chain.from_iterable(terminalreporter.stats.values())
+    timed = (report for report in reports if hasattr(report, "duration"))
+    for folder, seconds in sorted(slow_folders(timed).items()):
+        terminalreporter.line(
+            f"slow: {folder} took {seconds:.0f} s, more than {SLOW_FOLDER:.0f}",
+            yellow=True,
+        )
 
 
 def has_accelerator():

@@ -10,14 +10,19 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from tests.estimators import (
     all_estimators,
     expected_failed_checks,
+    first_in_full,
     gathered,
     public_estimator_classes,
     public_families,
 )
 
 
-@parametrize_with_checks(
-    all_estimators(), expected_failed_checks=expected_failed_checks, xfail_strict=True
+@first_in_full(
+    parametrize_with_checks(
+        all_estimators(),
+        expected_failed_checks=expected_failed_checks,
+        xfail_strict=True,
+    )
 )
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
@@ -30,6 +35,7 @@ def test_scikit_learn_checks(estimator, check):
         "NEEDS_TORCH",
         "EXPECTED_FAILED_CHECKS",
         "EXPECTED_FAILED_PROPERTIES",
+        "ROW_VALUES",
     ],
 )
 def test_instances_name_public_estimators(table):

@@ -12,6 +12,7 @@ is to be measured: figures are means over networks on each data set.
 
 from functools import cache
 from itertools import product
+from unittest.mock import patch
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -28,10 +29,8 @@ N_NETWORKS = 3
 FEW_ROWS = 4
 NETWORK = {
     "hidden_sizes": (128,),
-    "encoder_hidden": 128,
     "embedding_dim": 64,
     "max_epochs": 60,
-    "oversampling_start": 20,
     "learning_rate": 1e-3,
     "batch_size": 128,
     "pair_scale": 20.0,
@@ -42,9 +41,10 @@ VARIANTS = {
     "adversarial": {"oversampling": False},
     "re-composed": {"adversarial_weight": 0.0},
     "both": {},
-    "large steps": {"oversampling": False, "epsilons": (0.0, 0.5, 1.0, 2.0)},
+    "large steps": {"oversampling": False},
 }
-NO_VECTORS = {"attribute_embeddings": None, "object_embeddings": None}
+LARGE_STEPS = (0.0, 0.5, 1.0, 2.0)
+NO_VECTORS = {"label_embeddings": None}
 VARIANTS["baseline, no vectors"] = VARIANTS["baseline"] | NO_VECTORS
 VARIANTS["both, no vectors"] = VARIANTS["both"] | NO_VECTORS
 
@@ -59,16 +59,26 @@ def figures(variant, seed, network, n_per_pair):
         model = IndependentPrimitives(unseen_pairs=data.unseen_pairs)
     else:
         settings = {
-            "attribute_embeddings": data.attribute_embeddings,
-            "object_embeddings": data.object_embeddings,
+            "label_embeddings": (data.attribute_embeddings, data.object_embeddings),
             "unseen_pairs": data.unseen_pairs,
             "device": "cpu",
             "random_state": 1000 * network + seed,
         }
         settings |= NETWORK | VARIANTS[variant]
         model = CompositionalZeroShotClassifier(**settings)
-    curve = model.fit(data.X_train, data.y_train).czsl_curve(data.X_test, data.y_test)
+    with steps_of(variant):
+        model.fit(data.X_train, data.y_train)
+    curve = model.czsl_curve(data.X_test, data.y_test)
     return curve.auc, curve.best_harmonic_mean
+
+
+def steps_of(variant):
+    """Replace the paper's steps of the attack while a variant with others trains."""
+    from minimalml.multioutput._compositional_zero_shot import _composition_torch
+
+    is_large = variant == "large steps"
+    steps = LARGE_STEPS if is_large else _composition_torch.EPSILONS
+    return patch.object(_composition_torch, "EPSILONS", steps)
 
 
 @cache

@@ -110,7 +110,7 @@ def random_batch(n):
 PARTS = {
     "baseline": {"adversarial_weight": 0, "oversampling": False},
     "adversarial": {"oversampling": False},
-    "re-composed": {"adversarial_weight": 0, "oversampling_start": 0},
+    "re-composed": {"adversarial_weight": 0},
 }
 
 

@@ -120,8 +120,8 @@ COMPARISONS = [
             "torch.cat + kthvalue": 20_000_000,
             "numpy concatenate + partition": 20_000_000,
         },
-        target="at 20 million on 2 threads 10x global_unstructured and 5x kthvalue; "
-        "extra memory at most 1 byte a weight and 2 MB; linear in n",
+        target="at 20 million on 2 threads 10x global_unstructured and 5x kthvalue, with "
+        "extra memory of at most 1 byte a weight and 2 MB; linear in n",
     ),
     Comparison(
         title="EfficientNet-Lite0 of n weights pruned, a copy included",

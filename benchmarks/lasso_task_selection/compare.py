@@ -28,19 +28,28 @@ def relevance_ours(data):
     return relevance_lasso(*data, PENALTY)
 
 
-def relevance_scikit_learn(data):
-    W, targets = data
-    W = np.asfortranarray(W)
-    coefficients = []
-    for target in targets.T:
-        penalty = PENALTY * np.abs(W.T @ target).max() / len(W)
-        model = Lasso(penalty, fit_intercept=False, tol=1e-8, max_iter=100_000)
-        coefficients.append(model.fit(W, target).coef_)
-    return np.array(coefficients).T
+def one_by_one(make_model):
+    """Fit a Lasso of another library to each target."""
+
+    def relevance(data):
+        W, targets = np.asfortranarray(data[0]), data[1]
+        coefficients = []
+        for target in targets.T:
+            penalty = PENALTY * np.abs(W.T @ target).max() / len(W)
+            coefficients.append(make_model(penalty).fit(W, target).coef_)
+        return np.array(coefficients).T
+
+    return relevance
 
 
-def relevance_skglm(data):
-    return relevance_lasso(*data, PENALTY, solver="skglm")
+def scikit_learn(penalty):
+    return Lasso(penalty, fit_intercept=False, tol=1e-8, max_iter=100_000)
+
+
+def skglm(penalty):
+    import skglm
+
+    return skglm.Lasso(penalty, fit_intercept=False, tol=1e-8)
 
 
 def rows(n):
@@ -110,9 +119,9 @@ def print_memory():
     print("memory of the fit, given the statistics: " + ", ".join(peaks))
 
 
-relevance_peers = {"scikit-learn Lasso, one by one": relevance_scikit_learn}
+relevance_peers = {"scikit-learn Lasso, one by one": one_by_one(scikit_learn)}
 if importlib.util.find_spec("skglm"):
-    relevance_peers["skglm through ours"] = relevance_skglm
+    relevance_peers["skglm Lasso, one by one"] = one_by_one(skglm)
 
 COMPARISONS = [
     Comparison(

@@ -120,6 +120,7 @@ def for_each_chunk(work, n_items, *, chunk_size, n_threads=1):
         starts.clear()
         begun = [helper for helper in helpers if not helper.cancel()]
         errors = [helper.exception() for helper in begun]
+        work = None  # a cancelled helper stays in the queue, but not with the arrays
         with _lock:
             _n_callers -= 1
     for error in filter(None, errors):

@@ -5,12 +5,6 @@ torch modules in a training loop of one's own; `global_magnitude_mask` and its b
 work on bare arrays and tensors.
 """
 
-from minimalml.compression._global_magnitude_pruning._display import (
-    SparsityCurveDisplay,
-)
-from minimalml.compression._global_magnitude_pruning._distributed import (
-    distributed_magnitude_mask,
-)
 from minimalml.compression._global_magnitude_pruning._global_magnitude_pruning import (
     GlobalMagnitudePruner,
 )
@@ -34,9 +28,7 @@ from minimalml.compression._global_magnitude_pruning._schedule import pruning_sc
 
 __all__ = [
     "GlobalMagnitudePruner",
-    "SparsityCurveDisplay",
     "apply_masks",
-    "distributed_magnitude_mask",
     "finalize",
     "flops_report",
     "global_magnitude_mask",

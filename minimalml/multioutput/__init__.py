@@ -7,21 +7,18 @@ that training never showed. `LassoTaskSelector` picks source tasks when heads ar
 samples on one target task.
 """
 
-from minimalml.datasets import make_compositions, make_low_rank_tasks
+from minimalml.datasets import make_low_rank_tasks
 from minimalml.multioutput._compositional_zero_shot._compositional_zero_shot import (
     CompositionalZeroShotClassifier,
 )
 from minimalml.multioutput._compositional_zero_shot._czsl_curve import (
+    CZSLCurveDisplay,
     curve_from_gaps,
     czsl_auc_score,
     czsl_curve,
-)
-from minimalml.multioutput._compositional_zero_shot._czsl_display import (
-    CZSLCurveDisplay,
+    make_czsl_scorer,
 )
 from minimalml.multioutput._compositional_zero_shot._czsl_gaps import (
-    BiasGaps,
-    TopPairs,
     czsl_gaps,
 )
 from minimalml.multioutput._compositional_zero_shot._independent_primitives import (
@@ -30,9 +27,6 @@ from minimalml.multioutput._compositional_zero_shot._independent_primitives impo
 from minimalml.multioutput._compositional_zero_shot._over_sampler import (
     ObjectSimilarityOverSampler,
 )
-from minimalml.multioutput._compositional_zero_shot._pair_classifier import (
-    make_czsl_scorer,
-)
 from minimalml.multioutput._compositional_zero_shot._pair_holdout import (
     PairHoldoutSplit,
 )
@@ -40,10 +34,8 @@ from minimalml.multioutput._compositional_zero_shot._primitive_attack import (
     primitive_attack,
     smoothed_pair_targets,
 )
-from minimalml.multioutput._lasso_task_selection._active_classifier import (
+from minimalml.multioutput._lasso_task_selection._active_multi_task import (
     ActiveMultiTaskClassifier,
-)
-from minimalml.multioutput._lasso_task_selection._active_regressor import (
     ActiveMultiTaskRegressor,
 )
 from minimalml.multioutput._lasso_task_selection._allocation import (
@@ -54,16 +46,18 @@ from minimalml.multioutput._lasso_task_selection._relevance import (
     relevance_l1,
     relevance_l2,
     relevance_lasso,
+    relevance_path,
 )
-from minimalml.multioutput._lasso_task_selection._relevance_path import relevance_path
 from minimalml.multioutput._lasso_task_selection._shared_regressor import (
     SharedRepresentationRegressor,
 )
 from minimalml.multioutput._lasso_task_selection._shared_representation import (
     fit_shared_representation,
 )
-from minimalml.multioutput._lasso_task_selection._task_choice import select_tasks
-from minimalml.multioutput._lasso_task_selection._task_selector import LassoTaskSelector
+from minimalml.multioutput._lasso_task_selection._task_selector import (
+    LassoTaskSelector,
+    select_tasks,
+)
 from minimalml.multioutput._lasso_task_selection._task_statistics import (
     TaskStatistics,
     task_statistics,
@@ -72,7 +66,6 @@ from minimalml.multioutput._lasso_task_selection._task_statistics import (
 __all__ = [
     "ActiveMultiTaskClassifier",
     "ActiveMultiTaskRegressor",
-    "BiasGaps",
     "CZSLCurveDisplay",
     "CompositionalZeroShotClassifier",
     "IndependentPrimitives",
@@ -81,7 +74,6 @@ __all__ = [
     "PairHoldoutSplit",
     "SharedRepresentationRegressor",
     "TaskStatistics",
-    "TopPairs",
     "allocate_samples",
     "curve_from_gaps",
     "czsl_auc_score",
@@ -89,7 +81,6 @@ __all__ = [
     "czsl_gaps",
     "excess_risk_bound",
     "fit_shared_representation",
-    "make_compositions",
     "make_czsl_scorer",
     "make_low_rank_tasks",
     "primitive_attack",

@@ -5,19 +5,6 @@ does not check, each with a failure message in plain words; and a pytest decorat
 runs them on many estimators. Start at :func:`parametrize_with_properties`.
 """
 
-from minimalml.testing._hygiene_checks import (
-    check_fit_is_repeatable,
-    check_input_not_modified,
-    check_pickle_round_trip,
-    check_pipeline_grid_search,
-    check_thread_count_invariance,
-)
-from minimalml.testing._invariance_checks import (
-    check_feature_permutation,
-    check_label_renaming,
-    check_row_permutation,
-    check_target_affine_equivariance,
-)
 from minimalml.testing._parametrize import (
     check_properties,
     parametrize_with_properties,
@@ -27,9 +14,21 @@ from minimalml.testing._strategies import (
     feature_matrices,
     regression_data,
 )
-from minimalml.testing._weight_checks import (
+from minimalml.testing._symmetry_checks import (
+    check_feature_permutation,
+    check_label_renaming,
+    check_row_permutation,
     check_sample_weight_is_repetition,
+    check_target_affine_equivariance,
     check_zero_weight_is_removal,
+)
+from minimalml.testing._universal_checks import (
+    check_fit_is_repeatable,
+    check_input_not_modified,
+    check_layout_invariance,
+    check_pickle_round_trip,
+    check_pipeline_grid_search,
+    check_thread_count_invariance,
 )
 
 __all__ = [
@@ -37,6 +36,7 @@ __all__ = [
     "check_fit_is_repeatable",
     "check_input_not_modified",
     "check_label_renaming",
+    "check_layout_invariance",
     "check_pickle_round_trip",
     "check_pipeline_grid_search",
     "check_properties",

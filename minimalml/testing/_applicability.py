@@ -11,17 +11,10 @@ from minimalml._core.validation import has_fit_parameter
 
 
 def applies_to(*conditions):
-    """Make a check raise SkipTest for an estimator that it has no meaning for.
+    """Make a check raise SkipTest where a condition says why it has no meaning.
 
-    Parameters
-    ----------
-    *conditions : callable
-        Each takes an estimator and returns None, or why the check does not apply.
-
-    Returns
-    -------
-    callable
-        Decorator of a check; the decorated one has ``skip_reason(estimator)``.
+    A condition takes an estimator and returns None or the reason; the decorated check
+    gives the first reason by ``skip_reason(estimator)`` as well.
     """
 
     def decorate(check):

@@ -14,33 +14,20 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, clone, is_clusterer
 
-METHODS = (
-    "predict",
-    "predict_proba",
-    "decision_function",
-    "score_samples",
-    "transform",
-)
+SCORES = ("predict_proba", "decision_function")
+METHODS = ("predict", *SCORES, "score_samples", "transform")
 # Learnt from the training rows: for estimators that cannot be asked about others.
 ROW_ATTRIBUTES = ("labels_", "embedding_", "negative_outlier_factor_")
 
 FLOAT64_RTOL = 1e-6  # room for sums in another order, amplified by a solve
 FLOAT32_RTOL = 1e-3
 
-EARLY_STOP = (
-    " So small a change may come from a solver that stops early: lower its tol, or "
-    "raise rtol here."
-)
+EARLY_STOP = " Perhaps a solver stops early: lower its tol, or raise rtol here."
 
 # What an estimator may raise on data that it cannot handle.
 ESTIMATOR_ERRORS = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    pickle.PickleError,
+    *(ArithmeticError, AttributeError, LookupError, RuntimeError),
+    *(TypeError, ValueError, pickle.PickleError),
 )
 
 
@@ -63,24 +50,20 @@ def with_fixed_random_state(estimator):
     return estimator.set_params(**states)
 
 
-def fit_quietly(estimator, X, y, sample_weight=None):
+def fit_quietly(estimator, X, y, **metadata):
     """Fit ``estimator`` in place; the properties are about results, not warnings."""
-    weights = {} if sample_weight is None else {"sample_weight": sample_weight}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return estimator.fit(X, y, **weights)
+        return estimator.fit(X, y, **metadata)
 
 
-def fitted_clone(estimator, X, y, sample_weight=None):
+def fitted_clone(estimator, X, y, **metadata):
     """Fit a clone whose random state is fixed."""
-    return fit_quietly(with_fixed_random_state(estimator), X, y, sample_weight)
+    return fit_quietly(with_fixed_random_state(estimator), X, y, **metadata)
 
 
 def outputs_of(model, X, y, X_asked=None):
-    """Return all that ``model``, fitted to X and y, says: name -> array.
-
-    It is asked about ``X_asked``, where that is not the training data.
-    """
+    """Return all that ``model``, fitted to X and y, says of ``X_asked`` or of X."""
     asked = X if X_asked is None else X_asked
     outputs = said_about(model, asked) | learnt_from(model, X, y)
     if not outputs:
@@ -126,10 +109,10 @@ def _as_array(output):
     return np.array(output)
 
 
-def fit_after(change, estimator, X, y, X_asked, sample_weight=None):
+def fit_after(change, estimator, X, y, X_asked, **metadata):
     """Fit a clone on changed data and ask it about ``X_asked``."""
     with refusing_nothing(estimator, change):
-        model = fitted_clone(estimator, X, y, sample_weight)
+        model = fitted_clone(estimator, X, y, **metadata)
         return Fitted(model, outputs_of(model, X, y, X_asked))
 
 
@@ -148,26 +131,8 @@ def refusing_nothing(estimator, change):
 def assert_unchanged(estimator, before, after, change, *, X=None, rtol=0.0, atol=0.0):
     """Raise an AssertionError where ``after`` differs from ``before``.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Named in the message.
-
-    before, after : dict of str to ndarray
-        What :func:`outputs_of` returned.
-
-    change : str
-        What was done in between, as the end of a sentence that begins with "when".
-
-    X : array-like, default=None
-        Data of the fit; float32 data loosen an ``rtol`` of None.
-
-    rtol : float or None, default=0.0
-        Allowed change in units of the output's largest absolute value; None means
-        1e-6, and 1e-3 where the data or the output are float32.
-
-    atol : float, default=0.0
-        Allowed change on top of it.
+    ``change`` ends a sentence that begins with "when". ``rtol`` is in units of an
+    output's largest absolute value; None means 1e-6, and 1e-3 for float32.
     """
     name = type(estimator).__name__
     if before.keys() != after.keys():
@@ -179,10 +144,7 @@ def assert_unchanged(estimator, before, after, change, *, X=None, rtol=0.0, atol
     for output, old in before.items():
         new = after[output]
         where = f"{name}.{output}"
-        if old.shape != new.shape:
-            raise AssertionError(
-                f"{where} changed shape from {old.shape} to {new.shape} when {change}."
-            )
+        _assert_same_shape(where, old, new, change)
         if is_clusterer(estimator) and output in ("predict", "labels_"):
             old, new = _numbered_by_appearance(old), _numbered_by_appearance(new)
         if old.dtype.kind == "f" and new.dtype.kind == "f":
@@ -197,20 +159,21 @@ def assert_same_values(where, old, new, change):
     """Raise an AssertionError unless two inputs are equal bit for bit."""
     if old is None:
         return
-    if hasattr(old, "index") and not (
-        old.index.equals(new.index)
-        and list(getattr(old, "columns", ())) == list(getattr(new, "columns", ()))
-    ):
+    axes = zip(getattr(old, "axes", ()), getattr(new, "axes", ()), strict=True)
+    if not all(before.equals(after) for before, after in axes):
         raise AssertionError(f"{where} got another index or columns when {change}.")
     old, new = _as_array(old), _as_array(new)
+    _assert_same_shape(where, old, new, change)
+    is_float = old.dtype.kind == new.dtype.kind == "f"
+    compare = _assert_numbers_unchanged if is_float else _assert_labels_unchanged
+    compare(where, old, new, change)
+
+
+def _assert_same_shape(where, old, new, change):
     if old.shape != new.shape:
         raise AssertionError(
             f"{where} changed shape from {old.shape} to {new.shape} when {change}."
         )
-    compare = _assert_labels_unchanged
-    if old.dtype.kind == new.dtype.kind == "f":
-        compare = _assert_numbers_unchanged
-    compare(where, old, new, change)
 
 
 def _tolerance(old, X, rtol, atol):
@@ -273,18 +236,16 @@ def _rows_that_are_not_ties(before, after, X, rtol, atol):
     """
     if rtol == atol == 0:
         return slice(None)
-    for output in ("predict_proba", "decision_function"):
+    for output in SCORES:
         scores = before.get(output)
         if scores is None or after[output].shape != scores.shape:
             continue
         if scores.ndim == 1:
-            lead = np.abs(scores)
-        elif scores.shape[1] == 1:
-            return slice(None)
-        else:
-            ordered = np.sort(scores, axis=1)
-            lead = ordered[:, -1] - ordered[:, -2]
-        return lead > 2 * _tolerance(scores, X, rtol, atol)
+            scores = np.column_stack([scores, np.zeros_like(scores)])
+        if scores.shape[1] == 1:
+            break
+        second, best = np.sort(scores, axis=1)[:, -2:].T
+        return best - second > 2 * _tolerance(scores, X, rtol, atol)
     return slice(None)
 
 

@@ -1,149 +1,24 @@
-"""Run the body of a check on the user's data, or on default and generated data."""
+"""The data that a check runs on where the user gives none."""
 
-import copy
-import math
-import time
-from typing import NamedTuple
 from unittest import SkipTest
 
 import numpy as np
 from sklearn.base import is_regressor
 from sklearn.utils import _safe_indexing, get_tags
 
-from minimalml._core.optional import import_optional
-from minimalml.testing._comparison import (
-    ESTIMATOR_ERRORS,
-    Fitted,
-    fitted_clone,
-    outputs_of,
+from minimalml.testing._strategies import (
+    LAYOUT_CORNERS,
+    classification_data,
+    regression_data,
 )
-from minimalml.testing._strategies import classification_data, regression_data
-
-# A failure of a slow estimator is to come in time rather than on the fewest rows.
-SHRINKING_SECONDS = 20
 
 # Corners on which an estimator that has a symmetry still shows it to rounding: ties,
 # equal columns and scales of 1e10 leave the answer to the order of summation.
-BENIGN_CORNERS = (
-    "constant_column",
-    "read_only",
-    "fortran",
-    "strided",
-    "data_frame",
-)
+BENIGN_CORNERS = ("constant_column", *LAYOUT_CORNERS)
 
 
-def run_on_data(body, estimator, X, y, *, data, examples, default=None):
-    """Call ``body(X, y, reference)`` on each data set that the user asked for.
-
-    Parameters
-    ----------
-    body : callable
-        Raises an AssertionError where the property does not hold.
-
-    estimator : estimator
-        Fitted on a copy of each data set for ``reference``.
-
-    X, y : array-like or None
-        The user's data; where X is given, nothing else is run.
-
-    data : hypothesis strategy or None
-        Draws (X, y); None takes the package's, made to suit the estimator's tags.
-
-    examples : int or hypothesis.settings
-        Number of generated data sets, the same in each run, or full settings.
-
-    default : callable, default=None
-        Makes the fixed data set from the estimator; None takes 40 rows.
-    """
-    if X is not None:
-        body(X, y, _reference(estimator, X, y))
-        return
-    if isinstance(examples, int) and examples < (data is not None):
-        raise ValueError(
-            f"examples must be at least {int(data is not None)}"
-            f"{' where data is given' if data is not None else ''}, got {examples}."
-        )
-    if data is None:
-        X, y = (default or default_data)(estimator)
-        body(X, y, _reference(estimator, X, y))
-    if examples != 0:
-        _run_on_generated_data(body, estimator, data, examples)
-
-
-def _reference(estimator, X, y):
-    # On copies: an estimator that writes into its input must not spoil the check.
-    X, y = copy.deepcopy(X), copy.deepcopy(y)
-    model = fitted_clone(estimator, X, y)
-    return Fitted(model, outputs_of(model, X, y))
-
-
-def _run_on_generated_data(body, estimator, data, examples):
-    hypothesis = import_optional(
-        "hypothesis", who="Generated data (examples > 0)", extra="test"
-    )
-    refusals, accepted, failures = [], [], []
-    patience = SHRINKING_SECONDS if isinstance(examples, int) else math.inf
-
-    @_settings(hypothesis, examples)
-    @hypothesis.given(_strategy(estimator) if data is None else data)
-    def holds(drawn):
-        if failures and time.monotonic() > failures[0].time + patience:
-            raise _SmallEnough
-        X, y = drawn
-        try:
-            reference = _reference(estimator, X, y)
-        except ESTIMATOR_ERRORS as error:
-            refusals.append(error)
-            return
-        accepted.append(True)
-        try:
-            body(X, y, reference)
-        except AssertionError as error:
-            message = f"{error}\n{_describe(X, y)}"
-            failures.append(_Failure(time.monotonic(), np.size(X), message))
-            raise AssertionError(message) from None
-
-    try:
-        holds()
-    except _SmallEnough:
-        smallest = min(reversed(failures), key=lambda failure: failure.size)
-        raise AssertionError(smallest.message) from None
-    if not accepted:
-        raise AssertionError(
-            f"{type(estimator).__name__} refused each generated data set, the last "
-            f"with: {refusals[-1]} Pass a strategy of data that it accepts as data=."
-        ) from refusals[-1]
-
-
-class _Failure(NamedTuple):
-    """When a property failed, on how many numbers, and the message."""
-
-    time: float
-    size: int
-    message: str
-
-
-class _SmallEnough(BaseException):  # not an Exception: hypothesis lets it through
-    """The time for a smaller counterexample is over."""
-
-
-def _settings(hypothesis, examples):
-    if isinstance(examples, hypothesis.settings):
-        return examples
-    return hypothesis.settings(
-        max_examples=examples,
-        derandomize=True,
-        database=None,
-        deadline=None,
-        report_multiple_bugs=False,
-        phases=(hypothesis.Phase.generate, hypothesis.Phase.shrink),
-        verbosity=hypothesis.Verbosity.quiet,
-        suppress_health_check=list(hypothesis.HealthCheck),
-    )
-
-
-def _strategy(estimator):
+def strategy_for(estimator):
+    """Draw data that suit the tags of ``estimator``, benign corners included."""
     sizes = dict(
         n_samples=(5, 25),
         n_features=(2, 4),  # one constant column alone would tie all rows
@@ -195,7 +70,7 @@ def suit_to_tags(estimator, X, y):
     return X, y
 
 
-def _describe(X, y):
+def describe(X, y):
     """Write a data set as the code that makes it."""
     lines = ["The smallest data set found that shows it:"]
     for name, values in (("X", X), ("y", y)):
@@ -215,7 +90,9 @@ def _layout(values):
         return "read-only"
     if values.flags.c_contiguous:
         return ""
-    return "Fortran-ordered" if values.flags.f_contiguous else "strided"
+    if values.flags.f_contiguous:
+        return "Fortran-ordered"
+    return "backwards" if values.strides[0] < 0 else "strided"
 
 
 def permutation_of(n):

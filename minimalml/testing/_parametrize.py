@@ -11,45 +11,12 @@ from sklearn.exceptions import EstimatorCheckFailedWarning, SkipTestWarning
 from minimalml._core.optional import import_optional
 from minimalml.testing._applicability import require_instance
 from minimalml.testing._comparison import ESTIMATOR_ERRORS
-from minimalml.testing._hygiene_checks import (
-    check_fit_is_repeatable,
-    check_input_not_modified,
-    check_pickle_round_trip,
-    check_pipeline_grid_search,
-    check_thread_count_invariance,
-)
-from minimalml.testing._invariance_checks import (
-    check_feature_permutation,
-    check_label_renaming,
-    check_row_permutation,
-    check_target_affine_equivariance,
-)
-from minimalml.testing._weight_checks import (
-    check_sample_weight_is_repetition,
-    check_zero_weight_is_removal,
-)
+from minimalml.testing._symmetry_checks import SYMMETRIES
+from minimalml.testing._universal_checks import UNIVERSAL
 
-UNIVERSAL = (
-    check_input_not_modified,
-    check_fit_is_repeatable,
-    check_pickle_round_trip,
-    check_thread_count_invariance,
-    check_pipeline_grid_search,
-)
-SYMMETRIES = (
-    check_row_permutation,
-    check_feature_permutation,
-    check_sample_weight_is_repetition,
-    check_zero_weight_is_removal,
-    check_target_affine_equivariance,
-    check_label_renaming,
-)
-GROUPS = {
-    "universal": UNIVERSAL,
-    "symmetries": SYMMETRIES,
-    "all": UNIVERSAL + SYMMETRIES,
-}
-CHECKS = {check.__name__: check for check in GROUPS["all"]}
+ALL = UNIVERSAL + SYMMETRIES
+GROUPS = {"universal": UNIVERSAL, "symmetries": SYMMETRIES, "all": ALL}
+CHECKS = {check.__name__: check for check in ALL}
 
 
 def parametrize_with_properties(
@@ -61,10 +28,9 @@ def parametrize_with_properties(
 ):
     """Parametrize a pytest test with the properties of many estimators.
 
-    The counterpart of :func:`sklearn.utils.estimator_checks.parametrize_with_checks`,
-    for what that does not check. The decorated test takes ``estimator`` and ``check``
-    and calls ``check(estimator)``. A property without a meaning for an estimator, such
-    as sample weights where ``fit`` takes none, gives no test.
+    As :func:`sklearn.utils.estimator_checks.parametrize_with_checks`: the test takes
+    ``estimator`` and ``check`` and calls ``check(estimator)``. A property without a
+    meaning for an estimator, such as weights where ``fit`` takes none, gives no test.
 
     Parameters
     ----------
@@ -78,12 +44,11 @@ def parametrize_with_properties(
         rtol=1e-3)``, which is called ``check_row_permutation(rtol=0.001)``.
 
     expected_failed_properties : callable, default=None
-        Takes an estimator, returns a dictionary from check name to the reason why it
-        may fail: that test is marked as an expected failure.
+        Takes an estimator, returns for each check that may fail its name and reason.
 
     xfail_strict : bool, default=True
-        Whether an expected failure that passes fails the suite, so that the list of
-        exceptions cannot rot. None leaves it to pytest's configuration.
+        Whether an expected failure that passes fails the suite, so that the list
+        cannot rot. None leaves it to pytest's configuration.
 
     Returns
     -------
@@ -98,10 +63,6 @@ def parametrize_with_properties(
         If a property is unknown.
     ImportError
         If pytest is not installed.
-
-    See Also
-    --------
-    check_properties : The same without pytest.
 
     Examples
     --------
@@ -126,15 +87,15 @@ def parametrize_with_properties(
         reasons = {}
         if expected_failed_properties is not None:
             reasons = expected_failed_properties(estimator)
-        _refuse_unknown(reasons, checks)
+        _check_names("expected_failed_properties", reasons, CHECKS | checks)
         for name, check in checks.items():
-            if _skip_reason(check, estimator) is not None:
-                continue
-            marks = []
-            if name in reasons:
-                marks.append(pytest.mark.xfail(reason=reasons[name], **strict))
-            test_id = f"{_describe(estimator)}-{name}"
-            parameters.append(pytest.param(estimator, check, marks=marks, id=test_id))
+            if _skip_reason(check, estimator) is None:
+                marks = []
+                if name in reasons:
+                    marks.append(pytest.mark.xfail(reason=reasons[name], **strict))
+                test_id = f"{_describe(estimator)}-{name}"
+                case = pytest.param(estimator, check, marks=marks, id=test_id)
+                parameters.append(case)
     return pytest.mark.parametrize(("estimator", "check"), parameters)
 
 
@@ -149,7 +110,7 @@ def check_properties(
 ):
     """Check the properties of one estimator and return a result for each.
 
-    The counterpart of :func:`sklearn.utils.estimator_checks.check_estimator`.
+    As :func:`sklearn.utils.estimator_checks.check_estimator`; needs no pytest.
 
     Parameters
     ----------
@@ -174,9 +135,8 @@ def check_properties(
     Returns
     -------
     list of dict
-        One for each property, with the keys of ``check_estimator``: "estimator",
-        "check_name", "exception", "status" ("passed", "failed", "xfail" or
-        "skipped"), "expected_to_fail" and "expected_to_fail_reason".
+        One for each property, with the keys of ``check_estimator``; "status" is
+        "passed", "failed", "xfail" or "skipped".
 
     Raises
     ------
@@ -184,10 +144,6 @@ def check_properties(
         If a property fails and ``on_fail="raise"``.
     ValueError
         If a property or an option is unknown.
-
-    See Also
-    --------
-    parametrize_with_properties : One pytest test for each property.
 
     Examples
     --------
@@ -202,13 +158,15 @@ def check_properties(
     _check_option("on_fail", on_fail, ("raise", "warn", None))
     checks = _resolve(properties)
     reasons = expected_failed_properties or {}
-    _refuse_unknown(reasons, checks)
+    _check_names("expected_failed_properties", reasons, CHECKS | checks)
     results = []
     for name, check in checks.items():
+        status, exception = _run(check, estimator, name in reasons)
         result = {
             "estimator": estimator,
             "check_name": name,
-            **_run(check, estimator, name in reasons),
+            "exception": exception,
+            "status": status,
             "expected_to_fail": name in reasons,
             "expected_to_fail_reason": reasons.get(name, ""),
         }
@@ -223,20 +181,19 @@ def _run(check, estimator, may_fail):
     try:
         check(estimator)
     except SkipTest as skip:
-        return {"exception": skip, "status": "skipped"}
+        return "skipped", skip
     except (AssertionError, *ESTIMATOR_ERRORS) as error:
-        return {"exception": error, "status": "xfail" if may_fail else "failed"}
-    return {"exception": None, "status": "passed"}
+        return "xfail" if may_fail else "failed", error
+    return "passed", None
 
 
 def _report(result, on_skip, on_fail):
     if result["status"] == "skipped" and on_skip == "warn":
         warnings.warn(str(result["exception"]), SkipTestWarning, stacklevel=3)
-    if result["status"] == "failed":
-        if on_fail == "raise":
-            raise result["exception"]
-        if on_fail == "warn":
-            warnings.warn(EstimatorCheckFailedWarning(**result), stacklevel=3)
+    elif result["status"] == "failed" and on_fail == "raise":
+        raise result["exception"]
+    elif result["status"] == "failed" and on_fail == "warn":
+        warnings.warn(EstimatorCheckFailedWarning(**result), stacklevel=3)
 
 
 def _resolve(properties):
@@ -248,21 +205,17 @@ def _resolve(properties):
                 f"{properties!r}."
             )
         properties = GROUPS[properties]
-    unknown = [p for p in properties if isinstance(p, str) and p not in CHECKS]
-    if unknown:
-        raise ValueError(
-            f"properties must be among {sorted(CHECKS)}, got {unknown[0]!r}."
-        )
+    names = [p for p in properties if isinstance(p, str)]
+    _check_names("properties", names, CHECKS)
     checks = [CHECKS[p] if isinstance(p, str) else p for p in properties]
     return {_name(check): check for check in checks}
 
 
-def _refuse_unknown(reasons, checks):
-    unknown = sorted(set(reasons) - set(CHECKS) - set(checks))
+def _check_names(parameter, names, known):
+    unknown = sorted(set(names) - set(known))
     if unknown:
         raise ValueError(
-            f"expected_failed_properties must be among {sorted(CHECKS | checks)}, got "
-            f"{unknown[0]!r}."
+            f"{parameter} must be among {sorted(known)}, got {unknown[0]!r}."
         )
 
 

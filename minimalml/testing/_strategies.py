@@ -18,12 +18,12 @@ VALUE_CORNERS = (
     "huge_scale",
     "tiny_scale",
 )
-LAYOUT_CORNERS = ("read_only", "fortran", "strided", "data_frame")
+LAYOUT_CORNERS = ("read_only", "fortran", "strided", "reversed", "data_frame")
 DTYPES = (np.float64, np.float32)
 CORNERS = (*VALUE_CORNERS, "one_row", *LAYOUT_CORNERS)
 
 # Far from 1, while sums of squares still fit into float32.
-HUGE_SCALE, TINY_SCALE = 1e10, 1e-10
+SCALES = {"huge_scale": 1e10, "tiny_scale": 1e-10}
 
 # Hypothesis draws whole numbers up to this, which stand for thousandths...
 LARGEST_DRAW = 10_000
@@ -45,8 +45,7 @@ def feature_matrices(
 ):
     """Draw feature matrices with the corners that break estimators.
 
-    Entries are finite, of size up to 100 where no corner changes the scale, and no
-    two of them are equal where no corner makes them so.
+    Entries are finite, up to 100 in size, and no two are equal, unless by a corner.
 
     Parameters
     ----------
@@ -69,7 +68,7 @@ def feature_matrices(
         - "huge_scale", "tiny_scale": a column is multiplied by 1e10 or 1e-10;
         - "one_row": a single row, whatever ``n_samples`` says;
         - "read_only": writing raises, as in a memory-mapped file;
-        - "fortran", "strided": not C-contiguous;
+        - "fortran", "strided": not C-contiguous; "reversed": of negative strides;
         - "data_frame": a pandas DataFrame with string column names and an index that
           is not 0, 1, 2...; "all" has it where pandas is installed.
 
@@ -111,19 +110,12 @@ def regression_data(
     Parameters
     ----------
     n_samples, n_features, dtypes, corners
-        As in :func:`feature_matrices`.
+        As in :func:`feature_matrices`, and so are the errors raised.
 
     Returns
     -------
     hypothesis.strategies.SearchStrategy
         Of tuples (X, y): shapes (n_samples, n_features) and (n_samples,).
-
-    Raises
-    ------
-    ValueError
-        If a range is empty or a corner unknown.
-    ImportError
-        If hypothesis is not installed.
 
     Examples
     --------
@@ -156,8 +148,8 @@ def classification_data(
     Parameters
     ----------
     n_samples, n_features, dtypes, corners
-        As in :func:`feature_matrices`; the corner "one_row" does not exist here, since
-        a classifier needs two classes.
+        As in :func:`feature_matrices`, and so are the errors raised; the corner
+        "one_row" does not exist here, since a classifier needs two classes.
 
     n_classes : int or tuple of (int, int), default=(2, 3)
         Number of classes, or its smallest and largest value; never more than rows.
@@ -170,13 +162,6 @@ def classification_data(
     -------
     hypothesis.strategies.SearchStrategy
         Of tuples (X, y): shapes (n_samples, n_features) and (n_samples,).
-
-    Raises
-    ------
-    ValueError
-        If a range is empty, or a corner or a kind of label unknown.
-    ImportError
-        If hypothesis is not installed.
 
     Examples
     --------
@@ -247,12 +232,6 @@ def _draw_plain(draw, shape):
     value = draw(st.sampled_from([None, *values]))
     layout = draw(st.sampled_from([None, *layouts]))
     n_samples = 1 if value == "one_row" else draw(st.integers(*shape.n_samples))
-    return _draw_values(draw, shape, n_samples, value), layout
-
-
-def _draw_values(draw, shape, n_samples, value):
-    from hypothesis import strategies as st
-
     n_features = draw(st.integers(*shape.n_features))
     X = _draw_numbers(draw, (n_samples, n_features), unique=True)
     if value == "constant_column":
@@ -261,11 +240,8 @@ def _draw_values(draw, shape, n_samples, value):
         X[:, -1] = X[:, 0]
     elif value == "ties":
         X = np.sign(np.round(X / 10)) + 0.0  # no negative zero
-    elif value == "huge_scale":
-        X[:, 0] *= HUGE_SCALE
-    elif value == "tiny_scale":
-        X[:, 0] *= TINY_SCALE
-    return X.astype(draw(st.sampled_from(shape.dtypes)))
+    X[:, 0] *= SCALES.get(value, 1.0)
+    return X.astype(draw(st.sampled_from(shape.dtypes))), layout
 
 
 def _draw_numbers(draw, shape, unique=False):
@@ -285,16 +261,14 @@ def as_layout(array, layout):
     if layout == "fortran":
         return np.asfortranarray(array)
     if layout == "strided":
-        every_other = (slice(None, None, 2),) * array.ndim
-        strided = np.zeros([2 * size for size in array.shape], dtype=array.dtype)
-        strided[every_other] = array
-        return strided[every_other]
+        return array.repeat(2, axis=-1)[..., ::2]
+    if layout == "reversed":
+        backwards = (slice(None, None, -1),) * array.ndim
+        return np.ascontiguousarray(array[backwards])[backwards]
     if layout == "read_only":
         array = array.copy()
         array.flags.writeable = False
-    if layout == "data_frame":
-        return _as_pandas(array)
-    return array
+    return _as_pandas(array) if layout == "data_frame" else array
 
 
 def _as_pandas(array):

@@ -28,6 +28,7 @@ from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from minimalml._core.models.linear_head import linear_head
+from minimalml.compression import GlobalMagnitudePruner
 
 LINEAR = [
     LogisticRegression(max_iter=50),
@@ -142,6 +143,13 @@ def test_pipelines_in_pipelines_frozen_models_and_searches_are_looked_into(digit
     model = GridSearchCV(make_pipeline(inner, RidgeClassifier()), {}, cv=2).fit(X, y)
     frozen = FrozenEstimator(model)
     assert_same_differences(linear_head(frozen).logits(X), scores_of(model, X))
+
+
+def test_pruned_pipelines_are_looked_into(digits):
+    X, y = digits
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=50))
+    pruner = GlobalMagnitudePruner(model, sparsity=0.8).fit(X, y)
+    assert_same_differences(linear_head(pruner).logits(X), scores_of(pruner, X))
 
 
 def test_sparse_coefficients_are_read(digits):

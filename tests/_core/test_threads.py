@@ -1,6 +1,8 @@
 import multiprocessing
 import threading
 import time
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -8,6 +10,8 @@ from threadpoolctl import threadpool_limits
 
 from minimalml._core import threads
 from minimalml._core.threads import effective_n_threads, for_each_chunk
+
+pytestmark = pytest.mark.kernel
 
 
 def test_a_short_call_stays_on_one_thread():
@@ -93,3 +97,20 @@ def test_a_forked_child_starts_threads_of_its_own():
     child.start()
     assert queue.get(timeout=30) == "done"
     child.join(30)
+
+
+def test_helpers_that_never_began_keep_no_arrays(monkeypatch):
+    class Rows:
+        def work(self, start, stop):
+            time.sleep(1e-3)
+
+    rows, go_on = Rows(), threading.Event()
+    alive = weakref.ref(rows)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        pool.submit(go_on.wait)
+        monkeypatch.setattr(threads, "_pool", lambda: pool)
+        for_each_chunk(rows.work, 4, chunk_size=1, n_threads=3)
+        del rows
+        is_freed = alive() is None
+        go_on.set()
+    assert is_freed

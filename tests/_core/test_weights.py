@@ -8,6 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from sklearn.ensemble import (
+    AdaBoostRegressor,
+    BaggingRegressor,
+    RandomForestRegressor,
+    VotingRegressor,
+)
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import (
@@ -122,6 +128,21 @@ def test_wrapped_models_give_the_innermost_weights(wrap):
     assert np.ptp(model.predict(X)) == 0
 
 
+@pytest.mark.parametrize(
+    "model",
+    [
+        RandomForestRegressor(2),
+        AdaBoostRegressor(Ridge(), n_estimators=2),
+        BaggingRegressor(Ridge().fit(X, LABELS), n_estimators=2),
+        make_pipeline(StandardScaler(), VotingRegressor([("a", Ridge())])),
+    ],
+    ids=name_of,
+)
+def test_the_template_of_an_ensemble_is_not_its_model(model):
+    with pytest.raises(TypeError, match=r"is an ensemble, .* one by one; supported"):
+        model_weights(fitted(model))
+
+
 def test_torch_names_kinds_and_memory():
     module = network()
     weights = model_weights(module)
@@ -145,9 +166,15 @@ def test_torch_names_kinds_and_memory():
 
 
 def test_tied_tensors_are_counted_once():
+    torch = pytest.importorskip("torch")
     module = network()
     module.append(type(module[3])(4, 2))
     module[5].weight = module[3].weight
+    assert "5.weight" not in model_weights(module)
+    same = torch.nn.Identity()
+    for layer in (module[3], module[5]):
+        torch.nn.utils.parametrize.register_parametrization(layer, "weight", same)
+    assert "3.weight" in model_weights(module)
     assert "5.weight" not in model_weights(module)
 
 
@@ -164,12 +191,29 @@ def test_torch_round_trip_keeps_dtype_layout_and_gradients():
     assert module[1].weight.stride() == strides and module[1].weight.requires_grad
 
 
-def test_parametrized_weights_keep_their_kind():
+@pytest.mark.parametrize(
+    "kind", ["orthogonal", "spectral_norm", "weight_norm", "prune"]
+)
+def test_computed_weights_are_read_as_the_module_uses_them(kind):
     torch = pytest.importorskip("torch")
-    module = network()
-    torch.nn.utils.parametrizations.orthogonal(module[3])
-    kinds = weight_kinds(module)
-    assert kinds["3.parametrizations.weight.original"] == "weight"
+    from torch.nn.utils import prune
+
+    module = network().train()
+    if kind == "prune":
+        prune.l1_unstructured(module[3], "weight", 0.5)
+    else:
+        getattr(torch.nn.utils.parametrizations, kind)(module[3])
+    before = copy.deepcopy(module.state_dict())
+    ours = model_weights(module)["3.weight"]
+    assert all(torch.equal(before[k], v) for k, v in module.state_dict().items())
+    assert module[3].training and not ours.requires_grad
+    module.eval()
+    expected = module[3](torch.eye(4)) - module[3].bias
+    torch.testing.assert_close(ours.T, expected)
+    assert weight_kinds(module)["3.weight"] == "weight"
+    assert not any("parametrizations" in name for name in model_weights(module))
+    with pytest.raises(ValueError, match=r"'3\.weight' is computed .* plain first, by"):
+        set_model_weights(module, {"3.weight": torch.zeros(2, 4)})
 
 
 def test_an_estimator_that_keeps_a_module_gives_its_weights():

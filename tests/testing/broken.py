@@ -51,6 +51,18 @@ class RemembersEarlierFit(Mean):
         return getattr(self, "mean_", y[0])
 
 
+class ReadsTheNextNumberInMemory(Mean):
+    def mean(self, X, y):
+        return X.ravel(order="A")[1]
+
+
+class TakesNoNegativeStrides(Mean):
+    def fit(self, X, y):
+        if X.strides[0] < 0:
+            raise ValueError("some of the strides are negative")
+        return super().fit(X, y)
+
+
 class HoldsALambda(Mean):
     def fit(self, X, y):
         self.link_ = lambda values: values

@@ -6,11 +6,12 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
 from minimalml.testing import (
-    _data_sets,
+    _property_check,
     check_feature_permutation,
     check_fit_is_repeatable,
     check_input_not_modified,
     check_label_renaming,
+    check_layout_invariance,
     check_pickle_round_trip,
     check_pipeline_grid_search,
     check_row_permutation,
@@ -59,6 +60,16 @@ CAUGHT = [
         broken.CentresInPlace(),
         r"The input X of CentresInPlace\.fit changed by up to .* when fit was called "
         r"with input as it came: at \[\d, \d\]",
+    ),
+    (
+        check_layout_invariance,
+        broken.ReadsTheNextNumberInMemory(),
+        "predict changed by up to .* when X and y were Fortran-ordered",
+    ),
+    (
+        check_layout_invariance,
+        broken.TakesNoNegativeStrides(),
+        "raised ValueError when X and y were views with negative strides: some of",
     ),
     (
         check_fit_is_repeatable,
@@ -157,7 +168,7 @@ def _small_data():
 
 
 def test_a_slow_estimator_fails_in_time(monkeypatch):
-    monkeypatch.setattr(_data_sets, "SHRINKING_SECONDS", 0)
+    monkeypatch.setattr(_property_check, "SHRINKING_SECONDS", 0)
     fits = []
 
     class Slow(broken.LatestRowsMatterMore):

@@ -14,6 +14,7 @@ from sklearn.feature_selection import SelectKBest
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
+from sklearn.multioutput import MultiOutputClassifier, RegressorChain
 from sklearn.naive_bayes import GaussianNB, MultinomialNB
 from sklearn.neighbors import KNeighborsClassifier, LocalOutlierFactor
 from sklearn.pipeline import make_pipeline
@@ -51,6 +52,8 @@ EVERY_KIND = [
     make_pipeline(StandardScaler(), LogisticRegression()),
     GridSearchCV(Ridge(), {"alpha": [1, 2]}, cv=2),
     TransformedTargetRegressor(Ridge()),
+    MultiOutputClassifier(LogisticRegression()),  # calls its target Y
+    RegressorChain(Ridge()),
 ]
 
 # Positions decide between equal distances, splits and variances, and rounding whether

@@ -19,6 +19,7 @@ pytest_plugins = ["pytester"]
 
 UNIVERSAL = [
     "check_input_not_modified",
+    "check_layout_invariance",
     "check_fit_is_repeatable",
     "check_pickle_round_trip",
     "check_thread_count_invariance",

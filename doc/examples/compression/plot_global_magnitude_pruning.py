@@ -18,16 +18,12 @@ import matplotlib.pyplot as plt
 from sklearn.datasets import load_digits
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, train_test_split
+from sklearn.model_selection import ValidationCurveDisplay, train_test_split
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from minimalml.compression import (
-    GlobalMagnitudePruner,
-    SparsityCurveDisplay,
-    sparsity_report,
-)
+from minimalml.compression import GlobalMagnitudePruner, sparsity_report
 
 X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(
@@ -68,22 +64,26 @@ report = sparsity_report(pruner)
 print(f"{report.dense_bytes} bytes dense, {report.csr_bytes} as CSR")
 
 # %%
-# How far can one go? Search
-# --------------------------
-# The sparsity is a parameter as any other. Here a logistic regression is pruned and
-# fitted again on what is left; the search draws its own curve.
+# How far can one go?
+# -------------------
+# The sparsity is a parameter as any other, for a search as for a validation curve. Here
+# a logistic regression is pruned and fitted again on what is left.
 
-search = GridSearchCV(
-    make_pipeline(
-        StandardScaler(),
-        GlobalMagnitudePruner(
-            LogisticRegression(max_iter=200), fine_tune="refit_support"
-        ),
-    ),
-    {"globalmagnitudepruner__sparsity": [0.0, 0.5, 0.7, 0.8, 0.9]},
-    cv=3,
+model = make_pipeline(
+    StandardScaler(),
+    GlobalMagnitudePruner(LogisticRegression(max_iter=200), fine_tune="refit_support"),
 )
-search.fit(X_train, y_train)
 figure, ax = plt.subplots(figsize=(6, 3.5), layout="constrained")
-SparsityCurveDisplay.from_search(search, ax=ax)
+ValidationCurveDisplay.from_estimator(
+    model,
+    X_train,
+    y_train,
+    param_name="globalmagnitudepruner__sparsity",
+    param_range=[0.0, 0.5, 0.7, 0.8, 0.9],
+    cv=3,
+    score_type="test",
+    score_name="Accuracy, 3 folds",
+    ax=ax,
+)
+ax.set_xlabel("Share of the weights pruned")
 plt.show()

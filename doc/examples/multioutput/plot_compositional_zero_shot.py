@@ -43,10 +43,8 @@ independent.fit(X_train, y_train)
 
 network = CompositionalZeroShotClassifier(
     hidden_sizes=(128,),
-    encoder_hidden=128,
     embedding_dim=64,
-    attribute_embeddings=data.attribute_embeddings,
-    object_embeddings=data.object_embeddings,
+    label_embeddings=(data.attribute_embeddings, data.object_embeddings),
     unseen_pairs=data.unseen_pairs,
     learning_rate=3e-3,
     max_epochs=20,
@@ -72,7 +70,16 @@ display = CZSLCurveDisplay.from_estimator(
 axes[0].legend(loc="lower left", frameon=False)
 axes[0].set_title("all biases")
 
-display.plot_biases(ax=axes[1])
+curve = display.curve
+axes[1].plot(curve.biases, curve.seen_accuracy, label="seen pairs")
+axes[1].plot(curve.biases, curve.unseen_accuracy, label="unseen pairs")
+axes[1].axvline(
+    curve.bias_at_best,
+    color="0.6",
+    linestyle=":",
+    label=f"best harmonic mean ({curve.best_harmonic_mean:.2f})",
+)
+axes[1].set(xlabel="bias of unseen pairs", ylabel="accuracy", ylim=(0, None))
 axes[1].set(xlim=(-1.6, 1.5), title="the network, one bias at a time")
 axes[1].legend(loc="center left", frameon=False, fontsize="small")
 plt.show()

@@ -56,7 +56,7 @@ class WeightedRidge(RegressorMixin, BaseEstimator):
 # -----------------------
 # What should be true of any ridge regression: it hangs on neither the order of the rows
 # nor that of the columns, and a weight is a number of copies. ``check_properties`` runs
-# all checks and tells how each went; the five properties that hold for every estimator
+# all checks and tells how each went; the six properties that hold for every estimator
 # pass as well.
 
 results = check_properties(

@@ -15,7 +15,11 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
+from minimalml._core.models.delegation import DelegatingMixin, inner_model
 from minimalml._core.validation import check_is_fitted
+
+# what scores rows as the model inside does, after a pipeline's steps
+HOLDERS = (Pipeline, FrozenEstimator, BaseSearchCV, DelegatingMixin)
 
 AFFINE_STEPS = (
     "StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler, PCA, IncrementalPCA, "
@@ -57,20 +61,14 @@ def split_off_affine_steps(model):
     """Return the affine map before a classifier, or None, and the classifier."""
     before = None
     while True:
-        if isinstance(model, FrozenEstimator):
-            model = model.estimator
-        elif isinstance(model, BaseSearchCV):
-            check_is_fitted(model)
-            model = model.best_estimator_
-        elif isinstance(model, Pipeline):
-            check_is_fitted(model)
-            for _, step in model.steps[:-1]:
-                step_map = affine_step(step)
-                if step_map is not None:
-                    before = before.then(step_map) if before else step_map
-            model = model.steps[-1][1]
-        else:
+        if not isinstance(model, HOLDERS):
             return before, model
+        check_is_fitted(model)
+        for _, step in model.steps[:-1] if isinstance(model, Pipeline) else ():
+            step_map = affine_step(step)
+            if step_map is not None:
+                before = before.then(step_map) if before else step_map
+        model = inner_model(model)
 
 
 def affine_step(step):

@@ -40,7 +40,8 @@ def linear_head(model, sample=None, *, head=None, input_shape=None):
     Parameters
     ----------
     model : estimator or torch.nn.Module
-        A fitted classifier. Searches and frozen estimators are looked into.
+        A fitted classifier. Pipelines, searches, frozen and pruned estimators are
+        looked into.
 
     sample : array-like of shape (n_samples, n_features), default=None
         A few inputs; needed for torch modules only, whose layers are found by running

@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
-from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
 from minimalml._core.arrays import is_torch_module, is_torch_tensor, to_numpy
+from minimalml._core.models.delegation import inner_model
+from minimalml._core.models.named_arrays import name_arrays
 from minimalml._core.validation import check_is_fitted
 
 SUPPORTED = (
@@ -40,8 +41,10 @@ def model_weights(model):
         Name to array: ``coef_`` and ``intercept_``, ``coefs_.0`` and
         ``intercepts_.0``, a module's parameter names (a tied tensor once, under its
         first name; buffers are in `model_buffers`), a mapping's keys, or a
-        sequence's indices. Tensors are detached and share the module's memory. An
-        intercept that the model holds as a plain number comes as a 0-d copy.
+        sequence's indices. Tensors are detached and share the module's memory. What a
+        parametrization or ``torch.nn.utils.prune`` computes comes as a copy of what
+        the module uses, under its plain name. An intercept that the model holds as a
+        plain number comes as a 0-d copy.
 
     Raises
     ------
@@ -61,11 +64,9 @@ def model_weights(model):
     """
     holder = find_weight_holder(model)
     if is_torch_module(holder):
-        return {name: p.detach() for name, p in holder.named_parameters()}
-    if isinstance(holder, Mapping):
-        return {name: _check_array(name, array) for name, array in holder.items()}
-    if isinstance(holder, Sequence):
-        return {i: _check_array(i, array) for i, array in enumerate(holder)}
+        return {name: weight.read() for name, weight in module_weights(holder).items()}
+    if isinstance(holder, (Mapping, Sequence)):
+        return name_arrays(holder)
     weights = {}
     for attribute in _weight_attributes(holder):
         value = getattr(holder, attribute)
@@ -95,11 +96,13 @@ def set_model_weights(model, weights):
     Raises
     ------
     ValueError
-        If the model has no weight of a name, or it has another shape.
+        If the model has no weight of a name, it has another shape, or it is computed
+        from others.
     TypeError
         If a value can't be stored in the weight's dtype, such as complex in float.
     """
     holder, current = find_weight_holder(model), model_weights(model)
+    refuse_computed(holder, weights)
     for name, value in weights.items():
         if name not in current:
             raise ValueError(
@@ -113,7 +116,9 @@ def set_model_weights(model, weights):
     for name, value in weights.items():
         target = current[name]
         if is_torch_tensor(target):
-            _write_tensor(target, value)
+            from minimalml._core.models.weights_torch import write_tensor
+
+            write_tensor(target, value)
         elif target.flags.writeable and target.ndim:
             np.copyto(target, to_numpy(value), casting="same_kind")
         else:
@@ -150,14 +155,77 @@ def weight_kinds(model):
     """
     holder = find_weight_holder(model)
     if is_torch_module(holder):
-        return {
-            name: _torch_kind(*_owner_of_parameter(holder, name))
-            for name, _ in holder.named_parameters()
-        }
+        return {name: weight.kind() for name, weight in module_weights(holder).items()}
     return {
         name: "bias" if str(name).startswith("intercept") else "weight"
         for name in model_weights(holder)
     }
+
+
+def module_weights(module):
+    """Return the weights of a torch module as `TorchWeight`, tied ones once."""
+    from minimalml._core.models.weights_torch import first_uses, torch_weights
+
+    return first_uses(torch_weights(module))
+
+
+def refuse_computed(model, names):
+    """Raise a ValueError if one of the weights is computed, so that writing is no use."""
+    if not is_torch_module(model):
+        return
+    weights = module_weights(model)
+    for name in names:
+        if name in weights and not weights[name].is_plain:
+            raise ValueError(
+                f"weight {name!r} is computed from other parameters and can't be "
+                "written: make it plain first, by torch.nn.utils.prune.remove, "
+                "torch.nn.utils.parametrize.remove_parametrizations or, after "
+                "prune_module, finalize."
+            )
+
+
+def weight_matrices(model, exclude=None, *, is_changed=False):
+    """Return the weights of kind "weight", matrices and kernels, by name.
+
+    Parameters
+    ----------
+    model : estimator, torch.nn.Module, mapping or sequence of arrays
+        As in `model_weights`.
+
+    exclude : str, list of str or callable, default=None
+        Names to leave out, or ``exclude(name) -> bool``.
+
+    is_changed : bool, default=False
+        Whether they will be written to, which computed ones can't be.
+
+    Raises
+    ------
+    TypeError
+        If the model has none, naming what is supported.
+    ValueError
+        If ``exclude`` leaves none or names others, or they can't be changed.
+    """
+    weights, kinds = model_weights(model), weight_kinds(model)
+    names = [name for name in weights if kinds[name] == "weight"]
+    if not names:
+        raise TypeError(
+            f"{type(model).__name__} has no weight matrices; supported are {SUPPORTED}."
+        )
+    if not callable(exclude):
+        excluded = [exclude] if isinstance(exclude, str) else list(exclude or ())
+        unknown = [name for name in excluded if name not in names]
+        if unknown:
+            raise ValueError(
+                f"exclude names {unknown}, which are no weight matrices or do not "
+                f"exist; these are {names}."
+            )
+        exclude = excluded.__contains__
+    left = [name for name in names if not exclude(name)]
+    if not left:
+        raise ValueError(f"exclude leaves nothing of {names}.")
+    if is_changed:
+        refuse_computed(find_weight_holder(model), left)
+    return {name: weights[name] for name in left}
 
 
 def find_weight_holder(model):
@@ -165,19 +233,16 @@ def find_weight_holder(model):
     if is_torch_module(model) or isinstance(model, Mapping):
         return model
     if isinstance(model, Sequence) and not isinstance(model, (str, bytes)):
-        if not isinstance(model, Pipeline):
-            return model
-    if isinstance(model, Pipeline):
-        return find_weight_holder(model.steps[-1][1])
-    if isinstance(model, FrozenEstimator):
-        return find_weight_holder(model.estimator)
+        return model
     if not isinstance(model, BaseEstimator):
         raise _unsupported(model)
-    check_is_fitted(model)
-    for attribute in ("best_estimator_", "estimator_", "module_"):
-        inner = vars(model).get(attribute)
-        if isinstance(inner, BaseEstimator) or is_torch_module(inner):
-            return find_weight_holder(inner)
+    if not isinstance(model, Pipeline):  # its steps are asked one by one
+        check_is_fitted(model)
+    inner = inner_model(model)
+    if inner is None and is_torch_module(vars(model).get("module_")):
+        inner = model.module_
+    if inner is not None:
+        return find_weight_holder(inner)
     if not _weight_attributes(model):
         raise _unsupported(model)
     return model
@@ -200,30 +265,10 @@ def _weight_attributes(estimator):
 
 
 def _unsupported(model):
-    return TypeError(
-        f"{type(model).__name__} has no weights that minimalml can reach; "
-        f"supported are {SUPPORTED}."
-    )
-
-
-def _check_array(name, array):
-    if isinstance(array, np.ndarray) or is_torch_tensor(array):
-        return array.detach() if is_torch_tensor(array) else array
-    raise TypeError(
-        f"weight {name!r} must be a NumPy array or a torch tensor, got "
-        f"{type(array).__name__}."
-    )
-
-
-def _write_tensor(target, value):
-    import torch
-
-    value = torch.as_tensor(value)
-    if not torch.can_cast(value.dtype, target.dtype):
-        raise TypeError(
-            f"a weight of {target.dtype} can't hold values of {value.dtype}."
-        )
-    target.copy_(value)
+    why = "has no weights that minimalml can reach"
+    if "estimators_" in getattr(model, "__dict__", {}):
+        why = "is an ensemble, whose members have to be taken one by one"
+    return TypeError(f"{type(model).__name__} {why}; supported are {SUPPORTED}.")
 
 
 def _replace(holder, name, array):
@@ -236,28 +281,3 @@ def _replace(holder, name, array):
         setattr(holder, attribute, array)
     else:  # a plain number, as the intercept of a single-output Ridge
         setattr(holder, attribute, type(getattr(holder, attribute))(array))
-
-
-def _owner_of_parameter(module, name):
-    """Return the layer and the parameter's name in it, parametrized or not."""
-    path = name.split(".")
-    if "parametrizations" in path:
-        path = path[: path.index("parametrizations")] + [path[-2]]
-    return module.get_submodule(".".join(path[:-1])), path[-1]
-
-
-def _torch_kind(layer, name):
-    from torch import nn
-
-    norms = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
-    linear_maps = (
-        nn.Linear, nn.Bilinear, nn.modules.conv._ConvNd, nn.RNNBase, nn.RNNCellBase,
-        nn.MultiheadAttention,
-    )  # fmt: skip
-    if isinstance(layer, norms) or "Norm" in type(layer).__name__:
-        return "norm"
-    if name.startswith("bias") or name.endswith("bias"):
-        return "bias"
-    if isinstance(layer, (nn.Embedding, nn.EmbeddingBag)):
-        return "embedding"
-    return "weight" if isinstance(layer, linear_maps) and "weight" in name else "other"

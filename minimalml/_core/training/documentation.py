@@ -64,22 +64,30 @@ ENTRY = re.compile(r"\n\n(?=\w)")
 
 def document_training(cls):
     """Add to the docstring of a class what it leaves to the shared words."""
+    words = {**getattr(cls, "_attribute_words", {}), **ATTRIBUTES}
+    return complete_docstring(cls, PARAMETERS, words)
+
+
+def complete_docstring(cls, parameters, attributes):
+    """Add words on parameters and attributes that the docstring of a class leaves out."""
     if cls.__doc__ is None:  # python -OO
         return cls
     signature = inspect.signature(cls).parameters
     shared = {
         name: f"{name} : {kind}, default={signature[name].default!r}\n{text}"
-        for name, kind, text in _words(PARAMETERS)
+        for name, kind, text in _words(parameters)
         if name in signature
     }
-    words = {**getattr(cls, "_attribute_words", {}), **ATTRIBUTES}
-    attributes = {n: f"{n} : {kind}\n{text}" for n, kind, text in _words(words)}
+    attributes = {n: f"{n} : {kind}\n{text}" for n, kind, text in _words(attributes)}
     sections = SECTION.split(inspect.cleandoc(cls.__doc__))
     titles = [section.partition("\n")[0] for section in sections]
-    if "Attributes" not in titles:
-        titles.insert(2, "Attributes")
-        sections.insert(2, "Attributes\n----------")
-    for title, added in (("Parameters", shared), ("Attributes", attributes)):
+    for place, title, added in (
+        (1, "Parameters", shared),
+        (2, "Attributes", attributes),
+    ):
+        if added and title not in titles:
+            titles.insert(place, title)
+            sections.insert(place, f"{title}\n----------")
         index = titles.index(title)
         sections[index] = _complete(sections[index], added, list(signature))
     cls.__doc__ = "\n\n".join(sections) + "\n"

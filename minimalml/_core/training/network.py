@@ -116,7 +116,8 @@ class NetworkEstimator(TorchEstimatorMixin, BaseEstimator):
         """
         return self._fit_rows(X, y, sample_weight, is_new=not self._continues())
 
-    def _fit_rows(self, X, y, sample_weight, *, is_new, partial=False):
+    def _fit_rows(self, X, y, sample_weight, *, is_new, partial=False, **columns):
+        """Check rows and fit; ``columns`` are more values of rows, checked by callers."""
         options = {"reset": not self._continues(partial), **self._target_options}
         X, y = validate_data(self, X, y, dtype=FLOATS, **options)
         if sample_weight is not None:
@@ -124,7 +125,7 @@ class NetworkEstimator(TorchEstimatorMixin, BaseEstimator):
                 sample_weight, X, ensure_non_negative=True
             )
         targets = self._encode_targets(y, sample_weight, is_new)
-        columns = {"X": X, "y": targets, "weight": sample_weight}
+        columns |= {"X": X, "y": targets, "weight": sample_weight}
         stratify = targets if isinstance(self, ClassifierMixin) else None
         return self._fit_network(columns, X, y, stratify=stratify, partial=partial)
 

@@ -4,55 +4,59 @@ Gupta et al., "Is complexity required for neural network pruning? A case study o
 global magnitude pruning", 2022.
 """
 
-import copy
 import warnings
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
-from sklearn.frozen import FrozenEstimator
+from sklearn.base import BaseEstimator, MetaEstimatorMixin
 from sklearn.linear_model import LogisticRegression
 
-from minimalml._core.callbacks import CallbackSupportMixin, with_callbacks
-from minimalml._core.models.weights import (
-    find_weight_holder,
-    model_weights,
-    set_model_weights,
-)
-from minimalml._core.validation import Interval, StrOptions, _fit_context
-from minimalml.compression._global_magnitude_pruning._delegation import (
-    DelegatesToPruned,
-)
-from minimalml.compression._global_magnitude_pruning._events import Masks
-from minimalml.compression._global_magnitude_pruning._fine_tuning import make_trainer
-from minimalml.compression._global_magnitude_pruning._floors import check_floor
-from minimalml.compression._global_magnitude_pruning._inner_estimator import (
-    is_prefit,
+from minimalml._core.callbacks import CallbackSupportMixin, fit_task, with_callbacks
+from minimalml._core.models.delegation import (
+    DelegatingMixin,
     rows_of_last_step,
     sample_weight_of_last_step,
 )
-from minimalml.compression._global_magnitude_pruning._masks import make_generator
-from minimalml.compression._global_magnitude_pruning._named_tensors import size_of
-from minimalml.compression._global_magnitude_pruning._prunable import prunable_weights
+from minimalml._core.models.named_arrays import count_nonzero, size_of
+from minimalml._core.models.prefit import PREFIT_CONSTRAINT, estimator_to_use
+from minimalml._core.models.weights import (
+    find_weight_holder,
+    model_weights,
+    weight_matrices,
+)
+from minimalml._core.validation import Interval, StrOptions, _fit_context
+from minimalml.compression._global_magnitude_pruning._fine_tuning import (
+    check_training_data,
+    make_trainer,
+)
+from minimalml.compression._global_magnitude_pruning._masks import name_weights
+from minimalml.compression._global_magnitude_pruning._ranking import (
+    PrunedWeights,
+    Rule,
+    make_generator,
+    sizes_of,
+)
 from minimalml.compression._global_magnitude_pruning._refit_support import (
     refit_on_support,
 )
 from minimalml.compression._global_magnitude_pruning._schedule import (
     SCHEDULES,
+    n_to_prune,
     pruning_schedule,
 )
 
+POSITIVE = Interval(Integral, 1, None, closed="left")
+
 
 class GlobalMagnitudePruner(
-    CallbackSupportMixin, DelegatesToPruned, MetaEstimatorMixin, BaseEstimator
+    CallbackSupportMixin, DelegatingMixin, MetaEstimatorMixin, BaseEstimator
 ):
     """Remove most weights of an estimator, the smallest of all layers together.
 
     A model of a tenth or less of the size, without importance scores or settings to
     tune. Up to about 80 % one shot without training suffices, beyond that fine-tuning
-    matters, and at 98 % and more so does pruning in steps. It is not for speed by
-    itself: zeros save time only with sparse arithmetic (`to_sparse`). O(n) for n
-    weights, beside the training.
+    matters, and at 98 % pruning in steps. It is not for speed by itself: zeros save time
+    only with sparse arithmetic (`to_sparse`). O(n) for n weights, beside the training.
 
     Parameters
     ----------
@@ -62,12 +66,11 @@ class GlobalMagnitudePruner(
         module. None is ``LogisticRegression()``. It is never changed.
 
     sparsity : float, default=0.9
-        Share of the prunable weights to remove, in [0, 1). Raising it makes the model
-        smaller and, at some point, worse.
+        Share of the prunable weights to remove, in [0, 1). Raise it for a smaller model
+        that is worse at some point.
 
     scope : {"global", "layer", "random"}, default="global"
-        Rank all weights together, those of each layer by themselves, or not at all;
-        the latter two are baselines.
+        Rank all weights together; the baselines: those of each layer, or none.
 
     min_weights : int, default=0
         Floor: the weights that each layer keeps at least. Raise it if layers collapse.
@@ -88,9 +91,6 @@ class GlobalMagnitudePruner(
     n_steps : int, default=10
         Pruning events of a gradual schedule.
 
-    initial_sparsity : float, default=0.0
-        Where a gradual schedule starts.
-
     epochs_per_step : int, default=1
         Epochs trained after each event of a gradual schedule.
 
@@ -99,12 +99,10 @@ class GlobalMagnitudePruner(
         LogisticRegression again on the coefficients kept.
 
     fine_tune_epochs : int, default=0
-        Epochs trained after the last event. The estimator must have ``partial_fit`` or
-        be a torch module.
+        Epochs trained after the last event, by ``partial_fit`` or of a torch module.
 
     learning_rate : float, default=None
-        Of the training between and after events; None is the estimator's own, for
-        torch modules 0.001.
+        Of this training; None is the estimator's own, for torch modules 0.001.
 
     batch_size : int or "auto", default="auto"
         Rows a step of training; "auto" is the estimator's own, or 200.
@@ -121,8 +119,7 @@ class GlobalMagnitudePruner(
         Names of weights to leave alone, or ``exclude(name) -> bool``.
 
     regrow : bool, default=False
-        Whether a weight that is pruned may come back at a later event, with the value
-        that it had, rather than be gone for good.
+        Whether pruned weights may come back at a later event, with the value they had.
 
     random_state : int, RandomState instance or None, default=None
         Orders the rows in training, and draws the weights if ``scope="random"``.
@@ -151,12 +148,10 @@ class GlobalMagnitudePruner(
         Number of weights kept.
 
     history_ : list of dict
-        Of each event: ``sparsity``, and ``loss`` of the last epoch of training after
-        it, None without.
+        Of each event ``sparsity``, and ``loss`` of the last epoch after it or None.
 
     collapsed_layers_ : list of str
-        Layers of which nothing was kept; of linear models also single rows, as
-        ``coef_[2]``.
+        Layers of which nothing was kept; of linear models also rows, as ``coef_[2]``.
 
     classes_ : ndarray of shape (n_classes,)
         Of classifiers.
@@ -199,18 +194,14 @@ class GlobalMagnitudePruner(
         "ties": [StrOptions({"exact", "threshold"})],
         "floor_rule": [StrOptions({"exact", "rescale"})],
         "schedule": [StrOptions(set(SCHEDULES)), "array-like"],
-        "n_steps": [Interval(Integral, 1, None, closed="left")],
-        "initial_sparsity": [Interval(Real, 0, 1, closed="left")],
+        "n_steps": [POSITIVE],
         "epochs_per_step": [Interval(Integral, 0, None, closed="left")],
         "fine_tune": [StrOptions({"epochs", "refit_support"})],
         "fine_tune_epochs": [Interval(Integral, 0, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither"), None],
-        "batch_size": [
-            Interval(Integral, 1, None, closed="left"),
-            StrOptions({"auto"}),
-        ],
+        "batch_size": [POSITIVE, StrOptions({"auto"})],
         "mask_every_batch": ["boolean"],
-        "prefit": ["boolean", StrOptions({"auto"})],
+        "prefit": PREFIT_CONSTRAINT,
         "exclude": [str, "array-like", callable, None],
         "regrow": ["boolean"],
         "random_state": ["random_state"],
@@ -229,7 +220,6 @@ class GlobalMagnitudePruner(
         floor_rule="exact",
         schedule="one-shot",
         n_steps=10,
-        initial_sparsity=0.0,
         epochs_per_step=1,
         fine_tune="epochs",
         fine_tune_epochs=0,
@@ -251,7 +241,6 @@ class GlobalMagnitudePruner(
         self.floor_rule = floor_rule
         self.schedule = schedule
         self.n_steps = n_steps
-        self.initial_sparsity = initial_sparsity
         self.epochs_per_step = epochs_per_step
         self.fine_tune = fine_tune
         self.fine_tune_epochs = fine_tune_epochs
@@ -295,96 +284,74 @@ class GlobalMagnitudePruner(
         sklearn.exceptions.NotFittedError
             If ``prefit=True`` and the estimator is not fitted.
         """
-        steps = pruning_schedule(
-            self.schedule, self.sparsity, self.n_steps, self.initial_sparsity
-        )
-        check_floor(self.min_weights, self.min_fraction)
         if self.fine_tune == "refit_support" and self.fine_tune_epochs:
             raise ValueError(
                 "fine_tune='refit_support' trains no epochs, got fine_tune_epochs="
                 f"{self.fine_tune_epochs}: set it to 0, or fine_tune='epochs'."
             )
+        steps = pruning_schedule(self.schedule, self.sparsity, self.n_steps).tolist()
+        names = "scope", "min_weights", "min_fraction", "ties", "floor_rule"
+        options = {name: getattr(self, name) for name in names}
+        rule = Rule(**options, generator=make_generator(self.random_state))
         params = self._route("fit", params)
-        # the parts that need not be fitted: the dense fit, and the training at the end
-        context = self._init_callback_context(max_subtasks=len(steps) + 1)
-        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        self._fit_dense(X, y, params, context)
-        self._prune(steps, X, y, params, context)
-        context.call_on_fit_task_end(estimator=self, X=X, y=y)
+        self.estimator_, needs_fit = estimator_to_use(
+            self._estimator(), self.prefit, is_changed=True
+        )
+        with fit_task(self, X, y, needs_fit + len(steps)) as task:
+            if needs_fit:
+                with task.step("dense fit", inner=self.estimator_):
+                    self.estimator_.fit(X, y, **params)
+            self._take_feature_names()
+            self._prune(steps, rule, X, y, params, task)
         self._warn_if_collapsed()
         return self
 
     def _estimator(self):
         return LogisticRegression() if self.estimator is None else self.estimator
 
-    def _fit_dense(self, X, y, params, context):
-        """Set ``estimator_`` to a fitted copy of the estimator."""
-        step = context.subcontext(task_name="dense fit")
-        step.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        estimator = self._estimator()
-        if is_prefit(estimator, self.prefit):
-            if isinstance(estimator, FrozenEstimator):
-                estimator = estimator.estimator
-            self.estimator_ = copy.deepcopy(estimator)
-        else:
-            # a frozen last step is not cloned, and must not be pruned itself
-            self.estimator_ = copy.deepcopy(clone(estimator))
-            with step.propagate_callback_context(self.estimator_):
-                self.estimator_.fit(X, y, **params)
-        for name in ("n_features_in_", "feature_names_in_"):
-            if hasattr(self.estimator_, name):
-                setattr(self, name, getattr(self.estimator_, name))
-        step.call_on_fit_task_end(estimator=self, X=X, y=y)
-
-    def _prune(self, steps, X, y, params, context):
+    def _prune(self, steps, rule, X, y, params, task):
         """Take the schedule's steps, training after each."""
         holder = find_weight_holder(self.estimator_)
+        weights = name_weights(weight_matrices(holder, self.exclude, is_changed=True))
+        counts = [n_to_prune(s, int(sizes_of(weights).sum())) for s in steps]
+        rule.floors(weights, counts[-1])  # before any training
         epochs = [0 if len(steps) == 1 else self.epochs_per_step] * len(steps)
-        epochs[-1] += self.fine_tune_epochs if self.fine_tune == "epochs" else 0
-        generator = make_generator(self.random_state)
-        X_inner = None
-        if sum(epochs) or self.fine_tune == "refit_support":
-            if X is None or y is None:
-                raise ValueError(
-                    "X and y must be given, as the pruned estimator is trained further."
-                )
-            X_inner = rows_of_last_step(self.estimator_, X)
-        weight = sample_weight_of_last_step(self.estimator_, params)
-        if sum(epochs):
-            trainer = make_trainer(
-                holder,
-                X_inner,
+        epochs[-1] += self.fine_tune_epochs
+        refits = self.fine_tune == "refit_support"
+        if refits or any(epochs):
+            data = check_training_data(
+                X if X is None else rows_of_last_step(self.estimator_, X),
                 y,
-                sample_weight=weight,
-                batch_size=self.batch_size,
-                mask_every_batch=self.mask_every_batch,
-                learning_rate=self.learning_rate,
-                generator=generator,
+                sample_weight_of_last_step(self.estimator_, params),
             )
-        names = list(prunable_weights(holder, self.exclude))
-        masks = Masks(self, generator)
+        if any(epochs):
+            names = "batch_size", "mask_every_batch", "learning_rate"
+            options = {name: getattr(self, name) for name in names}
+            options["generator"] = rule.generator
+            trainer = make_trainer(self.estimator_, *data, **options)
+        pruned = PrunedWeights(rule, self.regrow)
         self.history_ = []
-        for sparsity, n_epochs in zip(steps.tolist(), epochs, strict=True):
-            step = context.subcontext(task_name="pruning event")
-            step.call_on_fit_task_begin(estimator=self, X=X, y=y)
-            weights = {name: model_weights(holder)[name] for name in names}
-            set_model_weights(holder, masks.prune(weights, sparsity))
-            self._write_down(masks)
-            self._record(trainer.run(n_epochs, masks.masks) if n_epochs else None)
-            if step.call_on_fit_task_end(
-                estimator=self, X=X, y=y, reconstruction_attributes={}
-            ):
+        for n_prune, n_epochs in zip(counts, epochs, strict=True):
+            with task.step("pruning event", attributes={}):
+                live = model_weights(holder)  # training may have replaced arrays
+                pruned.prune({name: live[name] for name in weights}, n_prune)
+                self._write_down(pruned)
+                loss = trainer.run(n_epochs, pruned.masks) if n_epochs else None
+                self.history_.append({"sparsity": self.sparsity_, "loss": loss})
+                if self.verbose:
+                    told = f"sparsity {self.sparsity_:.4f}"
+                    told += "" if loss is None else f"  loss {loss:.6g}"
+                    print(f"[GlobalMagnitudePruner] {told}")
+            if task.is_stopped:
                 break
-        if self.fine_tune == "refit_support":
-            weight = {} if weight is None else {"sample_weight": weight}
-            mask = self.masks_.get("coef_")
-            refit_on_support(holder, mask, X_inner, y, **weight)
+        if refits:
+            refit_on_support(holder, self.masks_.get("coef_"), *data)
 
-    def _write_down(self, masks):
+    def _write_down(self, pruned):
         """Set the attributes that describe the masks."""
-        sizes = {name: size_of(mask) for name, mask in masks.masks.items()}
-        kept = {name: int(mask.sum()) for name, mask in masks.masks.items()}
-        self.masks_, self.threshold_ = masks.masks, masks.threshold
+        self.masks_, self.threshold_ = pruned.masks, pruned.threshold
+        sizes = {name: size_of(mask) for name, mask in self.masks_.items()}
+        kept = {name: count_nonzero(mask) for name, mask in self.masks_.items()}
         self.n_nonzero_ = sum(kept.values())
         self.sparsity_ = 1 - self.n_nonzero_ / sum(sizes.values())
         self.layer_sparsity_ = {n: 1 - kept[n] / max(sizes[n], 1) for n in sizes}
@@ -393,12 +360,6 @@ class GlobalMagnitudePruner(
         if coefficients is not None and coefficients.ndim == 2:
             empty = np.flatnonzero(~coefficients.any(axis=1))
             self.collapsed_layers_ += [f"coef_[{row}]" for row in empty]
-
-    def _record(self, loss):
-        self.history_.append({"sparsity": self.sparsity_, "loss": loss})
-        if self.verbose:
-            told = "" if loss is None else f"  loss {loss:.6g}"
-            print(f"[GlobalMagnitudePruner] sparsity {self.sparsity_:.4f}{told}")
 
     def _warn_if_collapsed(self):
         if not self.collapsed_layers_:

@@ -10,15 +10,9 @@ import torch
 CHUNK = 2**23
 
 
-def empty_counts(width, device):
-    """Return zeroed counts for `histogram_magnitudes` on a device."""
-    return torch.zeros((1, 2**width + 1), dtype=torch.int64, device=device)
-
-
-def histogram_magnitudes(
-    weights, prefix, shift, width, upper, infinity, counts, n_threads
-):
-    """Add the magnitudes' histogram over one digit to ``counts[0]``."""
+def histogram(weights, prefix, shift, width, upper, infinity):
+    """Return the histogram of one digit of the keys, and last the number of NaNs."""
+    counts = weights.new_zeros(2**width + 1, dtype=torch.int64)
     # scatter_add_ rather than bincount, which asks a GPU for the largest key first
     for chunk in weights.split(CHUNK):
         keys = _magnitude_keys(chunk)
@@ -26,34 +20,21 @@ def histogram_magnitudes(
         if upper <= infinity:
             counted &= keys < upper
         digits = ((keys >> shift) & (2**width - 1)).long()
-        counts[0].scatter_add_(0, digits, counted.long())
-        counts[0, -1] += (keys > infinity).sum()
+        counts.scatter_add_(0, digits, counted.long())
+        counts[-1] += (keys > infinity).sum()
+    return counts
 
 
-def write_mask(weights, threshold, n_tied_to_prune, mask, n_threads):
-    """Mark what to keep; return the number of ties pruned, as a tensor."""
+def write_mask(weights, threshold, n_ties, mask):
+    """Mark what to keep; return the number of ties pruned, on the device if any."""
     keys = _magnitude_keys(weights)
-    if not isinstance(n_tied_to_prune, torch.Tensor) and n_tied_to_prune <= 0:
-        compare = torch.gt if n_tied_to_prune < 0 else torch.ge
-        compare(keys, threshold, out=mask)
+    torch.ge(keys, threshold, out=mask)
+    if isinstance(n_ties, int) and n_ties == 0:
         return 0
+    n_ties = torch.as_tensor(n_ties, device=weights.device)
     tied = keys == threshold
-    quota = torch.as_tensor(n_tied_to_prune, device=weights.device)
-    torch.gt(keys, threshold, out=mask)
-    mask |= tied & (tied.cumsum(0) > quota)
-    return torch.minimum(tied.sum(), quota)
-
-
-def write_mask_and_zero(weights, threshold, n_tied_to_prune, mask, n_threads):
-    """As `write_mask`, zeroing the pruned weights."""
-    n_pruned = write_mask(weights, threshold, n_tied_to_prune, mask, n_threads)
-    zero_masked(weights, mask, n_threads)
-    return n_pruned
-
-
-def zero_masked(weights, mask, n_threads):
-    """Set the weights that ``mask`` does not keep to +0.0."""
-    weights.masked_fill_(~mask, 0)
+    mask &= ~(tied & (tied.cumsum(0) <= n_ties))
+    return torch.minimum(tied.sum(), n_ties)
 
 
 def _magnitude_keys(weights):

@@ -7,46 +7,38 @@ Ranking all weights together lets the sparsity of each layer come out by itself
 from numbers import Integral
 
 import numpy as np
-from sklearn.utils import check_random_state
 
-from minimalml.compression._global_magnitude_pruning._floors import (
-    absolute_floors,
-    check_floor,
-)
-from minimalml.compression._global_magnitude_pruning._named_tensors import (
+from minimalml._core.models.named_arrays import (
     copy_of,
     like_container,
-    name_tensors,
-    name_weights,
+    name_arrays,
     size_of,
 )
 from minimalml.compression._global_magnitude_pruning._ranking import (
-    masks_in_scope,
-    n_to_prune,
+    Rule,
+    make_generator,
+    sizes_of,
 )
+from minimalml.compression._global_magnitude_pruning._schedule import n_to_prune
 from minimalml.compression._global_magnitude_pruning._selection import (
+    FORMATS,
     common_format,
     find_threshold,
+    format_of,
     zero_masked,
 )
 
 
 def global_magnitude_mask(
-    weights,
-    sparsity=None,
-    *,
-    n_keep=None,
-    min_weights=0,
-    min_fraction=None,
-    ties="exact",
-    floor_rule="exact",
-):
+    weights, sparsity=None, *, n_keep=None, min_weights=0, min_fraction=None,
+    ties="exact", floor_rule="exact",
+):  # fmt: skip
     """Mark the largest weights of all tensors together as those to keep.
 
     The default way to prune: no scores, no settings. Use `layerwise_magnitude_mask`
     where each tensor must lose the same share. O(n) time for n weights; besides the
-    masks, memory for a histogram a thread (0.5 MB), at most 8. Tensors are read in
-    place: arrays mapped from files larger than the memory work.
+    masks at most 10 MB. Large tensors are read in place: arrays mapped from files
+    larger than the memory work.
 
     Parameters
     ----------
@@ -68,14 +60,12 @@ def global_magnitude_mask(
         the paper uses 0.0005.
 
     ties : {"exact", "threshold"}, default="exact"
-        "exact" prunes exactly as many as asked: among equal magnitudes, those of
-        earlier tensors and lower flat index go first. "threshold" keeps every
-        weight as large as the largest that is to be pruned, hence prunes fewer.
+        "exact" prunes as many as asked: of equal magnitudes those of earlier tensors and
+        lower flat index. "threshold" keeps all that equal the largest one to go.
 
     floor_rule : {"exact", "rescale"}, default="exact"
         "exact" maximises the magnitude kept under the floors and the exact total.
-        "rescale" repeats the paper's rescaling of each tensor's sparsity; its total
-        is approximate.
+        "rescale" is the paper's rescaling of sparsities; its total is approximate.
 
     Returns
     -------
@@ -101,15 +91,13 @@ def global_magnitude_mask(
 
         max sum of kept abs(w)  subject to  kept = n - n_prune,  kept_l >= f_l
 
-    where f_l = min(n_l, floor). The kept weights are also the best approximation of
-    ``weights`` in Euclidean norm with that many nonzeros. Masks are nested: a larger
-    sparsity keeps a subset.
+    where f_l = min(n_l, floor): the best approximation of ``weights`` in Euclidean norm
+    with that many nonzeros. Masks are nested: a larger sparsity keeps a subset.
 
     References
     ----------
-    Gupta, M., Camci, E., Keneta, V. R., Vaidyanathan, A., Kanodia, R., Foo, C.-S.,
-    Wu, M., Lin, J. "Is complexity required for neural network pruning? A case study
-    on global magnitude pruning", 2022. arXiv 2209.14624.
+    Gupta et al. "Is complexity required for neural network pruning? A case study on
+    global magnitude pruning", 2022. arXiv 2209.14624.
 
     Examples
     --------
@@ -118,38 +106,24 @@ def global_magnitude_mask(
     >>> weights = [np.array([0.1, -3.0, 0.2]), np.array([[2.0, -0.3]])]
     >>> global_magnitude_mask(weights, sparsity=0.6)
     [array([False,  True, False]), array([[ True, False]])]
-    >>> global_magnitude_mask(weights, sparsity=0.6, min_weights=1)
-    [array([False,  True, False]), array([[ True, False]])]
     """
-    floors = (min_weights, min_fraction)
-    return _scoped_masks("global", weights, sparsity, n_keep, floors, ties, floor_rule)
+    rule = Rule("global", min_weights, min_fraction, ties, floor_rule)
+    return _masks_by(rule, weights, sparsity, n_keep)
 
 
 def layerwise_magnitude_mask(
-    weights,
-    sparsity=None,
-    *,
-    n_keep=None,
-    min_weights=0,
-    min_fraction=None,
-    ties="exact",
-    floor_rule="exact",
-):
+    weights, sparsity=None, *, n_keep=None, min_weights=0, min_fraction=None,
+    ties="exact", floor_rule="exact",
+):  # fmt: skip
     """Mark the largest weights of each tensor by itself: the usual baseline.
 
-    Every tensor loses the same share, to within one weight, and exactly
-    floor(sparsity * n) weights go in all. O(n) time, memory for the masks.
+    Every tensor loses the same share, to within one weight. O(n) time.
 
     Parameters
     ----------
-    weights : list, tuple or dict of arrays or tensors
-        As in `global_magnitude_mask`.
-
-    sparsity, n_keep, ties, floor_rule
-        As in `global_magnitude_mask`; ties are those within a tensor.
-
-    min_weights, min_fraction
-        Floor of each tensor; what it saves is taken from the others in proportion.
+    weights, sparsity, n_keep, min_weights, min_fraction, ties, floor_rule
+        As in `global_magnitude_mask`. Ties are those within a tensor; what a floor
+        saves is taken from the other tensors in proportion.
 
     Returns
     -------
@@ -163,37 +137,21 @@ def layerwise_magnitude_mask(
     >>> layerwise_magnitude_mask([np.array([3.0, 4.0]), np.array([1.0, 2.0])], 0.5)
     [array([False,  True]), array([False,  True])]
     """
-    floors = (min_weights, min_fraction)
-    return _scoped_masks("layer", weights, sparsity, n_keep, floors, ties, floor_rule)
+    rule = Rule("layer", min_weights, min_fraction, ties, floor_rule)
+    return _masks_by(rule, weights, sparsity, n_keep)
 
 
 def random_mask(
-    weights,
-    sparsity=None,
-    *,
-    n_keep=None,
-    min_weights=0,
-    min_fraction=None,
-    ties="exact",
-    floor_rule="exact",
-    random_state=None,
-):
+    weights, sparsity=None, *, n_keep=None, min_weights=0, min_fraction=None,
+    ties="exact", floor_rule="exact", random_state=None,
+):  # fmt: skip
     """Mark weights drawn at random: the baseline that any criterion must beat.
 
     Parameters
     ----------
-    weights : list, tuple or dict of arrays or tensors
-        As in `global_magnitude_mask`; only their shapes matter.
-
-    sparsity, n_keep, min_weights, min_fraction
-        As in `global_magnitude_mask`.
-
-    ties : {"exact", "threshold"}, default="exact"
-        No effect, as nothing is ranked; for the same signature.
-
-    floor_rule : {"exact", "rescale"}, default="exact"
-        "exact" keeps weights of each tensor's floor at random, then draws the rest
-        from all tensors; "rescale" gives each tensor its rescaled even share.
+    weights, sparsity, n_keep, min_weights, min_fraction, ties, floor_rule
+        As in `global_magnitude_mask`. Only shapes matter, hence ``ties`` has no effect;
+        each tensor's floor is kept at random, then the rest is drawn from all.
 
     random_state : int, RandomState instance or None, default=None
         Makes the draw repeatable.
@@ -211,10 +169,9 @@ def random_mask(
     >>> int(masks[0].sum() + masks[1].sum())
     10
     """
-    generator, floors = make_generator(random_state), (min_weights, min_fraction)
-    return _scoped_masks(
-        "random", weights, sparsity, n_keep, floors, ties, floor_rule, generator
-    )
+    draws = make_generator(random_state)
+    rule = Rule("random", min_weights, min_fraction, ties, floor_rule, draws)
+    return _masks_by(rule, weights, sparsity, n_keep)
 
 
 def global_threshold(weights, sparsity):
@@ -243,14 +200,11 @@ def global_threshold(weights, sparsity):
     >>> global_threshold([np.array([1.0, -2.0]), np.array([2.0, 3.0])], 0.5)
     (2.0, 1)
     """
-    named, n_prune, _ = check_masking(
-        weights, sparsity, None, 0, None, "exact", "exact"
-    )
-    number_format = common_format(named)
-    threshold = find_threshold(named, max(n_prune, 1), number_format)
-    if n_prune == 0:
-        return -np.inf, 0
-    return number_format.value_of(threshold.key), threshold.n_tied_to_prune
+    named = name_weights(weights)
+    n_prune, number_format = count_to_prune(named, sparsity), common_format(named)
+    threshold = find_threshold(named, n_prune, number_format)
+    tau = number_format.value_of(threshold.key) if n_prune else -np.inf
+    return tau, threshold.n_ties_to_prune
 
 
 def apply_masks(weights, masks, inplace=False):
@@ -276,6 +230,8 @@ def apply_masks(weights, masks, inplace=False):
     ------
     ValueError
         If names or shapes differ.
+    TypeError
+        If a mask is not boolean.
 
     Examples
     --------
@@ -284,68 +240,61 @@ def apply_masks(weights, masks, inplace=False):
     >>> apply_masks([np.array([1.0, -2.0])], [np.array([True, False])])
     [array([1., 0.])]
     """
-    named, named_masks = name_tensors(weights), name_tensors(masks, "masks")
-    if list(named) != list(named_masks):
+    named, masks = name_arrays(weights), name_arrays(masks, "masks", "mask")
+    if list(named) != list(masks):
         raise ValueError(
-            f"masks must be for {list(named)}, got masks for {list(named_masks)}."
+            f"masks must be for {list(named)}, got masks for {list(masks)}."
         )
-    for name, tensor in named.items():
-        if tuple(tensor.shape) != tuple(named_masks[name].shape):
+    for name, mask in masks.items():
+        if str(mask.dtype).removeprefix("torch.") != "bool":
+            raise TypeError(
+                f"the mask of weight {name!r} must be boolean, got {mask.dtype}."
+            )
+        if tuple(mask.shape) != tuple(named[name].shape):
             raise ValueError(
-                f"the mask of weight {name!r} has shape "
-                f"{tuple(named_masks[name].shape)}, expected {tuple(tensor.shape)}."
+                f"the mask of weight {name!r} has shape {tuple(mask.shape)}, expected "
+                f"{tuple(named[name].shape)}."
             )
     if not inplace:
         named = {name: copy_of(tensor) for name, tensor in named.items()}
     for name, tensor in named.items():
-        zero_masked(tensor, named_masks[name])
+        zero_masked(tensor, masks[name])
     return weights if inplace else like_container(weights, named)
 
 
-def _scoped_masks(
-    scope, weights, sparsity, n_keep, floors, ties, floor_rule, generator=None
-):
-    named, n_prune, floors = check_masking(
-        weights, sparsity, n_keep, *floors, ties, floor_rule
-    )
-    masks = masks_in_scope(scope, named, n_prune, floors, ties, floor_rule, generator)
-    return like_container(weights, masks)
-
-
-def check_masking(
-    weights, sparsity, n_keep, min_weights, min_fraction, ties, floor_rule
-):
-    """Check a mask function's arguments; return named weights, count and floors."""
-    named = name_weights(weights)
-    sizes = {name: size_of(tensor) for name, tensor in named.items()}
-    n_prune = _n_pruned(sparsity, n_keep, sum(sizes.values()))
-    check_floor(min_weights, min_fraction)
-    for parameter, value, allowed in (
-        ("ties", ties, ("exact", "threshold")),
-        ("floor_rule", floor_rule, ("exact", "rescale")),
-    ):
-        if value not in allowed:
-            raise ValueError(f"{parameter} must be one of {allowed}, got {value!r}.")
-    return named, n_prune, absolute_floors(sizes, n_prune, min_weights, min_fraction)
-
-
-def _n_pruned(sparsity, n_keep, n):
-    if (sparsity is None) == (n_keep is None):
-        raise ValueError(
-            f"exactly one of sparsity and n_keep must be given, got "
-            f"sparsity={sparsity!r} and n_keep={n_keep!r}."
-        )
-    if n_keep is not None:
-        if not isinstance(n_keep, Integral) or not 1 <= n_keep <= n:
-            raise ValueError(
-                f"n_keep must be an int from 1 to the number of weights, {n}, got "
-                f"{n_keep!r}."
+def name_weights(weights):
+    """Return a dictionary of weights that can be ranked, at least one of them."""
+    named = name_arrays(weights)
+    for name, tensor in named.items():
+        if format_of(tensor) is None:
+            raise TypeError(
+                f"weight {name!r} has dtype {tensor.dtype}; supported are "
+                f"{', '.join(FORMATS)}."
             )
-        return n - int(n_keep)
-    return n_to_prune(sparsity, n)
+    if not sum(map(size_of, named.values())):
+        raise ValueError(f"weights must hold at least one weight, got {weights!r}.")
+    return named
 
 
-def make_generator(random_state):
-    """Return a NumPy generator seeded by what scikit-learn calls a random state."""
-    seed = check_random_state(random_state).randint(2**31, size=4)
-    return np.random.default_rng(seed)
+def count_to_prune(named, sparsity, n_keep=None):
+    """Return how many weights go, from either way to say it."""
+    n = int(sizes_of(named).sum())
+    if (sparsity is None) == (n_keep is None):
+        got = f"sparsity={sparsity!r} and n_keep={n_keep!r}"
+        raise ValueError(
+            f"exactly one of sparsity and n_keep must be given, got {got}."
+        )
+    if n_keep is None:
+        return n_to_prune(sparsity, n)
+    if not isinstance(n_keep, Integral) or not 1 <= n_keep <= n:
+        raise ValueError(
+            f"n_keep must be an int from 1 to the number of weights, {n}, got "
+            f"{n_keep!r}."
+        )
+    return n - int(n_keep)
+
+
+def _masks_by(rule, weights, sparsity, n_keep):
+    named = name_weights(weights)
+    n_prune = count_to_prune(named, sparsity, n_keep)
+    return like_container(weights, rule.masks(named, n_prune))

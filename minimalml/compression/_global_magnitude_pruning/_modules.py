@@ -4,27 +4,23 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from minimalml._core.arrays import import_torch, is_torch_module, is_torch_tensor
-from minimalml.compression._global_magnitude_pruning._masks import check_masking
-from minimalml.compression._global_magnitude_pruning._prunable import prunable_weights
-from minimalml.compression._global_magnitude_pruning._ranking import masks_of_all
+from minimalml._core.models.weights import weight_matrices
+from minimalml.compression._global_magnitude_pruning._masks import (
+    count_to_prune,
+    name_weights,
+)
+from minimalml.compression._global_magnitude_pruning._ranking import Rule
+from minimalml.compression._global_magnitude_pruning._selection import zero_masked
 
 
 def prune_module(
-    module,
-    sparsity=None,
-    *,
-    n_keep=None,
-    min_weights=0,
-    min_fraction=None,
-    ties="exact",
-    floor_rule="exact",
-    exclude=None,
-    parametrize=False,
-):
+    module, sparsity=None, *, n_keep=None, min_weights=0, min_fraction=None,
+    ties="exact", floor_rule="exact", exclude=None, parametrize=False,
+):  # fmt: skip
     """Zero the smallest weights of a torch module, all layers together, in place.
 
-    Plain zeros do for a model that is not trained further. ``parametrize=True`` keeps
-    them zero in any training loop: the weight is multiplied by its mask at each use.
+    Plain zeros do for a model that is not trained further; ``parametrize=True`` keeps
+    them zero in any training loop, by a mask at each use of the weight.
 
     Parameters
     ----------
@@ -32,23 +28,9 @@ def prune_module(
         Weights of its dense, convolutional, recurrent and attention layers are pruned;
         tied ones are counted once.
 
-    sparsity : float, default=None
-        Share of these weights to prune, in [0, 1): of all, also of a pruned module.
-
-    n_keep : int, default=None
-        Number of weights to keep, instead of ``sparsity``.
-
-    min_weights : int, default=0
-        Floor of each layer.
-
-    min_fraction : float, default=None
-        The same floor as a fraction of all prunable weights.
-
-    ties : {"exact", "threshold"}, default="exact"
-        As in `global_magnitude_mask`.
-
-    floor_rule : {"exact", "rescale"}, default="exact"
-        As in `global_magnitude_mask`.
+    sparsity, n_keep, min_weights, min_fraction, ties, floor_rule
+        As in `global_magnitude_mask`; ``sparsity`` is of all these weights, also in a
+        module that was pruned before.
 
     exclude : str, list of str or callable, default=None
         Names of weights to leave alone, or ``exclude(name) -> bool``.
@@ -67,8 +49,8 @@ def prune_module(
     TypeError
         If ``module`` is no torch module, or has no weights to prune.
     ValueError
-        If the module is parametrized by masks already, a weight is NaN, or the floors
-        leave too little to prune.
+        If a weight is computed from others, as in a module that has masks already, or
+        is NaN, or if the floors leave too little to prune.
 
     Examples
     --------
@@ -85,21 +67,16 @@ def prune_module(
             f"module must be a torch.nn.Module, got {type(module).__name__}: use "
             "GlobalMagnitudePruner for estimators."
         )
-    from minimalml.compression._global_magnitude_pruning._mask_parametrization import (
-        has_mask_parametrization,
-        parametrize_by_mask,
-    )
-
-    if has_mask_parametrization(module):
-        raise ValueError("module has masks already: call finalize(module) first.")
-    named, n_prune, floors = check_masking(
-        prunable_weights(module, exclude),
-        *(sparsity, n_keep, min_weights, min_fraction, ties, floor_rule),
-    )
-    masks = masks_of_all(named, n_prune, floors, ties, floor_rule, zero=True)
+    rule = Rule("global", min_weights, min_fraction, ties, floor_rule)
+    weights = name_weights(weight_matrices(module, exclude, is_changed=True))
+    masks = rule.masks(weights, count_to_prune(weights, sparsity, n_keep))
+    for name, mask in masks.items():
+        zero_masked(weights[name], mask)
     if parametrize:
+        from minimalml.compression._global_magnitude_pruning import _keep_mask_torch
+
         for name, mask in masks.items():
-            parametrize_by_mask(module, name, mask)
+            _keep_mask_torch.register(module, name, mask)
     return masks
 
 
@@ -134,17 +111,13 @@ def finalize(module):
     8
     """
     import_torch("finalize")
-    from minimalml.compression._global_magnitude_pruning._mask_parametrization import (
-        has_mask_parametrization,
-        remove_masks,
-    )
+    from minimalml.compression._global_magnitude_pruning import _keep_mask_torch
 
-    if not has_mask_parametrization(module):
+    if not _keep_mask_torch.remove(module):
         raise ValueError(
             "module has no masks to finalize: prune_module(..., parametrize=True) "
             "registers them."
         )
-    remove_masks(module)
     return module
 
 
@@ -173,11 +146,10 @@ def to_sparse(model):
     >>> to_sparse(pruner)["coef_"].nnz
     2
     """
-    return {name: _to_rows(w) for name, w in prunable_weights(model).items()}
+    return {name: _to_rows(w) for name, w in weight_matrices(model).items()}
 
 
 def _to_rows(weights):
     if is_torch_tensor(weights):
-        matrix = weights.reshape(weights.shape[0], -1)
-        return matrix.to_sparse_csr()
+        return weights.reshape(weights.shape[0], -1).to_sparse_csr()
     return csr_array(np.atleast_2d(weights))

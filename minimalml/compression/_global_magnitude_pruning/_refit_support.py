@@ -17,117 +17,84 @@ from sklearn.utils import check_array
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.extmath import safe_sparse_dot
 
-from minimalml.compression._global_magnitude_pruning._fine_tuning import as_targets
+from minimalml._core.array_checks import encode_labels
+from minimalml._core.models.weights import set_model_weights
+
+REFITTED = (LinearRegression, Ridge, LogisticRegression)
 
 
-def refit_on_support(estimator, mask, X, y, **fit_params):
+def refit_on_support(estimator, mask, X, y, sample_weight=None):
     """Refit a pruned linear model on the features that each output kept, in place.
 
-    Parameters
-    ----------
-    estimator : LinearRegression, Ridge or LogisticRegression
-        Fitted; its coefficients and intercepts are replaced.
-
-    mask : ndarray of the shape of ``coef_``
-        True marks a coefficient to fit.
-
-    X, y : array-like
-        Training data.
-
-    **fit_params : dict
-        ``sample_weight`` for the fit.
-
-    Raises
-    ------
-    ValueError
-        If the estimator is another one, or a multinomial model with an L1 penalty.
+    Raises a ValueError if ``estimator`` is another model than LinearRegression, Ridge or
+    LogisticRegression, or a multinomial one with an L1 penalty.
     """
     is_search = isinstance(estimator, LogisticRegressionCV)
-    if is_search or not isinstance(
-        estimator, (LinearRegression, Ridge, LogisticRegression)
-    ):
+    if is_search or not isinstance(estimator, REFITTED):
         raise ValueError(
             "fine_tune='refit_support' is for LinearRegression, Ridge and "
             f"LogisticRegression, got {type(estimator).__name__}."
         )
     X = check_array(X, accept_sparse="csr", dtype=[np.float64, np.float32])
-    y = as_targets(y)
-    if isinstance(estimator, LogisticRegression) and len(estimator.classes_) > 2:
-        coefficients, intercepts = _multinomial(estimator, mask, X, y, **fit_params)
-    else:
-        coefficients, intercepts = _separate(estimator, mask, X, y, **fit_params)
-    estimator.coef_ = coefficients.astype(estimator.coef_.dtype).reshape(mask.shape)
-    if np.ndim(estimator.intercept_):
-        intercepts = intercepts.astype(estimator.intercept_.dtype)
-        estimator.intercept_ = intercepts.reshape(estimator.intercept_.shape)
-    else:
-        estimator.intercept_ = type(estimator.intercept_)(intercepts[0])
+    classes = getattr(estimator, "classes_", ())
+    if len(classes):
+        encode_labels(y, classes)  # refuses others
+    refit = _multinomial if len(classes) > 2 else _separate
+    coefficients, intercepts = refit(estimator, mask, X, y, sample_weight)
+    intercepts = intercepts.reshape(np.shape(estimator.intercept_))
+    weights = {"coef_": coefficients.reshape(mask.shape), "intercept_": intercepts}
+    set_model_weights(estimator, weights)
 
 
-def _separate(estimator, mask, X, y, **fit_params):
+def _separate(estimator, mask, X, y, sample_weight):
     """Fit each output on its own features."""
-    rows = np.atleast_2d(mask)
-    targets = y.reshape(len(y), -1)
-    coefficients = np.zeros(rows.shape)
-    intercepts = np.zeros(len(rows))
+    rows, targets = np.atleast_2d(mask), y.reshape(len(y), -1)
+    coefficients, intercepts = np.zeros(rows.shape), np.zeros(len(rows))
     for index, kept in enumerate(rows):
         model = clone(estimator)
         alpha = np.ravel(getattr(estimator, "alpha", 0))
         if alpha.size > 1:
             model.set_params(alpha=alpha[index])
         # an output without features still has an intercept
-        columns = (
-            X[:, np.flatnonzero(kept)] if kept.any() else np.zeros((X.shape[0], 1))
-        )
-        model.fit(columns, targets[:, index], **fit_params)
+        columns = X[:, kept] if kept.any() else np.zeros((X.shape[0], 1))
+        model.fit(columns, targets[:, index], sample_weight)
         if kept.any():
             coefficients[index, kept] = np.ravel(model.coef_)
         intercepts[index] = np.ravel(model.intercept_)[0]
     return coefficients, intercepts
 
 
-def _multinomial(estimator, mask, X, y, sample_weight=None):
+def _multinomial(estimator, mask, X, y, sample_weight):
     """Minimise C sum_i w_i loss_i + |W|^2 / 2 over the kept coefficients."""
-    if estimator.l1_ratio not in (None, 0, 0.0) or estimator.penalty in (
-        "l1", "elasticnet",
-    ):  # fmt: skip
+    if estimator.l1_ratio or estimator.penalty in ("l1", "elasticnet"):
         raise ValueError(
             "fine_tune='refit_support' needs a multinomial LogisticRegression without "
             f"an L1 penalty, got l1_ratio={estimator.l1_ratio}."
         )
     decay = 0.0 if estimator.penalty is None else 1 / estimator.C
-    weight = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight)
+    weight = 1.0 if sample_weight is None else sample_weight
     weight = weight * compute_sample_weight(estimator.class_weight, y)
-    is_class = y[:, None] == estimator.classes_[None, :]
-    n_coefficients = int(mask.sum())
+    is_class = np.equal.outer(y, estimator.classes_)
+    free = np.column_stack([mask, np.full(len(mask), estimator.fit_intercept)])
 
     def unpack(vector):
-        coefficients = np.zeros(mask.shape)
-        coefficients[mask] = vector[:n_coefficients]
-        return coefficients, vector[n_coefficients:]
+        parameters = np.zeros(free.shape)
+        parameters[free] = vector
+        return parameters[:, :-1], parameters[:, -1]
 
     def objective(vector):
         coefficients, intercepts = unpack(vector)
-        scores = safe_sparse_dot(X, coefficients.T, dense_output=True)
-        if estimator.fit_intercept:
-            scores = scores + intercepts
-        loss = -weight @ log_softmax(scores, axis=1)[is_class]
+        scores = safe_sparse_dot(X, coefficients.T, dense_output=True) + intercepts
+        loss = 0.5 * decay * np.sum(coefficients**2)
+        loss -= weight @ log_softmax(scores, axis=1)[is_class]
         residual = weight[:, None] * (softmax(scores, axis=1) - is_class)
-        slope = safe_sparse_dot(residual.T, X, dense_output=True)[mask]
-        slope = slope + decay * vector[:n_coefficients]
-        loss += 0.5 * decay * vector[:n_coefficients] @ vector[:n_coefficients]
-        slopes = [slope, residual.sum(axis=0)] if estimator.fit_intercept else [slope]
-        return loss / weight.sum(), np.concatenate(slopes) / weight.sum()
+        slope = safe_sparse_dot(residual.T, X, dense_output=True) + decay * coefficients
+        slope = np.column_stack([slope, residual.sum(axis=0)])[free]
+        return loss / weight.sum(), slope / weight.sum()
 
-    start = [estimator.coef_[mask].astype(float)]
-    if estimator.fit_intercept:
-        start.append(estimator.intercept_.astype(float))
+    start = np.column_stack([estimator.coef_, estimator.intercept_])[free]
+    limits = {"maxiter": 1000, "gtol": min(estimator.tol, 1e-6), "ftol": 1e-14}
     found = minimize(
-        objective,
-        np.concatenate(start),
-        jac=True,
-        method="L-BFGS-B",
-        options={"maxiter": 1000, "gtol": min(estimator.tol, 1e-6), "ftol": 1e-14},
+        objective, start.astype(float), jac=True, method="L-BFGS-B", options=limits
     )
-    coefficients, intercepts = unpack(found.x)
-    return coefficients, intercepts if estimator.fit_intercept else np.zeros(len(mask))
+    return unpack(found.x)

@@ -57,20 +57,17 @@ def pruning_schedule(kind, sparsity, n_steps, initial_sparsity=0.0):
         )
     if not isinstance(n_steps, Integral) or n_steps < 1:
         raise ValueError(f"n_steps must be an int >= 1, got {n_steps!r}.")
-    if not 0 <= initial_sparsity <= sparsity:
-        raise ValueError(
-            f"initial_sparsity must be in [0, sparsity={sparsity}], got "
-            f"{initial_sparsity!r}."
-        )
-    if kind == "one-shot":
-        return np.array([sparsity], dtype=float)
-    done = np.arange(1, n_steps + 1) / n_steps
+    start, n = initial_sparsity, 1 if kind == "one-shot" else n_steps
+    if not 0 <= start <= sparsity:
+        limits = f"[0, sparsity={sparsity}]"
+        raise ValueError(f"initial_sparsity must be in {limits}, got {start!r}.")
+    done = np.arange(1, n + 1) / n
     if kind == "cubic":
-        steps = sparsity - (sparsity - initial_sparsity) * (1 - done) ** 3
-    elif kind == "linear":
-        steps = initial_sparsity + (sparsity - initial_sparsity) * done
+        steps = sparsity - (sparsity - start) * (1 - done) ** 3
+    elif kind == "geometric":
+        steps = 1 - (1 - start) ** (1 - done) * (1 - sparsity) ** done
     else:
-        steps = 1 - (1 - initial_sparsity) ** (1 - done) * (1 - sparsity) ** done
+        steps = start + (sparsity - start) * done
     steps[-1] = sparsity
     return steps
 
@@ -81,6 +78,13 @@ def check_sparsity(sparsity):
         raise ValueError(
             f"sparsity must be in [0, 1), got {sparsity!r}: at 1 nothing would be left."
         )
+
+
+def n_to_prune(sparsity, n):
+    """Return floor(sparsity * n), for sparsity below 1 fewer than all."""
+    check_sparsity(sparsity)
+    # 0.29 * 100 is 28.999999999999996
+    return min(int(np.floor(sparsity * n + 1e-9)), n - 1)
 
 
 def _check_sequence(steps, sparsity):

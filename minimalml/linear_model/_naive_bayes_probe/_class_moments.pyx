@@ -82,9 +82,9 @@ def add_rows(
     const intp_t[::1] y,            # IN   (n_rows,) codes in [0, n_classes)
     const double[:] w,              # IN   (n_rows,) weights
     const double[::1] origin,       # IN   (n_features,)
-    double[:, ::1] means,           # INOUT (n_classes, n_features) minus origin
-    double[:, ::1] scatter,         # INOUT (n_groups, n_features)
-    double[::1] counts,             # INOUT (n_classes,)
+    double[:, ::1] means,           # IN OUT (n_classes, n_features) minus origin
+    double[:, ::1] scatter,         # IN OUT (n_groups, n_features)
+    double[::1] counts,             # IN OUT (n_classes,)
 ):
     """Add rows to the moments; consecutive classes share a row of scatter."""
     with nogil:
@@ -97,9 +97,9 @@ def add_rows(
 
 
 def merge_blocks(
-    double[:, :, ::1] means,        # INOUT (n_blocks, n_classes, n_features)
-    double[:, :, ::1] scatter,      # INOUT (n_blocks, n_groups, n_features)
-    double[:, ::1] counts,          # INOUT (n_blocks, n_classes)
+    double[:, :, ::1] means,        # IN OUT (n_blocks, n_classes, n_features)
+    double[:, :, ::1] scatter,      # IN OUT (n_blocks, n_groups, n_features)
+    double[:, ::1] counts,          # IN OUT (n_blocks, n_classes)
 ):
     """Add all blocks to the first, in their order."""
     cdef intp_t n_classes = means.shape[1], n_features = means.shape[2], block, k, j

@@ -60,12 +60,7 @@ def as_tensor(array, **options):
 
 
 def add_moments(X, y, w, origin, means, scatter, counts):
-    """Add up the moments of each class; consecutive classes share a row of scatter.
-
-    ``means`` (n_classes, n_features) minus ``origin``, ``scatter`` (n_groups,
-    n_features) and ``counts`` (n_classes,) are zeroed tensors of the accumulating
-    dtype and are written in place.
-    """
+    """Write the moments, ``means`` minus ``origin``, to zeroed tensors, as the kernel."""
     counts.index_add_(0, y, w)
     centres = a_row_of_each_class(X, y, w, len(counts)).to(means.dtype)
     n_groups = len(scatter)

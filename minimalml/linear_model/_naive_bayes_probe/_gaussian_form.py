@@ -15,11 +15,7 @@ class UndeterminedVariance(ValueError):
 
 
 def estimate_variances(moments, *, kind, ddof, shrinkage, var_smoothing, smoothing):
-    """Return within-class variances, smoothed, and what was added to smooth them.
-
-    Shapes (n_features,), or (n_classes, n_features) with 1 for a class without weight
-    if ``kind`` is "per_class". The arguments are the parameters of `NaiveBayesProbe`.
-    """
+    """Return smoothed variances, and what smoothed them; 1 for a class without weight."""
     scale = checked_scale(moments) if smoothing == "relative" else 1.0
     scatter = np.atleast_2d(moments.scatter)  # (n_classes, n_features), or one row
     counts, n_means = moments.counts, 1
@@ -62,12 +58,10 @@ def checked_scale(moments):
 
 
 def shrink(var, shrinkage, freedom):
-    """Move the variances of the features towards their mean.
-
-    "auto" is the rule of Ledoit and Wolf on a diagonal: the noise of the variances,
-    2 v² / freedom each for Gaussian features, over their spread.
-    """
+    """Move the variances of the features towards their mean."""
     if shrinkage == "auto":
+        # Ledoit and Wolf's rule on a diagonal: the noise of the variances, 2 v² / freedom
+        # each for Gaussian features, over their spread;
         # in units of the largest, or squares of variances would leave float64's range
         v = var / (var.max() or 1.0)
         spread = ((v - v.mean()) ** 2).sum()
@@ -79,12 +73,8 @@ def shrink(var, shrinkage, freedom):
 
 
 def linear_form(moments, var, prior):
-    """Return coefficients and intercepts of the classes under a shared variance.
-
-    The means are centred first, which leaves the posterior as it is and keeps the
-    digits of features with a large common offset. A class without prior has zeros
-    and the intercept -inf.
-    """
+    """Return coefficients and intercepts; zeros and -inf for a class without prior."""
+    # centred first: the posterior is the same, and a large common offset costs no digits
     seen = prior > 0
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         log_prior = np.log(prior)
@@ -102,10 +92,7 @@ def linear_form(moments, var, prior):
 
 
 def effective_priors(priors, counts):
-    """Return the prior of each class; a class without weight has none.
-
-    ``priors`` is None for the shares of the weight, "uniform", or one number a class.
-    """
+    """Return the prior of each class; a class without weight has none."""
     seen = counts > 0
     if priors is None:
         return counts / counts.sum()

@@ -344,10 +344,7 @@ def dense_moments(X, codes, weights, n_classes, n_groups, n_threads):
 
 
 def n_row_blocks(n_samples, n_features, n_classes, n_groups):
-    """Return into how many blocks rows are split; the number of threads has no part.
-
-    Each block but the first costs a copy of the result, and merging it.
-    """
+    """Return into how many blocks rows are split; threads have no part in it."""
     result_bytes = max(8 * (n_classes + n_groups) * n_features, 1)
     least_rows = max(MIN_BLOCK_ROWS, MIN_ROWS_A_CLASS * n_classes)
     return max(
@@ -356,10 +353,7 @@ def n_row_blocks(n_samples, n_features, n_classes, n_groups):
 
 
 def aligned_zeros(*shape):
-    """Return zeros that start at a cache line, so that no vector of eight spans two.
-
-    The kernel took 1.4 times as long with rows of means that start elsewhere.
-    """
+    """Return zeros that start at a cache line: else the kernel takes 1.4 times as long."""
     size = int(np.prod(shape))
     buffer = np.zeros(size + 8)
     start = -buffer.ctypes.data % 64 // 8
@@ -367,11 +361,9 @@ def aligned_zeros(*shape):
 
 
 def sparse_moments(X, codes, weights, n_classes, n_groups):
-    """Return the moments of a CSR matrix, about zero and without expanding its zeros.
-
-    The scatter is a sum of squares of stored numbers about their class mean, plus
-    mean² for the weight of the zeros: both positive, so no digits cancel.
-    """
+    """Return the moments of a CSR matrix, about zero and without expanding its zeros."""
+    # The scatter is a sum of squares of stored numbers about their class mean, plus
+    # mean² for the weight of the zeros: both positive, so no digits cancel.
     if not X.has_canonical_format:
         X = X.copy()
         X.sum_duplicates()

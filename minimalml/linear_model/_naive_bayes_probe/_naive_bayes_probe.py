@@ -1,12 +1,9 @@
 """Gaussian naive Bayes with a variance that all classes share: a linear classifier.
 
-One pass over frozen features gives the classifier, with no iterations. It nears its own
-best error with far fewer labels than logistic regression, whose best error is lower.
-Zheng, Wu, Bao, Cao, Li, Zhu: "Revisiting Discriminative vs. Generative Classifiers:
-Theory and Implications", ICML 2023 (arXiv 2302.02334).
+It needs far fewer labels than logistic regression, whose best error is lower. Zheng, Wu,
+Bao, Cao, Li, Zhu: "Revisiting Discriminative vs. Generative Classifiers: Theory and
+Implications", ICML 2023 (arXiv 2302.02334).
 """
-
-from numbers import Integral, Real
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -17,7 +14,9 @@ from sklearn.utils import _safe_indexing, check_array, column_or_1d, indexable
 
 from minimalml._core.arrays import import_torch, is_torch_tensor, to_numpy
 from minimalml._core.validation import (
+    Integral,
     Interval,
+    Real,
     StrOptions,
     _fit_context,
     check_is_fitted,
@@ -106,7 +105,6 @@ class NaiveBayesProbe(ClassifierMixin, BaseEstimator):
     cross_validate_naive_bayes : Exact cross-validation for the price of one pass.
     generative_discriminative_curve : Find where another classifier gets better.
     sklearn.naive_bayes.GaussianNB : A variance for each class: quadratic.
-    sklearn.linear_model.LogisticRegression : The other end of the two regimes.
 
     Notes
     -----
@@ -210,11 +208,6 @@ class NaiveBayesProbe(ClassifierMixin, BaseEstimator):
         classes : array-like of shape (n_classes,), default=None
             All labels that can occur; needed in the first call.
 
-        Returns
-        -------
-        NaiveBayesProbe
-            The estimator itself.
-
         Raises
         ------
         ValueError
@@ -305,15 +298,9 @@ class NaiveBayesProbe(ClassifierMixin, BaseEstimator):
 
     @classmethod
     def from_statistics(cls, stats, **params):
-        """Make an estimator that is fitted to all rows behind the moments.
+        """Make an estimator of parameters ``params``, fitted to the rows behind moments.
 
-        Parameters
-        ----------
-        stats : ClassMoments or dict
-            Moments with the labels as ``classes``, or their ``to_dict()``.
-
-        **params
-            Parameters of the estimator.
+        ``stats`` are `ClassMoments` with the labels as ``classes``, or their ``to_dict()``.
         """
         moments = ClassMoments(**stats) if isinstance(stats, dict) else stats
         probe = cls(**params)
@@ -408,13 +395,9 @@ class NaiveBayesProbe(ClassifierMixin, BaseEstimator):
     def _gaussian_attributes(self, moments, prior):
         """Return variances, and for a linear classifier coefficients, by name."""
         var, epsilon = estimate_variances(
-            moments,
-            kind=self.variance,
-            ddof=self.ddof,
-            shrinkage=self.shrinkage,
-            var_smoothing=self.var_smoothing,
-            smoothing=self.smoothing,
-        )
+            moments, kind=self.variance, ddof=self.ddof, shrinkage=self.shrinkage,
+            var_smoothing=self.var_smoothing, smoothing=self.smoothing,
+        )  # fmt: skip
         fitted = {"var_": var, "epsilon_": epsilon}
         if moments.per_class:
             return fitted
@@ -455,11 +438,8 @@ def cross_validate_naive_bayes(
         As in ``cross_val_score``: None means 5 stratified folds. A split whose
         training rows are not all rows outside its test rows is measured directly.
 
-    estimator : NaiveBayesProbe, default=None
-        Whose parameters to use; None means the defaults.
-
-    scoring : str or callable, default=None
-        A scorer; None means accuracy.
+    estimator, scoring : NaiveBayesProbe, and str or callable, default=None
+        Whose parameters to use, None for the defaults; a scorer, None for accuracy.
 
     sample_weight, groups : array-like of shape (n_samples,), default=None
         Weights of the rows in training, and groups for splitters that keep them whole.

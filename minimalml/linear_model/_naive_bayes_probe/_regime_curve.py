@@ -4,8 +4,6 @@ Zheng et al. (ICML 2023) show it for naive Bayes and logistic regression; any pa
 classifiers can be compared.
 """
 
-from numbers import Integral, Real
-
 import numpy as np
 from sklearn.base import clone
 from sklearn.metrics import check_scoring
@@ -20,7 +18,7 @@ from sklearn.utils import (
 from sklearn.utils.parallel import Parallel, delayed
 
 from minimalml._core.optional import import_pyplot
-from minimalml._core.validation import Interval, validate_params
+from minimalml._core.validation import Integral, Interval, Real, validate_params
 
 MAX_DRAWS = 100
 N_BOOTSTRAPS = 200
@@ -30,9 +28,7 @@ N_BOOTSTRAPS = 200
     {
         "n_repeats": [Interval(Integral, 1, None, closed="left")],
         "epsilon0": [Interval(Real, 0, None, closed="left")],
-        "require_all_classes": ["boolean"],
-        "stratify": ["boolean"],
-        "nested": ["boolean"],
+        **{name: ["boolean"] for name in ("require_all_classes", "stratify", "nested")},
     },
     prefer_skip_nested_validation=False,
 )
@@ -120,18 +116,15 @@ def generative_discriminative_curve(
 
     Examples
     --------
-    >>> from sklearn.datasets import load_breast_cancer
-    >>> from sklearn.linear_model import LogisticRegression
-    >>> from sklearn.pipeline import make_pipeline
-    >>> from sklearn.preprocessing import MinMaxScaler
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.naive_bayes import GaussianNB
     >>> from minimalml.linear_model import (
     ...     NaiveBayesProbe, generative_discriminative_curve)
-    >>> X, y = load_breast_cancer(return_X_y=True)
     >>> curve = generative_discriminative_curve(
-    ...     NaiveBayesProbe(), make_pipeline(MinMaxScaler(), LogisticRegression()),
-    ...     X, y, train_sizes=[6, 200], stratify=True, random_state=0)
+    ...     NaiveBayesProbe(), GaussianNB(), *load_digits(return_X_y=True),
+    ...     train_sizes=[20, 100], stratify=True, random_state=0)
     >>> curve.regime
-    'crossover'
+    'generative'
     """
     X, y = indexable(X, column_or_1d(y, warn=True))
     rng = check_random_state(random_state)
@@ -199,11 +192,9 @@ def draw_order(y, size, n_required, stratify, rng):
 
 
 def stratified_order(y, rng):
-    """Return a random order of the rows whose every start has the classes' shares.
-
-    The r-th row of a class of c rows takes the place (r + random) / c; the first row
-    of each class goes before all others.
-    """
+    """Return a random order of the rows whose every start has the classes' shares."""
+    # The r-th row of a class of c rows takes the place (r + random) / c; the first row
+    # of each class goes before all others.
     order = rng.permutation(len(y))
     places = np.empty(len(y))
     for label in np.unique(y):

@@ -19,12 +19,8 @@ FLOAT32 = np.finfo(np.float32)
 
 
 def linear_scores(X, coef, intercept, centre=None):
-    """Return ``X @ coef.T + intercept``: float64 for float64 rows, else float32.
-
-    A centre (n_features,) is taken off dense rows first, so that a float32 keeps the
-    digits below a large common offset; what it adds to the intercepts is summed in
-    float64.
-    """
+    """Return ``X @ coef.T + intercept``; a centre is taken off dense rows first."""
+    # A float32 keeps the digits below a large common offset only without that offset
     dtype = score_dtype(X)
     wide = "float64" if leaves_float32(coef) else dtype
     if centre is not None and not sparse.issparse(X):
@@ -41,11 +37,7 @@ def linear_scores(X, coef, intercept, centre=None):
 
 
 def joint_log_likelihood(X, theta, var, log_prior):
-    """Return log p(x, y), from the differences x - theta themselves, in float64.
-
-    Rows of a CSR matrix are expanded some at a time. float64 for float64 rows, else
-    float32.
-    """
+    """Return log p(x, y), from the differences x - theta themselves, in float64."""
     constant = as_like(X, log_prior - 0.5 * np.log(2 * np.pi * var).sum(-1), "float64")
     parts = []
     for batch in row_batches(X):
@@ -99,10 +91,7 @@ def row_batches(X):
 
 
 def labels(scores, classes):
-    """Return the label with the largest score; the first one wins a tie.
-
-    Numeric labels of a tensor's rows come as a tensor on its device.
-    """
+    """Return the label with the largest score; for a tensor a tensor, if numeric."""
     if not is_torch_tensor(scores):
         codes = scores > 0 if scores.ndim == 1 else scores.argmax(axis=1)
         return classes[codes.astype(np.intp)]

@@ -7,12 +7,14 @@ whole curve.
 """
 
 import warnings
+from functools import partial
 
 import numpy as np
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import Bunch
 
-from minimalml._core.arrays import array_namespace, is_torch_tensor
+from minimalml._core.arrays import array_namespace, is_torch_tensor, to_numpy
+from minimalml._core.optional import import_pyplot
 from minimalml.multioutput._compositional_zero_shot._czsl_gaps import czsl_gaps
 
 # The approximation of published code: its last bias, and its step below each gap.
@@ -21,25 +23,25 @@ OFFICIAL_STEP_BACK = 1e-4
 
 
 def curve_from_gaps(gaps, n_biases=None):
-    """Turn gaps and flags into the curve and its summary figures.
+    """Turn the gaps of blocks of rows into the curve and its summary figures.
 
     Parameters
     ----------
-    gaps : BiasGaps
-        From `czsl_gaps`; results of several blocks of rows may be concatenated.
+    gaps : list
+        What `czsl_gaps` returned for each block.
 
     n_biases : int, default=None
-        None gives the exact curve; a number reproduces the approximation that is
-        common in the field's code, with about so many biases.
+        As `czsl_curve` takes it.
 
     Returns
     -------
     Bunch
         As described in `czsl_curve`.
     """
-    gap, hit, is_seen = gaps
-    xp = array_namespace(gap)
-    is_seen_hit, is_unseen_hit = hit & is_seen, hit & ~is_seen
+    xp = array_namespace(gaps[0].gap)
+    gap, is_seen = (xp.concatenate(parts) for parts in zip(*gaps, strict=True))
+    is_hit = ~xp.isnan(gap)
+    is_seen_hit, is_unseen_hit = is_hit & is_seen, is_hit & ~is_seen
     if n_biases is None:
         biases = _exact_biases(gap)
     else:
@@ -148,15 +150,9 @@ def czsl_curve(
     >>> print(curve.auc)
     0.5
     """
-    gaps = czsl_gaps(
-        scores,
-        pair_index,
-        seen_mask,
-        pair_mask=pair_mask,
-        top_k=top_k,
-        n_threads=n_threads,
-    )
-    return curve_from_gaps(gaps, n_biases)
+    options = {"pair_mask": pair_mask, "top_k": top_k, "n_threads": n_threads}
+    gaps = czsl_gaps(scores, pair_index, seen_mask, **options)
+    return curve_from_gaps([gaps], n_biases)
 
 
 def czsl_auc_score(
@@ -166,23 +162,8 @@ def czsl_auc_score(
 
     Parameters
     ----------
-    scores : array-like or torch.Tensor of shape (n, P), floats
-        Score of each candidate pair. Tensors stay on their device.
-
-    pair_index : array-like of int of shape (n,)
-        Column of each row's true pair; -1 where it is no candidate.
-
-    seen_mask : array-like of bool of shape (P,)
-        Which pairs occurred in training.
-
-    pair_mask : array-like of bool of shape (P,), default=None
-        Which pairs are candidates; None means all.
-
-    n_biases : int, default=None
-        None for the exact area, a number for the common approximation.
-
-    top_k : int, default=1
-        A row is right if its true pair is among the ``top_k`` best.
+    scores, pair_index, seen_mask, pair_mask, n_biases, top_k : object
+        As `czsl_curve` takes them.
 
     Returns
     -------
@@ -197,14 +178,8 @@ def czsl_auc_score(
     >>> czsl_auc_score(scores, [0, 1, 2], seen_mask=[True, True, False])
     0.5
     """
-    return czsl_curve(
-        scores,
-        pair_index,
-        seen_mask,
-        pair_mask=pair_mask,
-        n_biases=n_biases,
-        top_k=top_k,
-    ).auc
+    options = {"pair_mask": pair_mask, "n_biases": n_biases, "top_k": top_k}
+    return czsl_curve(scores, pair_index, seen_mask, **options).auc
 
 
 def _exact_biases(gap):
@@ -245,3 +220,154 @@ def _share(gap, is_hit, is_of_kind, biases, above):
 
 def _sorted(values):
     return values.sort().values if is_torch_tensor(values) else np.sort(values)
+
+
+FIGURES = ("auc", "best_seen", "best_unseen", "attribute_accuracy", "object_accuracy")
+SCORED_FIGURES = {**{f: f for f in FIGURES}, "harmonic_mean": "best_harmonic_mean"}
+
+
+def make_czsl_scorer(metric="auc"):
+    """Make a scorer of the seen-unseen trade-off, for searches over pair classifiers.
+
+    Use it with `PairHoldoutSplit`, which puts unseen pairs into the test part. It also
+    takes pipelines and searches that end in a pair classifier.
+
+    Parameters
+    ----------
+    metric : {"auc", "harmonic_mean", "best_seen", "best_unseen", \
+            "attribute_accuracy", "object_accuracy"}, default="auc"
+        Which figure of the estimator's ``czsl_curve`` to return.
+
+    Returns
+    -------
+    callable
+        ``scorer(estimator, X, y) -> float``, greater is better.
+
+    Raises
+    ------
+    ValueError
+        If ``metric`` is none of these.
+
+    Examples
+    --------
+    >>> from sklearn.model_selection import cross_val_score
+    >>> from minimalml.multioutput import (
+    ...     IndependentPrimitives, PairHoldoutSplit, make_czsl_scorer)
+    >>> from minimalml.datasets import make_compositions
+    >>> data = make_compositions(4, 5, n_features=8, random_state=0)
+    >>> scores = cross_val_score(
+    ...     IndependentPrimitives(), data.X_train, data.y_train,
+    ...     scoring=make_czsl_scorer("auc"),
+    ...     cv=PairHoldoutSplit(2, random_state=0))
+    >>> scores.shape
+    (2,)
+    """
+    if metric not in SCORED_FIGURES:
+        raise ValueError(
+            f"metric must be one of {sorted(SCORED_FIGURES)}, got {metric!r}."
+        )
+    return partial(_score_pairs, figure=SCORED_FIGURES[metric])
+
+
+def _score_pairs(estimator, X, y, *, figure):
+    estimator = getattr(estimator, "best_estimator_", estimator)
+    if hasattr(estimator, "steps"):
+        X, estimator = estimator[:-1].transform(X), estimator[-1]
+    return estimator.czsl_curve(X, y)[figure]
+
+
+class CZSLCurveDisplay:
+    """Draw the trade-off between seen and unseen accuracy.
+
+    `from_estimator` evaluates a classifier and draws; `plot` draws a curve at hand.
+
+    Parameters
+    ----------
+    curve : Bunch
+        What `czsl_curve` returned, for arrays or tensors.
+
+    name : str, default=None
+        Label of the curve.
+
+    Attributes
+    ----------
+    line_, point_ : matplotlib Artist
+        The curve, and where the harmonic mean is best.
+
+    ax_, figure_ : matplotlib Axes and Figure
+        Where they were drawn.
+
+    Examples
+    --------
+    >>> from minimalml.multioutput import CZSLCurveDisplay, czsl_curve
+    >>> scores = [[0.9, 0.1, 0.2], [0.3, 0.2, 0.1], [0.6, 0.2, 0.5]]
+    >>> curve = czsl_curve(scores, [0, 1, 2], seen_mask=[True, True, False])
+    >>> display = CZSLCurveDisplay(curve, name="by hand").plot()
+    >>> display.line_.get_label()
+    'by hand (AUC 0.50)'
+    """
+
+    def __init__(self, curve, *, name=None):
+        self.curve = curve
+        self.name = name
+
+    @classmethod
+    def from_estimator(cls, estimator, X, y, *, name=None, ax=None, **line_kwargs):
+        """Evaluate a fitted pair classifier and draw its curve.
+
+        Parameters
+        ----------
+        estimator : pair classifier
+            Fitted, with ``czsl_curve``.
+
+        X, y : array-like of shape (n, d), (n, 2)
+            Features and pairs of test rows, of seen and of unseen pairs.
+
+        name : str, default=None
+            Label of the curve; None takes the class name.
+
+        ax, **line_kwargs
+            Passed to `plot`, whose result is returned.
+        """
+        name = type(estimator).__name__ if name is None else name
+        curve = estimator.czsl_curve(X, y)
+        return cls(curve, name=name).plot(ax=ax, **line_kwargs)
+
+    def plot(self, ax=None, **line_kwargs):
+        """Draw the curve and its best harmonic mean.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        **line_kwargs
+            Passed to matplotlib's ``plot``.
+
+        Returns
+        -------
+        CZSLCurveDisplay
+            The display itself.
+        """
+        pyplot = import_pyplot("CZSLCurveDisplay")
+        if ax is None:
+            _, ax = pyplot.subplots()
+        curve = {name: to_numpy(value) for name, value in self.curve.items()}
+        seen, unseen = curve["seen_accuracy"], curve["unseen_accuracy"]
+        area = f"AUC {curve['auc']:.2f}"
+        label = area if self.name is None else f"{self.name} ({area})"
+        (self.line_,) = ax.plot(unseen, seen, **{"label": label, **line_kwargs})
+        best = (curve["biases"] == curve["bias_at_best"]).argmax()
+        (self.point_,) = ax.plot(
+            unseen[best],
+            seen[best],
+            marker="o",
+            linestyle="none",
+            color=self.line_.get_color(),
+        )
+        ax.set(xlabel="accuracy on unseen pairs", ylabel="accuracy on seen pairs")
+        ax.set_xlim(left=0, auto=True)  # auto: a further curve may be longer
+        ax.set_ylim(bottom=0, auto=True)
+        ax.legend()
+        self.ax_, self.figure_ = ax, ax.figure
+        return self

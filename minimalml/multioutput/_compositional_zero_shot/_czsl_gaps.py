@@ -4,150 +4,81 @@ A bias on the scores of unseen pairs changes a row's answer once, where it passe
 between the row's best seen and its best unseen pair. One pass over the scores finds it.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils import column_or_1d
 
+from minimalml._core.array_checks import as_tensor, check_rows
 from minimalml._core.arrays import array_namespace, is_torch_tensor
-from minimalml._core.threads import effective_n_threads
+from minimalml._core.threads import effective_n_threads, for_each_chunk
 from minimalml.multioutput._compositional_zero_shot._czsl_kernel import update_top_pairs
 
 SECONDS_PER_SCORE = 1e-9
+SCORES_A_CHUNK = 2**18  # 0.3 ms
 NO_CANDIDATE = 2  # neither seen (1) nor unseen (0)
 
 
 class BiasGaps(NamedTuple):
-    """What a row's evaluation needs; results of blocks of rows concatenate.
+    """What a row's evaluation needs, two arrays or tensors of shape (n,)."""
 
-    Parameters
-    ----------
-    gap : ndarray or torch.Tensor of shape (n,)
-        The row's answer is right for biases up to the gap (seen rows) or above it
-        (unseen rows); nan where no bias makes it right.
-    hit : ndarray or torch.Tensor of bool of shape (n,)
-        Whether any bias makes the row's answer right.
-    is_seen : ndarray or torch.Tensor of bool of shape (n,)
-        Whether the row's true pair is a seen one.
-    """
-
-    gap: np.ndarray
-    hit: np.ndarray
-    is_seen: np.ndarray
-
-    @classmethod
-    def concatenate(cls, parts):
-        """Join the results of blocks of rows.
-
-        Parameters
-        ----------
-        parts : list of BiasGaps
-            One a block, in order.
-
-        Returns
-        -------
-        BiasGaps
-            Of all rows.
-        """
-        xp = array_namespace(parts[0].gap)
-        return cls(*(xp.concatenate(pieces) for pieces in zip(*parts, strict=True)))
+    gap: np.ndarray  # right for biases up to it (seen rows) or above it; nan for none
+    is_seen: np.ndarray  # whether the row's true pair is a seen one
 
 
 class TopPairs:
-    """The k best seen and unseen pairs of each row, fed by blocks of columns.
+    """The k best pairs of each row, of unseen (0) and of seen ones (1).
 
-    Open-world candidates (every attribute with every object) can be too many for one
-    score matrix: compute it block by block and call `update` for each. Memory is
-    O(n k), whatever the number of pairs.
-
-    Parameters
-    ----------
-    n_rows : int
-        Number of rows.
-
-    k : int, default=1
-        How many pairs of either group to keep.
-
-    device : torch.device or str, default=None
-        Where tensors of scores will come from; None for NumPy arrays.
+    Blocks of columns are fed one after the other: memory is O(n k), whatever their
+    number. Empty places hold -inf and -1; ``device`` is that of tensors.
     """
 
     def __init__(self, n_rows, k=1, device=None):
         self.n_columns = 0
         shape = (2, n_rows, k)
         if device is None:
-            values, indices = np.full(shape, -np.inf), np.full(shape, -1, np.intp)
+            self.values = np.full(shape, -np.inf)
+            self.indices = np.full(shape, -1, np.intp)
         else:
             import torch
 
-            dtype = _wide_dtype(torch.device(device))
-            values = torch.full(shape, -torch.inf, dtype=dtype, device=device)
-            indices = torch.full(shape, -1, device=device)
-        self.seen_values, self.unseen_values = values
-        self.seen_indices, self.unseen_indices = indices
+            is_narrow = torch.device(device).type == "mps"  # it has no float64
+            dtype = torch.float32 if is_narrow else torch.float64
+            self.values = torch.full(shape, -torch.inf, dtype=dtype, device=device)
+            self.indices = torch.full(shape, -1, device=device)
 
     def update(self, scores, seen_group, n_threads=None):
-        """Merge the next block of columns.
-
-        Parameters
-        ----------
-        scores : ndarray or torch.Tensor of shape (n_rows, n_block), floats
-            Scores of the block's pairs.
-
-        seen_group : ndarray or torch.Tensor of uint8 of shape (n_block,)
-            1 for a seen pair, 0 for an unseen one, 2 for no candidate.
-
-        n_threads : int, default=None
-            Threads; None lets the library decide. Tensors follow torch's setting.
-
-        Returns
-        -------
-        TopPairs
-            Itself.
-        """
+        """Merge the scores (n_rows, n_block) of columns of some groups; return itself."""
+        best = self.values, self.indices
         if is_torch_tensor(scores):
-            from minimalml.multioutput._compositional_zero_shot._czsl_kernel_torch import (
-                update_top_pairs as kernel,
+            from minimalml.multioutput._compositional_zero_shot import (
+                _czsl_kernel_torch as kernel,
             )
 
-            seen_group = array_namespace(scores).asarray(
-                seen_group, device=scores.device
-            )
+            seen_group = _like(self.values, seen_group)
+            kernel.update_top_pairs(scores, seen_group, self.n_columns, *best)
         else:
-            kernel, scores = update_top_pairs, np.ascontiguousarray(scores)
+            scores, seen_group = map(np.ascontiguousarray, (scores, seen_group))
+            arguments = scores, seen_group, self.n_columns, *best
             cost = SECONDS_PER_SCORE
-            n_threads = effective_n_threads(scores.size, cost, n_threads)
-        kernel(
-            scores,
-            seen_group,
-            self.n_columns,
-            self.seen_values,
-            self.seen_indices,
-            self.unseen_values,
-            self.unseen_indices,
-            n_threads,
-        )
+            for_each_chunk(
+                partial(update_top_pairs, *arguments),
+                len(scores),
+                chunk_size=max(1, SCORES_A_CHUNK // max(1, scores.shape[1])),
+                n_threads=effective_n_threads(scores.size, cost, n_threads),
+            )
         self.n_columns += scores.shape[1]
         return self
 
     def best(self, bias=0.0):
         """Return the column of each row's best pair, given the bias of unseen pairs.
 
-        A seen pair wins a tie with an unseen one; among its own kind the first does.
-
-        Parameters
-        ----------
-        bias : float, default=0.0
-            Added to the scores of unseen pairs.
-
-        Returns
-        -------
-        ndarray or torch.Tensor of int of shape (n_rows,)
-            Columns; -1 for a row without any candidate.
+        A seen pair wins a tie with an unseen one; -1 is for a row without candidates.
         """
-        is_seen = self.seen_values[:, 0] >= self.unseen_values[:, 0] + bias
-        xp = array_namespace(is_seen)
-        return xp.where(is_seen, self.seen_indices[:, 0], self.unseen_indices[:, 0])
+        unseen, seen = self.values[..., 0]
+        is_seen = seen >= unseen + bias
+        return array_namespace(is_seen).where(is_seen, *self.indices[[1, 0], :, 0])
 
     def gaps(self, pair_index, seen_mask):
         """Return the `BiasGaps` of the rows, given their true pairs.
@@ -155,93 +86,59 @@ class TopPairs:
         A row is right as soon as its true pair is among the k best of both groups
         together. With r pairs of its own group above it, that is so while fewer than
         k - r pairs of the other group are: the (k - r)-th best of them decides.
-
-        Parameters
-        ----------
-        pair_index : ndarray or torch.Tensor of int of shape (n_rows,)
-            Column of each row's true pair; -1 for none of the candidates, which makes
-            the row an unseen one that is never right.
-
-        seen_mask : ndarray or torch.Tensor of bool of shape (n_columns,)
-            Which pairs occurred in training.
-
-        Returns
-        -------
-        BiasGaps
-            A gap and two flags a row.
         """
-        xp, device = array_namespace(self.seen_values), self.seen_values.device
-        pair_index = xp.asarray(pair_index, device=device)
-        seen_mask = xp.asarray(seen_mask, device=device)
+        xp, device = array_namespace(self.values), self.values.device
+        pair_index, seen_mask = (_like(self.values, a) for a in (pair_index, seen_mask))
         is_candidate = pair_index >= 0
         is_seen = is_candidate & seen_mask[pair_index]
-        own = xp.where(is_seen[:, None], self.seen_indices, self.unseen_indices)
-        values = self.seen_values, self.unseen_values
-        own_values, other_values = (
-            xp.where(is_seen[:, None], *order) for order in (values, values[::-1])
-        )
-        matches = (own == pair_index[:, None]) & is_candidate[:, None]
+        group, rows = is_seen * 1, xp.arange(len(is_seen), device=device)
+        matches = self.indices[group, rows] == pair_index[:, None]
+        matches &= is_candidate[:, None]
         hit, rank = matches.any(axis=1), (matches * 1).argmax(axis=1)
-        rows, k = xp.arange(len(rank), device=device), own.shape[1]
-        other = other_values[rows, k - 1 - rank]
+        other = self.values[1 - group, rows, self.values.shape[2] - 1 - rank]
         # -inf for a group without enough pairs: the gap is then infinite, as it should
-        margin = own_values[rows, rank] - xp.where(hit, other, 0.0)
+        margin = self.values[group, rows, rank] - xp.where(hit, other, 0.0)
         gap = xp.where(hit, xp.where(is_seen, margin, -margin), xp.nan)
-        return BiasGaps(gap, hit, is_seen)
+        return BiasGaps(gap, is_seen)
 
 
 def czsl_gaps(
     scores, pair_index, seen_mask, *, pair_mask=None, top_k=1, n_threads=None
 ):
-    """Reduce scores to a gap and two flags a row, all that the curve needs.
+    """Reduce scores to the bias at which each row's answer changes.
+
+    That is all that a curve needs of rows: they may come in blocks, or from several
+    machines, and `curve_from_gaps` puts the blocks together. O(nP) time.
 
     Parameters
     ----------
-    scores : array-like or torch.Tensor of shape (n, P), floats
-        Score of each candidate pair. Tensors stay on their device.
-
-    pair_index : array-like of int of shape (n,)
-        Column of each row's true pair; -1 where it is no candidate.
-
-    seen_mask : array-like of bool of shape (P,)
-        Which pairs occurred in training.
-
-    pair_mask : array-like of bool of shape (P,), default=None
-        Which pairs are candidates; None means all.
-
-    top_k : int, default=1
-        A row is right if its true pair is among the ``top_k`` best.
-
-    n_threads : int, default=None
-        Threads; None lets the library decide. Tensors follow torch's setting.
+    scores, pair_index, seen_mask, pair_mask, top_k, n_threads : object
+        As `czsl_curve` takes them.
 
     Returns
     -------
-    BiasGaps
-        Named tuple ``(gap, hit, is_seen)`` of arrays of shape (n,), tensors for
-        tensors.
-
-    Raises
-    ------
-    ValueError
-        If shapes disagree, scores are NaN, an index is out of range, or ``top_k``
-        is not in 1..P.
+    gap : ndarray or torch.Tensor of shape (n,)
+        The row's answer is right for biases up to the gap (seen rows) or above it
+        (unseen rows); nan where no bias makes it right.
+    is_seen : ndarray or torch.Tensor of bool of shape (n,)
+        Whether the row's true pair is a seen one.
 
     Examples
     --------
     >>> from minimalml.multioutput import czsl_gaps
     >>> scores = [[0.75, 0.5, 0.25], [0.5, 0.25, 0.0]]
     >>> gaps = czsl_gaps(scores, [0, 2], seen_mask=[True, True, False])
-    >>> print(gaps.gap, gaps.hit, gaps.is_seen)
-    [0.5 0.5] [ True  True] [ True False]
+    >>> print(gaps.gap, gaps.is_seen)
+    [0.5 0.5] [ True False]
     """
-    check = _check_tensors if is_torch_tensor(scores) else _check_arrays
-    scores, pair_index, *masks = check(scores, pair_index, seen_mask, pair_mask)
-    n_pairs = scores.shape[1]
-    check_top_k(top_k, n_pairs)
-    seen_mask, pair_mask = masks
-    device = scores.device if is_torch_tensor(scores) else None
-    tops = TopPairs(len(scores), top_k, device)
+    is_tensor = is_torch_tensor(scores)
+    scores = check_rows(scores.detach() if is_tensor else scores, name="scores")
+    check_top_k(top_k, scores.shape[1])
+    pair_index = _check_index(pair_index, scores)
+    seen_mask = _check_mask(seen_mask, scores, "seen_mask")
+    if pair_mask is not None:
+        pair_mask = _check_mask(pair_mask, scores, "pair_mask")
+    tops = TopPairs(len(scores), top_k, scores.device if is_tensor else None)
     tops.update(scores, seen_groups(seen_mask, pair_mask), n_threads)
     return tops.gaps(pair_index, seen_mask)
 
@@ -259,72 +156,39 @@ def seen_groups(seen_mask, pair_mask=None):
     return groups if pair_mask is None else xp.where(pair_mask, groups, NO_CANDIDATE)
 
 
-def _check_arrays(scores, pair_index, seen_mask, pair_mask):
-    scores = check_array(
-        scores, dtype=[np.float64, np.float32], order="C", input_name="scores"
-    )
-    pair_index = column_or_1d(pair_index, dtype=np.intp, input_name="pair_index")
-    check_consistent_length(scores, pair_index)
-    _check_range(pair_index.min(), pair_index.max(), scores.shape[1])
-    masks = [
-        mask
-        if mask is None
-        else _check_mask(column_or_1d(mask, input_name=name), scores, name)
-        for name, mask in (("seen_mask", seen_mask), ("pair_mask", pair_mask))
-    ]
-    return scores, pair_index, *masks
-
-
-def _check_tensors(scores, pair_index, seen_mask, pair_mask):
-    """Check tensors as arrays are; their values are looked at once, all together."""
-    import torch
-
-    if scores.ndim != 2 or not scores.numel() or not scores.is_floating_point():
-        raise ValueError(
-            "scores must be a tensor of floats of shape (n, P), n and P at least 1, "
-            f"got {scores.dtype} of shape {tuple(scores.shape)}."
-        )
-    scores = scores.detach()
-    pair_index = torch.as_tensor(pair_index, device=scores.device).long()
-    if pair_index.shape != scores.shape[:1]:
+def _check_index(pair_index, scores):
+    """Check the true columns; return them where the scores are."""
+    if not is_torch_tensor(pair_index):
+        pair_index = column_or_1d(pair_index, input_name="pair_index")
+    pair_index, n_pairs = _like(scores, pair_index), scores.shape[1]
+    if pair_index.shape != (len(scores),):
         raise ValueError(
             f"pair_index must have shape ({len(scores)},), one entry a row of scores, "
             f"got {tuple(pair_index.shape)}: inconsistent numbers of samples."
         )
-    parts = [*scores.aminmax(), *pair_index.aminmax()]  # a NaN comes through
-    values = torch.stack([part.to(_wide_dtype(scores.device)) for part in parts])
-    values = values.tolist()
-    if not np.isfinite(values[:2]).all():
-        raise ValueError("scores contains NaN or infinity.")
-    _check_range(*map(int, values[2:]), scores.shape[1])
-    masks = [
-        mask
-        if mask is None
-        else _check_mask(torch.as_tensor(mask, device=scores.device), scores, name)
-        for name, mask in (("seen_mask", seen_mask), ("pair_mask", pair_mask))
-    ]
-    return scores, pair_index, *masks
-
-
-def _wide_dtype(device):
-    import torch
-
-    return torch.float32 if device.type == "mps" else torch.float64
-
-
-def _check_range(lowest, highest, n_pairs):
+    if "int" not in str(pair_index.dtype):
+        raise ValueError(f"pair_index must hold integers, got {pair_index.dtype}.")
+    lowest, highest = int(pair_index.min()), int(pair_index.max())
     if lowest < -1 or highest >= n_pairs:
         raise ValueError(
             f"pair_index must be in -1..{n_pairs - 1}, the columns of scores, got "
             f"{lowest}..{highest}."
         )
+    return pair_index.long() if is_torch_tensor(scores) else pair_index
 
 
 def _check_mask(mask, scores, name):
-    xp, n_pairs = array_namespace(mask), scores.shape[1]
-    if mask.dtype != xp.bool or mask.shape != (n_pairs,):
+    mask, n_pairs = _like(scores, mask), scores.shape[1]
+    if mask.dtype != array_namespace(mask).bool or mask.shape != (n_pairs,):
         raise ValueError(
             f"{name} must be a boolean array of length {n_pairs}, one entry a column of "
-            f"scores, got {mask.dtype} of length {len(mask)}."
+            f"scores, got {mask.dtype} of shape {tuple(mask.shape)}."
         )
     return mask
+
+
+def _like(reference, values):
+    """Return ``values`` as an array or tensor, where ``reference`` is."""
+    if is_torch_tensor(reference):
+        return as_tensor(values, device=reference.device)
+    return np.asarray(values)

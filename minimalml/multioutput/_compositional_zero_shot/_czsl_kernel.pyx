@@ -5,13 +5,6 @@ one after the other where the whole score matrix would not fit.
 """
 
 from cython cimport floating
-from cython.parallel cimport prange
-
-# What seen_group holds for a column.
-cdef enum:
-    UNSEEN = 0
-    SEEN = 1
-
 
 cdef inline void insert(
     double value,  # IN
@@ -32,32 +25,26 @@ cdef inline void insert(
 
 def update_top_pairs(
     const floating[:, ::1] scores,  # IN, a block of columns
-    const unsigned char[::1] seen_group,  # IN, other than 0 and 1: not a candidate
+    const unsigned char[::1] seen_group,  # IN, 0 unseen, 1 seen, else no candidate
     Py_ssize_t column_offset,  # IN, index of the block's first column
-    double[:, ::1] seen_values,  # IN and OUT, -inf where nothing was found yet
-    Py_ssize_t[:, ::1] seen_indices,  # IN and OUT
-    double[:, ::1] unseen_values,  # IN and OUT
-    Py_ssize_t[:, ::1] unseen_indices,  # IN and OUT
-    int n_threads,
+    double[:, :, ::1] values,  # IN and OUT, by group, row and rank; -inf where empty
+    Py_ssize_t[:, :, ::1] indices,  # IN and OUT
+    Py_ssize_t start,  # IN, first row of the chunk
+    Py_ssize_t stop,  # IN
 ):
-    """Merge a block of columns into the k best seen and unseen pairs of each row."""
+    """Merge a block of columns into the k best unseen and seen pairs of some rows."""
     cdef:
-        Py_ssize_t n_rows = scores.shape[0], n_columns = scores.shape[1]
-        Py_ssize_t k = seen_values.shape[1]
+        Py_ssize_t n_columns = scores.shape[1], k = values.shape[2]
         Py_ssize_t i, j
+        unsigned char group
         double value
-    for i in prange(n_rows, nogil=True, num_threads=n_threads, schedule="static"):
-        for j in range(n_columns):
-            value = scores[i, j]
-            if seen_group[j] == SEEN:
-                if value > seen_values[i, k - 1]:
+    with nogil:
+        for i in range(start, stop):
+            for j in range(n_columns):
+                value = scores[i, j]
+                group = seen_group[j]
+                if group < 2 and value > values[group, i, k - 1]:
                     insert(
-                        value, column_offset + j, &seen_values[i, 0],
-                        &seen_indices[i, 0], k,
-                    )
-            elif seen_group[j] == UNSEEN:
-                if value > unseen_values[i, k - 1]:
-                    insert(
-                        value, column_offset + j, &unseen_values[i, 0],
-                        &unseen_indices[i, 0], k,
+                        value, column_offset + j, &values[group, i, 0],
+                        &indices[group, i, 0], k,
                     )

@@ -9,30 +9,19 @@ import torch
 CHUNK = 2**23
 
 
-def update_top_pairs(
-    scores,
-    seen_group,
-    column_offset,
-    seen_values,
-    seen_indices,
-    unseen_values,
-    unseen_indices,
-    n_threads,
-):
-    """Merge a block of columns into the k best seen and unseen pairs of each row.
+def update_top_pairs(scores, seen_group, column_offset, values, indices):
+    """Merge a block of columns into the k best unseen and seen pairs of each row.
 
-    Arguments are those of the CPU kernel, as tensors; the last four of them are
-    written to, and torch has its own setting for ``n_threads``.
+    Arguments are those of the CPU kernel, as tensors, and all rows are one chunk.
     """
     rows_at_once = max(1, CHUNK // scores.shape[1])
     for start in range(0, len(scores), rows_at_once):
         rows = slice(start, start + rows_at_once)
-        for is_other, values, indices in (
-            (seen_group != 1, seen_values[rows], seen_indices[rows]),
-            (seen_group != 0, unseen_values[rows], unseen_indices[rows]),
-        ):
-            candidates = scores[rows].masked_fill(is_other, -torch.inf)
-            _merge_inplace(candidates, column_offset, values, indices)
+        for group in (0, 1):
+            candidates = scores[rows].masked_fill(seen_group != group, -torch.inf)
+            _merge_inplace(
+                candidates, column_offset, values[group, rows], indices[group, rows]
+            )
 
 
 def _merge_inplace(candidates, column_offset, values, indices):

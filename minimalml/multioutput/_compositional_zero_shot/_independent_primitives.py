@@ -14,16 +14,15 @@ from minimalml._core.validation import (
 )
 from minimalml.multioutput._compositional_zero_shot._pair_classifier import (
     PairClassifierMixin,
-    validate_pairs,
 )
 
 
 class IndependentPrimitives(PairClassifierMixin, BaseEstimator):
     """Recognise attribute and object apart and multiply their probabilities.
 
-    The plain baseline of compositional recognition: two classifiers, one of
-    attributes and one of objects, each trained on all rows. It can name unseen pairs,
-    but is blind to what an attribute looks like on a particular object.
+    The plain baseline of compositional recognition: two classifiers, each trained on
+    all rows. It can name unseen pairs, but is blind to what an attribute looks like on
+    a particular object.
 
     Parameters
     ----------
@@ -31,32 +30,17 @@ class IndependentPrimitives(PairClassifierMixin, BaseEstimator):
         What is fitted to either kind of label; needs ``predict_proba``. None takes
         ``LogisticRegression``. It is fitted to standardised features.
 
-    candidate_pairs : None, "all" or array-like of shape (P, 2), default=None
-        Pairs that may be answered: None takes the pairs of training and
-        ``unseen_pairs``, "all" each attribute with each object (open world).
-
-    unseen_pairs : array-like of shape (P_unseen, 2), default=None
-        Pairs of known labels that training does not show.
+    unseen_pairs : None, "all" or array-like of shape (P_unseen, 2), default=None
+        Pairs of known labels that may be answered beside those of training; "all" is
+        each attribute with each object (open world).
 
     bias : float, default=0.0
         Added to the log-probabilities of unseen pairs.
 
     Attributes
     ----------
-    attributes_, objects_ : ndarray of shape (A,), (O,)
-        Labels of either kind.
-
-    classes_ : ndarray of shape (O,) or list of two ndarrays
-        ``objects_`` after a fit on one column, else both.
-
-    pairs_ : ndarray of shape (P, 2)
-        Candidate pairs, seen ones first.
-
-    seen_mask_ : ndarray of bool of shape (P,)
-        Which of them training shows.
-
-    seen_bias_ : float
-        The bias of unseen pairs in predictions.
+    attributes_, objects_, classes_, pairs_, seen_mask_, seen_bias_ : object
+        Labels, candidates and bias, as `CompositionalZeroShotClassifier` has them.
 
     n_features_in_ : int
         Number of features.
@@ -73,7 +57,7 @@ class IndependentPrimitives(PairClassifierMixin, BaseEstimator):
     >>> from minimalml.multioutput import IndependentPrimitives
     >>> from minimalml.datasets import make_compositions
     >>> data = make_compositions(4, 5, n_features=8, random_state=0)
-    >>> model = IndependentPrimitives(candidate_pairs="all")
+    >>> model = IndependentPrimitives(unseen_pairs="all")
     >>> curve = model.fit(data.X_train, data.y_train).czsl_curve(
     ...     data.X_test, data.y_test)
     >>> print(f"{curve.auc:.2f}")
@@ -82,17 +66,13 @@ class IndependentPrimitives(PairClassifierMixin, BaseEstimator):
 
     _parameter_constraints = {
         "estimator": [HasMethods(["fit", "predict_proba"]), None],
-        "candidate_pairs": [StrOptions({"all"}), "array-like", None],
-        "unseen_pairs": ["array-like", None],
+        "unseen_pairs": [StrOptions({"all"}), "array-like", None],
         "bias": [Interval(Real, None, None, closed="neither")],
     }
     _proba_scale = 1.0
 
-    def __init__(
-        self, estimator=None, *, candidate_pairs=None, unseen_pairs=None, bias=0.0
-    ):
+    def __init__(self, estimator=None, *, unseen_pairs=None, bias=0.0):
         self.estimator = estimator
-        self.candidate_pairs = candidate_pairs
         self.unseen_pairs = unseen_pairs
         self.bias = bias
 
@@ -102,12 +82,9 @@ class IndependentPrimitives(PairClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n, d)
-            Features.
-
-        y : array-like of shape (n, 2) or (n,)
-            Attribute and object of each row, of any label type; one column holds
-            objects under one constant attribute.
+        X, y : array-like of shape (n, d), (n, 2) or (n,)
+            Features, and attribute and object of each row, of any label type; one
+            column holds objects under one constant attribute.
 
         Returns
         -------
@@ -119,21 +96,26 @@ class IndependentPrimitives(PairClassifierMixin, BaseEstimator):
         ValueError
             If labels are missing or have 3 columns, or a pair names an unknown label.
         """
-        X, labels = validate_pairs(self, X, y)
+        X, labels = self._read_pairs(X, y)
         self._set_pairs(labels)
         self.seen_bias_ = self.bias
         base = LogisticRegression() if self.estimator is None else self.estimator
-        self._scaler = StandardScaler().fit(X)
-        Z = self._scaler.transform(X)
+        self._exponents = np.frexp(np.abs(X).max(axis=0))[1]
+        self._scaler = StandardScaler().set_output(transform="default")
+        Z = self._scaler.fit_transform(self._within_one(X))
         self._primitives = [
             clone(base).fit(Z, codes) if codes.any() else None
             for codes in labels.codes.T
         ]
         return self
 
+    def _within_one(self, X):
+        """Divide features by powers of two, so that the squares of any are finite."""
+        return np.ldexp(X, -self._exponents)
+
     def _represent(self, X):
         """Return log-probabilities of attributes (n, A) and of objects (n, O)."""
-        Z = self._scaler.transform(X)
+        Z = self._scaler.transform(self._within_one(X))
         tiny = np.finfo(Z.dtype).tiny
         return [
             # None: a single label, certain everywhere

@@ -1,50 +1,26 @@
-"""What classifiers of pairs share: candidates, bias, predictions and scorers."""
-
-from itertools import count
+"""What classifiers of pairs share: candidates, bias and predictions."""
 
 import numpy as np
 from scipy.special import softmax
 from sklearn.base import ClassifierMixin
-from sklearn.utils import check_consistent_length
+from sklearn.utils import check_consistent_length, gen_batches
 
-from minimalml._core.arrays import array_namespace, is_torch_tensor, to_numpy
+from minimalml._core.arrays import is_torch_tensor, to_numpy
 from minimalml._core.validation import check_is_fitted, validate_data
+from minimalml.multioutput._compositional_zero_shot import _czsl_gaps, _pairs
 from minimalml.multioutput._compositional_zero_shot._czsl_curve import curve_from_gaps
-from minimalml.multioutput._compositional_zero_shot._czsl_gaps import (
-    BiasGaps,
-    TopPairs,
-    check_top_k,
-    seen_groups,
-)
-from minimalml.multioutput._compositional_zero_shot._pairs import (
-    PairLabels,
-    candidate_codes,
-    encode_pairs,
-    is_among,
-    pair_positions,
-    split_columns,
-)
 
 # So many scores are in memory at a time (32 MB of float64), whatever the open world.
 ROW_BLOCK, PAIR_BLOCK = 2048, 2048
-
-CZSL_METRICS = {
-    "auc": "auc",
-    "harmonic_mean": "best_harmonic_mean",
-    "best_seen": "best_seen",
-    "best_unseen": "best_unseen",
-    "attribute_accuracy": "attribute_accuracy",
-    "object_accuracy": "object_accuracy",
-}
+FLOATS = [np.float64, np.float32]
 
 
 class PairClassifierMixin(ClassifierMixin):
     """Predictions over candidate pairs.
 
-    A class that mixes it in calls ``_set_pairs`` in fit and writes two methods:
-    ``_represent``, which maps validated X (n, d) to a list of arrays or tensors with
-    what it needs of the rows, and ``_score_codes``, which maps these and coded pairs
-    (P, 2) to scores (n, P).
+    A class that mixes it in calls ``_read_pairs`` and ``_set_pairs`` in fit, sets
+    ``seen_bias_`` and ``_proba_scale``, and writes ``_represent(X)``, a list of arrays
+    or tensors of rows, and ``_score_codes(these, pairs)``, scores of coded pairs (n, P).
     """
 
     def __sklearn_tags__(self):
@@ -52,54 +28,39 @@ class PairClassifierMixin(ClassifierMixin):
         tags.target_tags.multi_output = True
         return tags
 
-    def _set_pairs(self, labels, more_codes=None):
+    def _read_pairs(self, X, y, reset=True):
+        """Validate training features and code their labels, of any type."""
+        if y is None:
+            validate_data(self, X, y)  # raises scikit-learn's own error
+        X = validate_data(self, X, dtype=FLOATS, ensure_min_samples=2, reset=reset)
+        labels = _pairs.PairLabels.read(y)
+        check_consistent_length(X, labels.codes)
+        return X, labels
+
+    def _set_pairs(self, labels, more_codes=()):
         """Store the labels and the candidate pairs, with coded ones added if any."""
-        codes, seen_mask = candidate_codes(
-            labels, self.candidate_pairs, self.unseen_pairs, more_codes
-        )
-        self.attributes_, self.objects_ = labels.attributes, labels.objects
-        self._labels, self._pair_codes, self.seen_mask_ = labels, codes, seen_mask
+        codes = _pairs.candidate_codes(labels, self.unseen_pairs, more_codes)
+        self.attributes_, self.objects_ = labels.values
+        self._is_single, self._pair_codes = labels.is_single, codes
+        self.seen_mask_ = np.arange(len(codes)) < len(labels.seen_pairs)
         self.pairs_ = self._decode(codes)
-        is_single = labels.is_single
-        self.classes_ = (
-            self.objects_ if is_single else [self.attributes_, self.objects_]
-        )
+        self.classes_ = self.objects_ if labels.is_single else list(labels.values)
 
     def _decode(self, codes):
         """Return coded pairs as labels (P, 2), objects where the dtypes differ."""
         attribute, objects = self.attributes_[codes[:, 0]], self.objects_[codes[:, 1]]
-        same = attribute.dtype.kind == objects.dtype.kind
-        dtype = np.result_type(attribute, objects) if same else object
-        pairs = np.empty((len(codes), 2), dtype=dtype)
-        pairs[:, 0], pairs[:, 1] = attribute, objects
-        return pairs
-
-    def pair_scores(self, X, pairs=None):
-        """Score pairs of known attributes and objects, without any bias.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, d)
-            Features.
-
-        pairs : array-like of shape (P, 2), default=None
-            Attribute and object of each pair; None takes ``pairs_``.
-
-        Returns
-        -------
-        ndarray of shape (n, P)
-            Scores, higher for likelier pairs.
-        """
-        X = self._check_rows(X)
-        codes = self._pair_codes
-        if pairs is not None:
-            codes = encode_pairs(self._labels, pairs, "pairs")
-        scores = self._score_codes(self._represent(X), codes)
-        return to_numpy(scores).astype(X.dtype, copy=False)
+        dtype = None if attribute.dtype.kind == objects.dtype.kind else object
+        return np.stack([attribute, objects], axis=1, dtype=dtype, casting="unsafe")
 
     def _check_rows(self, X):
         check_is_fitted(self)
-        return validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
+        return validate_data(self, X, reset=False, dtype=FLOATS)
+
+    def _pair_scores(self, X):
+        X = self._check_rows(X)
+        scores = to_numpy(self._score_codes(self._represent(X), self._pair_codes))
+        _refuse_unscored(~np.isfinite(scores).all(axis=1))
+        return scores.astype(X.dtype, copy=False)
 
     def decision_function(self, X):
         """Score the candidate pairs ``pairs_``, without the bias of unseen pairs.
@@ -115,12 +76,12 @@ class PairClassifierMixin(ClassifierMixin):
             A column a pair of ``pairs_``; shape (n,) after a fit on one column of two
             classes, as scikit-learn's binary classifiers have it.
         """
-        scores = self.pair_scores(X)
-        if self._labels.is_single and scores.shape[1] == 2:
+        scores = self._pair_scores(X)
+        if self._is_single and scores.shape[1] == 2:
             return scores[:, 1] - scores[:, 0]
         return scores
 
-    def predict_proba(self, X):
+    def predict_pair_proba(self, X):
         """Give each candidate pair a probability, the bias of unseen pairs included.
 
         Parameters
@@ -133,33 +94,36 @@ class PairClassifierMixin(ClassifierMixin):
         ndarray of shape (n, P)
             Rows sum to 1; columns follow ``pairs_``.
         """
-        scores = self.pair_scores(X)
+        scores = self._pair_scores(X)
         scores[:, ~self.seen_mask_] += self.seen_bias_
         return softmax(self._proba_scale * scores, axis=1)
 
-    def _predicted_codes(self, X):
-        return self._best_codes(self._represent(self._check_rows(X)))
+    def predict_proba(self, X):
+        """Give each attribute and each object a probability, as ``classes_`` lists them.
 
-    def _best_codes(self, rows):
-        blocks = self._top_pairs(rows, self._pair_codes, self.seen_mask_)
-        return self._pair_codes[self._best_of(blocks)]
+        They are sums of `predict_pair_proba` over the candidate pairs with the label.
+        The likeliest attribute and object together need not be the likeliest pair,
+        which `predict` answers.
 
-    def _best_of(self, blocks):
-        """Return the best column of each row, at the classifier's own bias."""
-        best = [tops.best(self.seen_bias_) for tops in blocks]
-        return to_numpy(array_namespace(best[0]).concatenate(best))
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+            Features.
 
-    def _top_pairs(self, rows, codes, seen_mask, k=1):
-        """Yield the best pairs of one block of rows after the other."""
-        device = rows[0].device if is_torch_tensor(rows[0]) else None
-        groups = seen_groups(seen_mask)
-        for first_row in range(0, len(rows[0]), ROW_BLOCK):
-            block = [part[first_row : first_row + ROW_BLOCK] for part in rows]
-            tops = TopPairs(len(block[0]), k, device)
-            for first in range(0, len(codes), PAIR_BLOCK):
-                pairs = slice(first, first + PAIR_BLOCK)
-                tops.update(self._score_codes(block, codes[pairs]), groups[pairs])
-            yield tops
+        Returns
+        -------
+        list of ndarray of shape (n, A), (n, O)
+            Of attributes and of objects, as scikit-learn's classifiers of several
+            outputs have it; an array of shape (n, O) after a fit on one column.
+        """
+        probabilities = self.predict_pair_proba(X)
+        marginals = []
+        for values, code in zip(
+            (self.attributes_, self.objects_), self._pair_codes.T, strict=True
+        ):
+            has_label = code[:, None] == np.arange(len(values))  # (P, n_labels)
+            marginals.append(probabilities @ has_label.astype(probabilities.dtype))
+        return marginals[1] if self._is_single else marginals
 
     def predict(self, X):
         """Predict the pair of each row.
@@ -175,50 +139,49 @@ class PairClassifierMixin(ClassifierMixin):
             Attribute and object, or the object alone.
         """
         codes = self._predicted_codes(X)
-        if self._labels.is_single:
-            return self.objects_[codes[:, 1]]
-        return self._decode(codes)
+        return self.objects_[codes[:, 1]] if self._is_single else self._decode(codes)
 
     def predict_attribute(self, X):
-        """Predict the attribute of each row, as part of its most likely pair.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, d)
-            Features.
-
-        Returns
-        -------
-        ndarray of shape (n,)
-            Labels of ``attributes_``.
-        """
+        """Return the attribute, shape (n,), of what `predict` answers to X (n, d)."""
         return self.attributes_[self._predicted_codes(X)[:, 0]]
 
     def predict_object(self, X):
-        """Predict the object of each row, as part of its most likely pair.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, d)
-            Features.
-
-        Returns
-        -------
-        ndarray of shape (n,)
-            Labels of ``objects_``.
-        """
+        """Return the object, shape (n,), of what `predict` answers to X (n, d)."""
         return self.objects_[self._predicted_codes(X)[:, 1]]
+
+    def _predicted_codes(self, X):
+        codes = self._answers(self._check_rows(X))
+        _refuse_unscored(codes[:, 0] < 0)
+        return codes
+
+    def _answers(self, X):
+        blocks = self._top_pairs(X, self._pair_codes, self.seen_mask_)
+        return self._best_codes(blocks, self._pair_codes)
+
+    def _best_codes(self, blocks, codes):
+        """Return the best coded pair of each row at the own bias, -1 where none is."""
+        best = np.concatenate([to_numpy(t.best(self.seen_bias_)) for t in blocks])
+        return np.where(best[:, None] < 0, -1, codes[best])
+
+    def _top_pairs(self, X, codes, seen_mask, k=1):
+        """Return the best pairs of each block of validated rows."""
+        groups, blocks = _czsl_gaps.seen_groups(seen_mask), []
+        for rows in gen_batches(len(X), ROW_BLOCK):
+            parts = self._represent(X[rows])
+            device = parts[0].device if is_torch_tensor(parts[0]) else None
+            tops = _czsl_gaps.TopPairs(len(parts[0]), k, device)
+            for pairs in gen_batches(len(codes), PAIR_BLOCK):
+                tops.update(self._score_codes(parts, codes[pairs]), groups[pairs])
+            blocks.append(tops)
+        return blocks
 
     def score(self, X, y, sample_weight=None):
         """Return the share of rows whose pair is right in both parts.
 
         Parameters
         ----------
-        X : array-like of shape (n, d)
-            Features.
-
-        y : array-like of shape (n, 2) or (n,)
-            True pairs, or objects.
+        X, y : array-like of shape (n, d), (n, 2) or (n,)
+            Features, and true pairs or objects.
 
         sample_weight : array-like of shape (n,), default=None
             Weights of the rows.
@@ -229,15 +192,15 @@ class PairClassifierMixin(ClassifierMixin):
             In [0, 1].
         """
         codes = self._predicted_codes(X)
-        attribute, objects, _ = split_columns(y)
+        (attribute, objects), _ = _pairs.split_columns(y)
         check_consistent_length(X, objects, sample_weight)
         right = self.objects_[codes[:, 1]] == objects
-        if not self._labels.is_single:
+        if not self._is_single:
             right &= self.attributes_[codes[:, 0]] == attribute
         return float(np.average(right, weights=sample_weight))
 
     def czsl_curve(self, X, y, *, n_biases=None, top_k=1):
-        """Trade seen against unseen accuracy on labelled rows, see `czsl_curve`.
+        """Trade seen against unseen accuracy on labelled rows.
 
         Candidates are ``pairs_`` and the pairs of y: the closed-world protocol lets a
         classifier know which pairs the test holds. They are scored block by block, so
@@ -245,17 +208,11 @@ class PairClassifierMixin(ClassifierMixin):
 
         Parameters
         ----------
-        X : array-like of shape (n, d)
-            Features.
+        X, y : array-like of shape (n, d), (n, 2)
+            Features, and true pairs of attributes and objects that training shows.
 
-        y : array-like of shape (n, 2)
-            True pairs, of attributes and objects that training shows.
-
-        n_biases : int, default=None
-            None for the exact curve, a number for the common approximation.
-
-        top_k : int, default=1
-            A row is right if its true pair is among the ``top_k`` best.
+        n_biases, top_k : int
+            As `minimalml.multioutput.czsl_curve` takes them.
 
         Returns
         -------
@@ -264,108 +221,35 @@ class PairClassifierMixin(ClassifierMixin):
             ``attribute_accuracy`` and ``object_accuracy``: shares of rows whose best
             pair, at the bias ``seen_bias_``, has the right attribute or object.
         """
-        X, true_codes = self._check_rows(X), encode_pairs(self._labels, y, "y")
+        X = self._check_rows(X)
+        true_codes = _pairs.encode_pairs((self.attributes_, self.objects_), y, "y")
         check_consistent_length(X, true_codes)
-        return self._curve(self._represent(X), true_codes, n_biases, top_k)
-
-    def _curve(self, rows, true_codes, n_biases=None, top_k=1):
-        """Sweep the bias over rows that `_represent` returned."""
-        codes = np.unique(np.concatenate([self._pair_codes, true_codes]), axis=0)
-        check_top_k(top_k, len(codes))
-        seen_mask = is_among(codes, self._labels.seen_pairs)
-        positions = pair_positions(true_codes, codes)
-        blocks = list(self._top_pairs(rows, codes, seen_mask, top_k))
-        gaps = [
-            tops.gaps(positions[start : start + ROW_BLOCK], seen_mask)
-            for tops, start in zip(blocks, count(0, ROW_BLOCK), strict=False)
-        ]
-        gaps = BiasGaps(*map(to_numpy, BiasGaps.concatenate(gaps)))
-        curve = curve_from_gaps(gaps, n_biases)
-        right = codes[self._best_of(blocks)] == true_codes
+        curve, best_codes = self._curve(X, true_codes, n_biases, top_k)
+        _refuse_unscored(best_codes[:, 0] < 0)
+        right = best_codes == true_codes
         curve.attribute_accuracy, curve.object_accuracy = right.mean(axis=0).tolist()
         return curve
 
+    def _curve(self, X, true_codes, n_biases=None, top_k=1):
+        """Sweep the bias over validated rows; return their coded answers, too."""
+        more = np.unique(true_codes, axis=0)
+        more = more[~_pairs.is_among(more, self._pair_codes)]
+        codes = np.concatenate([self._pair_codes, more])
+        _czsl_gaps.check_top_k(top_k, len(codes))
+        seen_mask = np.arange(len(codes)) < self.seen_mask_.sum()
+        positions = _pairs.pair_positions(true_codes, codes)
+        blocks = self._top_pairs(X, codes, seen_mask, top_k)
+        parts = [
+            tops.gaps(positions[rows], seen_mask)
+            for tops, rows in zip(blocks, gen_batches(len(X), ROW_BLOCK), strict=True)
+        ]
+        gaps = [_czsl_gaps.BiasGaps(*map(to_numpy, part)) for part in parts]
+        return curve_from_gaps(gaps, n_biases), self._best_codes(blocks, codes)
 
-def make_czsl_scorer(metric="auc", *, n_biases=None, top_k=1):
-    """Make a scorer of the seen-unseen trade-off, for searches over pair classifiers.
 
-    Use it with `PairHoldoutSplit`, which puts unseen pairs into the test part.
-
-    Parameters
-    ----------
-    metric : {"auc", "harmonic_mean", "best_seen", "best_unseen", \
-            "attribute_accuracy", "object_accuracy"}, default="auc"
-        Which figure of the estimator's ``czsl_curve`` to return.
-
-    n_biases : int, default=None
-        None for the exact curve, a number for the common approximation.
-
-    top_k : int, default=1
-        A row is right if its true pair is among the ``top_k`` best.
-
-    Returns
-    -------
-    callable
-        ``scorer(estimator, X, y) -> float``, greater is better.
-
-    Raises
-    ------
-    ValueError
-        If ``metric`` is none of these.
-
-    Examples
-    --------
-    >>> from sklearn.model_selection import cross_val_score
-    >>> from minimalml.multioutput import (
-    ...     IndependentPrimitives, PairHoldoutSplit, make_czsl_scorer)
-    >>> from minimalml.datasets import make_compositions
-    >>> data = make_compositions(4, 5, n_features=8, random_state=0)
-    >>> scores = cross_val_score(
-    ...     IndependentPrimitives(), data.X_train, data.y_train,
-    ...     scoring=make_czsl_scorer("auc"),
-    ...     cv=PairHoldoutSplit(2, random_state=0))
-    >>> scores.shape
-    (2,)
-    """
-    if metric not in CZSL_METRICS:
+def _refuse_unscored(is_unscored):
+    if is_unscored.any():
         raise ValueError(
-            f"metric must be one of {sorted(CZSL_METRICS)}, got {metric!r}."
+            f"X has {is_unscored.sum()} rows whose scores are not finite: their values "
+            "are too large for the model's float type; scale X."
         )
-    return CZSLScorer(metric, n_biases, top_k)
-
-
-class CZSLScorer:
-    """Callable ``(estimator, X, y) -> float``; a class, so that it pickles."""
-
-    def __init__(self, metric, n_biases, top_k):
-        self.metric = metric
-        self.n_biases = n_biases
-        self.top_k = top_k
-
-    def __call__(self, estimator, X, y):
-        """Score a fitted pair classifier, or a pipeline or search that ends in one."""
-        if hasattr(estimator, "best_estimator_"):
-            estimator = estimator.best_estimator_
-        if hasattr(estimator, "steps"):
-            X, estimator = estimator[:-1].transform(X), estimator[-1]
-        curve = estimator.czsl_curve(X, y, n_biases=self.n_biases, top_k=self.top_k)
-        return curve[CZSL_METRICS[self.metric]]
-
-    def __repr__(self):
-        return f"make_czsl_scorer({self.metric!r})"
-
-
-def validate_pairs(estimator, X, y, reset=True):
-    """Validate training features and code their labels, of any type."""
-    if y is None:
-        validate_data(estimator, X, y)  # raises scikit-learn's own error
-    X = validate_data(
-        estimator,
-        X,
-        dtype=[np.float64, np.float32],
-        ensure_min_samples=2,
-        reset=reset,
-    )
-    labels = PairLabels.read(y)
-    check_consistent_length(X, labels.codes)
-    return X, labels

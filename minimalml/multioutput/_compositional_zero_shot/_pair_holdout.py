@@ -1,21 +1,26 @@
 """Cross-validation that holds out whole pairs, as the task of unseen pairs asks."""
 
 import numpy as np
-from sklearn.model_selection import BaseCrossValidator
+from sklearn.model_selection import BaseCrossValidator, train_test_split
 from sklearn.utils import check_random_state, indexable
 from sklearn.utils.validation import _num_samples
 
-from minimalml.multioutput._compositional_zero_shot._pairs import PairLabels
+from minimalml._core.validation import (
+    Integral,
+    Interval,
+    Real,
+    validate_parameter_constraints,
+)
+from minimalml.multioutput._compositional_zero_shot import _pairs
 
 
 class PairHoldoutSplit(BaseCrossValidator):
     """Split rows so that the test part has pairs that training never shows.
 
     Each split holds out a share of the distinct pairs with all their rows, but never
-    the last pair of an attribute or an object, so that every primitive stays in
-    training. A share of the other pairs' rows joins the test part, so that accuracy
-    on seen pairs is measured as well. Use it as ``cv`` of a grid search with y of two
-    columns.
+    the last pair of an attribute or an object. The same share of the other pairs' rows
+    joins the test part, so that accuracy on seen pairs is measured as well. Use it as
+    ``cv`` of a search with y of two columns.
 
     Parameters
     ----------
@@ -23,11 +28,8 @@ class PairHoldoutSplit(BaseCrossValidator):
         Number of independent random splits.
 
     unseen_fraction : float, default=0.2
-        Share of the distinct pairs to hold out, in (0, 1); at least one pair.
-
-    seen_test_fraction : float, default=0.2
-        Share of each remaining pair's rows that go to the test part, in [0, 1); a
-        pair's last row stays in training.
+        Share of the distinct pairs to hold out, in (0, 1), at least one pair; and of
+        the rows of each other pair, whose last row stays in training.
 
     random_state : int, RandomState instance or None, default=None
         Seed of the splits.
@@ -44,32 +46,19 @@ class PairHoldoutSplit(BaseCrossValidator):
     6 2
     """
 
-    def __init__(
-        self,
-        n_splits=5,
-        *,
-        unseen_fraction=0.2,
-        seen_test_fraction=0.2,
-        random_state=None,
-    ):
+    _parameter_constraints = {
+        "n_splits": [Interval(Integral, 1, None, closed="left")],
+        "unseen_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(self, n_splits=5, *, unseen_fraction=0.2, random_state=None):
         self.n_splits = n_splits
         self.unseen_fraction = unseen_fraction
-        self.seen_test_fraction = seen_test_fraction
         self.random_state = random_state
 
     def get_n_splits(self, X=None, y=None, groups=None):
-        """Return the number of splits.
-
-        Parameters
-        ----------
-        X, y, groups : object
-            Not used, present for API consistency.
-
-        Returns
-        -------
-        int
-            ``n_splits``.
-        """
+        """Return ``n_splits``; the arguments are not used."""
         return self.n_splits
 
     def split(self, X, y, groups=None):
@@ -77,11 +66,8 @@ class PairHoldoutSplit(BaseCrossValidator):
 
         Parameters
         ----------
-        X : array-like of shape (n, d)
-            Only its length is used.
-
-        y : array-like of shape (n, 2)
-            Attribute and object of each row.
+        X, y : array-like of shape (n, d), (n, 2)
+            Features, whose number of rows is used, and attribute and object of each row.
 
         groups : object
             Not used, present for API consistency.
@@ -97,12 +83,14 @@ class PairHoldoutSplit(BaseCrossValidator):
             If a parameter is out of range, or so many pairs can't be held out without
             losing a primitive.
         """
-        self._check_parameters()
+        validate_parameter_constraints(
+            self._parameter_constraints, vars(self), type(self).__name__
+        )
         X, y = indexable(X, y)
-        labels = PairLabels.read(y)
+        labels = _pairs.PairLabels.read(y)
         rng = check_random_state(self.random_state)
         sizes = np.bincount(labels.pair_index)
-        n_test = np.minimum(np.rint(self.seen_test_fraction * sizes), sizes - 1)
+        n_test = np.minimum(np.rint(self.unseen_fraction * sizes), sizes - 1)
         for _ in range(self.n_splits):
             held_out = self._draw_pairs(labels.seen_pairs, rng)
             is_test = held_out[labels.pair_index]
@@ -131,14 +119,22 @@ class PairHoldoutSplit(BaseCrossValidator):
             "last of its attribute or object: lower unseen_fraction."
         )
 
-    def _check_parameters(self):
-        if self.n_splits < 1:
-            raise ValueError(f"n_splits must be at least 1, got {self.n_splits}.")
-        if not 0 < self.unseen_fraction < 1:
-            raise ValueError(
-                f"unseen_fraction must be in (0, 1), got {self.unseen_fraction}."
-            )
-        if not 0 <= self.seen_test_fraction < 1:
-            raise ValueError(
-                f"seen_test_fraction must be in [0, 1), got {self.seen_test_fraction}."
-            )
+
+def hold_out_rows(labels, fraction, seed):
+    """Return training rows and validation rows, with whole pairs among the latter.
+
+    Labels of one column have no unseen pairs: a stratified share of their rows.
+    """
+    rows = np.arange(len(labels.codes))
+    if labels.is_single:
+        return train_test_split(
+            rows, test_size=fraction, stratify=labels.pair_index, random_state=seed
+        )
+    split = PairHoldoutSplit(1, unseen_fraction=fraction, random_state=seed)
+    rows, held_out = next(split.split(rows, labels.codes))
+    if not _pairs.is_among(labels.codes[held_out], labels.take(rows).seen_pairs).any():
+        raise ValueError(
+            f"training.validation_fraction={fraction} holds out no row of the pairs that "
+            "stay in training, since each has few rows: raise it."
+        )
+    return rows, held_out

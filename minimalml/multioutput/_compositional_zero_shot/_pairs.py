@@ -1,214 +1,76 @@
-"""Labels that are (attribute, object) pairs, and the pairs that may be answered."""
+"""Labels that are (attribute, object) pairs, candidate pairs, and labels' vectors."""
 
 import warnings
-from dataclasses import dataclass
 
 import numpy as np
-from sklearn.utils import check_array, column_or_1d
+from sklearn.utils import _safe_indexing, check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
+KINDS = ("attribute", "object")
 
-@dataclass(frozen=True)
+
 class PairLabels:
     """The labels of a training set, coded.
 
-    Attributes
-    ----------
-    attributes, objects : ndarray of shape (A,), (O,)
-        Sorted labels of either kind.
-    codes : ndarray of int of shape (n, 2)
-        Each row's attribute and object, as positions in the two.
-    seen_pairs : ndarray of int of shape (P_seen, 2)
-        Distinct rows of ``codes``, sorted.
-    pair_index : ndarray of int of shape (n,)
-        Each row's position in ``seen_pairs``.
-    is_single : bool
-        Whether y had one column: objects only, under one constant attribute.
+    ``values`` are sorted attributes (A,) and objects (O,), ``codes`` (n, 2) positions in
+    them; ``seen_pairs`` are its distinct rows, sorted, and ``pair_index`` each row's
+    place among these. ``is_single``: y had one column, objects of one constant attribute.
     """
 
-    attributes: np.ndarray
-    objects: np.ndarray
-    codes: np.ndarray
-    seen_pairs: np.ndarray
-    pair_index: np.ndarray
-    is_single: bool
+    def __init__(self, values, codes, is_single):
+        self.values, self.codes, self.is_single = values, codes, is_single
+        self.seen_pairs, index = np.unique(codes, axis=0, return_inverse=True)
+        self.pair_index = index.ravel()
 
     @classmethod
     def read(cls, y):
         """Code y of shape (n, 2), or (n,) for objects alone."""
-        attribute, objects, is_single = split_columns(y)
-        attributes, attribute_codes = np.unique(attribute, return_inverse=True)
-        objects, object_codes = np.unique(objects, return_inverse=True)
-        codes = np.column_stack([attribute_codes, object_codes])
-        return cls._of_codes(attributes, objects, codes, is_single)
-
-    @classmethod
-    def _of_codes(cls, attributes, objects, codes, is_single):
-        seen_pairs, pair_index = np.unique(codes, axis=0, return_inverse=True)
-        return cls(
-            attributes, objects, codes, seen_pairs, pair_index.ravel(), is_single
+        columns, is_single = split_columns(y)
+        values, codes = zip(
+            *(np.unique(column, return_inverse=True) for column in columns), strict=True
         )
+        return cls(values, np.column_stack(codes), is_single)
 
     def take(self, rows):
         """Return the labels of some rows, under the same codes."""
-        return self._of_codes(
-            self.attributes, self.objects, self.codes[rows], self.is_single
-        )
-
-    def extend(self, attributes, objects):
-        """Return the same rows among more labels of either kind."""
-        columns = []
-        for old, new, code in zip(
-            (self.attributes, self.objects),
-            (attributes, objects),
-            self.codes.T,
-            strict=True,
-        ):
-            joined = np.unique(np.concatenate([old, np.array(sorted(new), old.dtype)]))
-            columns.append((joined, np.searchsorted(joined, old[code])))
-        (attributes, attribute_codes), (objects, object_codes) = columns
-        codes = np.column_stack([attribute_codes, object_codes])
-        return self._of_codes(attributes, objects, codes, self.is_single)
-
-    def has_same_labels(self, other):
-        """Whether the other rows have the same labels and pairs, under the same codes."""
-        return all(
-            np.array_equal(getattr(self, name), getattr(other, name))
-            for name in ("attributes", "objects", "seen_pairs")
-        )
+        return PairLabels(self.values, self.codes[rows], self.is_single)
 
     def describe(self, pair):
         """Return a coded pair in the user's own labels."""
-        return (self.attributes[pair[0]], self.objects[pair[1]])
+        return tuple(v[code] for v, code in zip(self.values, pair, strict=True))
+
+    def extend(self, new_values):
+        """Return the same rows among more labels of either kind."""
+        values, codes = [], []
+        for old, new, code in zip(self.values, new_values, self.codes.T, strict=True):
+            # the scalar type: a dtype of strings would cut longer ones
+            added = np.array(sorted(new), old.dtype.type)
+            joined = np.unique(np.concatenate([old, added]))
+            values.append(joined)
+            codes.append(np.searchsorted(joined, old[code]))
+        return PairLabels(tuple(values), np.column_stack(codes), self.is_single)
 
 
 def split_columns(y, name="y"):
-    """Part labels into attribute and object columns; check that none is missing.
-
-    Parameters
-    ----------
-    y : array-like of shape (n, 2) or (n,)
-        Pairs of labels of any type; one column holds objects under one attribute, 0.
-
-    name : str, default="y"
-        What to call it in an error.
-
-    Returns
-    -------
-    attribute, object : ndarray of shape (n,)
-        The two columns, each with its own dtype where y had column dtypes.
-    is_single : bool
-        Whether y had one column.
-    """
-    if hasattr(y, "iloc") and np.ndim(y) == 2:  # a data frame: a dtype each column
-        columns = [y.iloc[:, j].to_numpy() for j in range(y.shape[1])]
-    else:
+    """Part labels (n, 2) or (n,) into two columns, attribute 0 for (n,), and say which."""
+    is_frame = hasattr(y, "columns")
+    if not is_frame:
         y = _as_labels(y) if isinstance(y, list | tuple) else np.asarray(y)
-        if y.ndim <= 1 or y.shape[1:] == (1,):
-            y = column_or_1d(y, warn=True)
-            columns = [np.zeros(len(y), dtype=np.intp), y]
-            check_classification_targets(y)
-        elif y.ndim > 2:
-            raise ValueError(f"{name} must have 1 or 2 columns, got shape {y.shape}.")
-        else:
-            columns = list(y.T)
-    if len(columns) != 2:
+    if len(y.shape) <= 1 or y.shape[1:] == (1,):
+        y = column_or_1d(y, warn=True)
+        objects = _check_labels(y, name)
+        check_classification_targets(objects)
+        return (np.zeros(len(y), dtype=np.intp), objects), True
+    if y.shape[1:] != (2,):
         raise ValueError(
-            f"{name} must have 2 columns (attribute and object), or 1, got "
-            f"{len(columns)}."
+            f"{name} must have 2 columns (attribute and object), or 1, got shape "
+            f"{y.shape}."
         )
-    return (*(_check_labels(column, name) for column in columns), np.ndim(y) != 2)
-
-
-def candidate_codes(labels, candidate_pairs, unseen_pairs, more_codes=None):
-    """List the pairs that may be answered, seen ones first.
-
-    Parameters
-    ----------
-    labels : PairLabels
-        The training labels.
-
-    candidate_pairs : None, "all" or array-like of shape (P, 2)
-        None: the seen pairs and ``unseen_pairs``. "all": each attribute with each
-        object (open world). An array: just these.
-
-    unseen_pairs : None or array-like of shape (P_unseen, 2)
-        Pairs of known labels that training does not show.
-
-    more_codes : None or ndarray of int of shape (P_more, 2)
-        Coded pairs that are candidates in any case.
-
-    Returns
-    -------
-    pairs : ndarray of int of shape (P, 2)
-        Codes of the candidates.
-    seen_mask : ndarray of bool of shape (P,)
-        Which of them training shows.
-    """
-    seen = labels.seen_pairs
-    if isinstance(candidate_pairs, str):
-        n_objects = len(labels.objects)
-        every = np.arange(len(labels.attributes) * n_objects)
-        pairs = np.stack(np.divmod(every, n_objects), axis=1)
-    elif candidate_pairs is not None:
-        pairs = encode_pairs(labels, candidate_pairs, "candidate_pairs")
-    else:
-        pairs = seen
-    if unseen_pairs is not None:
-        extra = encode_pairs(labels, unseen_pairs, "unseen_pairs")
-        overlap = is_among(extra, seen)
-        if overlap.any():
-            example = labels.describe(extra[overlap.argmax()])
-            warnings.warn(
-                f"{overlap.sum()} of unseen_pairs are seen in training, {example} for "
-                "one: they are treated as seen.",
-                UserWarning,
-                stacklevel=3,
-            )
-        pairs = np.concatenate([pairs, extra])
-    if more_codes is not None:
-        pairs = np.concatenate([pairs, more_codes])
-    pairs = np.unique(pairs, axis=0)
-    seen_mask = is_among(pairs, seen)
-    order = np.argsort(~seen_mask, kind="stable")
-    return pairs[order], seen_mask[order]
-
-
-def encode_pairs(labels, pairs, name):
-    """Code pairs of labels; a label that training does not show is an error."""
-    attribute, objects, is_single = split_columns(pairs, name)
-    if is_single:
-        raise ValueError(f"{name} must have 2 columns (attribute and object).")
-    columns = []
-    for kind, values, known in (
-        ("attribute", attribute, labels.attributes),
-        ("object", objects, labels.objects),
-    ):
-        unknown = sorted(set(values.tolist()) - set(known.tolist()))
-        if unknown:
-            raise ValueError(
-                f"{name} uses the {kind} {unknown[0]!r}, which does not occur in "
-                "training: only new pairs of known labels can be recognised, unless "
-                "attribute_embeddings and object_embeddings describe the new labels."
-            )
-        columns.append(np.searchsorted(known, values))
-    return np.column_stack(columns)
-
-
-def pair_positions(codes, pairs):
-    """Return each coded row's position among the candidate pairs, -1 for none."""
-    n_objects = 1 + max(codes[:, 1].max(initial=0), pairs[:, 1].max(initial=0))
-    wanted, keys = (part @ (n_objects, 1) for part in (codes, pairs))
-    if not len(keys):
-        return np.full(len(wanted), -1, np.intp)
-    order = np.argsort(keys)
-    found = order[np.searchsorted(keys, wanted, sorter=order).clip(max=len(keys) - 1)]
-    return np.where(keys[found] == wanted, found, -1)
-
-
-def is_among(pairs, others):
-    """Whether each coded pair is one of the others."""
-    return pair_positions(pairs, others) >= 0
+    columns = (
+        np.asarray(_safe_indexing(y, column, axis=1)) if is_frame else y[:, column]
+        for column in (0, 1)
+    )
+    return tuple(_check_labels(column, name) for column in columns), False
 
 
 def _as_labels(y):
@@ -223,7 +85,7 @@ def _check_labels(column, name):
         check_array(column, ensure_2d=False, input_name=name)
         check_classification_targets(column)
     elif column.dtype.kind == "O":
-        if any(value is None or value != value for value in column):
+        if any(_is_missing(value) for value in column):
             raise ValueError(f"{name} has a missing label; drop such rows.")
         if all(isinstance(value, (int, np.integer)) for value in column):
             return column.astype(np.intp)
@@ -234,3 +96,118 @@ def _check_labels(column, name):
                 f"{name} mixes labels that can't be sorted in one column: {error}."
             ) from error
     return column
+
+
+def _is_missing(value):
+    # pandas' NA compares to itself as NA, which has no truth value
+    return value is None or type(value).__name__ == "NAType" or value != value
+
+
+def candidate_codes(labels, unseen_pairs, more_codes=()):
+    """List the coded pairs that may be answered, the seen ones first; ``more_codes`` too."""
+    seen = labels.seen_pairs
+    if unseen_pairs is None or len(unseen_pairs) == 0:
+        unseen = seen[:0]
+    elif isinstance(unseen_pairs, str):
+        unseen = np.argwhere(np.ones([len(values) for values in labels.values]))
+    else:
+        unseen = encode_pairs(labels.values, unseen_pairs, "unseen_pairs")
+        overlap = unseen[is_among(unseen, seen)]
+        if len(overlap):
+            warnings.warn(
+                f"{len(overlap)} of unseen_pairs are seen in training, "
+                f"{labels.describe(overlap[0])} for one: they are treated as seen.",
+                UserWarning,
+                stacklevel=3,
+            )
+    if len(more_codes):
+        unseen = np.concatenate([unseen, more_codes])
+    unseen = np.unique(unseen, axis=0)
+    return np.concatenate([seen, unseen[~is_among(unseen, seen)]])
+
+
+def encode_pairs(values, pairs, name):
+    """Code pairs of labels; a label that training does not show is an error."""
+    columns, is_single = split_columns(pairs, name)
+    if is_single:
+        raise ValueError(f"{name} must have 2 columns (attribute and object).")
+    for kind, column, known in zip(KINDS, columns, values, strict=True):
+        unknown = sorted(set(column.tolist()) - set(known.tolist()))
+        if unknown:
+            raise ValueError(
+                f"{name} uses the {kind} {unknown[0]!r}, which does not occur in "
+                "training: only new pairs of known labels can be recognised, unless "
+                "label_embeddings describe the new labels."
+            )
+    codes = (np.searchsorted(v, c) for v, c in zip(values, columns, strict=True))
+    return np.column_stack(list(codes))
+
+
+def pair_positions(codes, pairs):
+    """Return each coded row's position among the pairs, -1 for none."""
+    n_objects = 1 + max(codes[:, 1].max(initial=0), pairs[:, 1].max(initial=0))
+    wanted, keys = (part @ (n_objects, 1) for part in (codes, pairs))
+    if not len(keys):
+        return np.full(len(wanted), -1, np.intp)
+    order = np.argsort(keys)
+    found = order[np.searchsorted(keys, wanted, sorter=order).clip(max=len(keys) - 1)]
+    return np.where(keys[found] == wanted, found, -1)
+
+
+def is_among(pairs, others):
+    """Whether each coded pair is one of the others."""
+    return pair_positions(pairs, others) >= 0
+
+
+def read_label_embeddings(labels, label_embeddings, unseen_pairs):
+    """Return the labels, with new ones that embeddings describe, and tables by code."""
+    if label_embeddings is None:
+        return labels, (None, None)
+    if len(label_embeddings) != 2:
+        raise ValueError(
+            "label_embeddings must be a pair of tables, of the attributes and of the "
+            f"objects, got {len(label_embeddings)}."
+        )
+    names_pairs = not isinstance(unseen_pairs, str | None) and len(unseen_pairs)
+    if names_pairs and all(isinstance(table, dict) for table in label_embeddings):
+        labels = _with_described_labels(labels, label_embeddings, unseen_pairs)
+    tables = zip(KINDS, label_embeddings, labels.values, strict=True)
+    return labels, tuple(_read_table(*table) for table in tables)
+
+
+def _with_described_labels(labels, tables, unseen_pairs):
+    columns, _ = split_columns(unseen_pairs, "unseen_pairs")
+    new = [
+        (set(column.tolist()) - set(known.tolist())) & set(table)
+        for column, known, table in zip(columns, labels.values, tables, strict=True)
+    ]
+    if not any(new):
+        return labels
+    warnings.warn(
+        f"the labels {sorted(map(str, new[0] | new[1]))} do not occur in training and "
+        "are known by their embeddings only: expect less of them.",
+        UserWarning,
+        stacklevel=4,
+    )
+    return labels.extend(new)
+
+
+def _read_table(kind, table, values):
+    if table is None:
+        return None
+    name = f"label_embeddings of {kind}s"
+    if isinstance(table, dict):
+        missing = [value for value in values.tolist() if value not in table]
+        if missing:
+            raise ValueError(
+                f"{name} have no vector for {missing[0]!r}: give one for each of the "
+                f"{len(values)} labels of y."
+            )
+        table = [table[value] for value in values.tolist()]
+    table = check_array(table, dtype=np.float64, input_name=name)
+    if len(table) != len(values):
+        raise ValueError(
+            f"{name} must have {len(values)} rows, one for each {kind} of y in sorted "
+            f"order, got {len(table)}."
+        )
+    return table

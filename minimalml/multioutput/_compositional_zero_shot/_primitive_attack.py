@@ -1,9 +1,13 @@
-"""Adversarial primitives and softened pair targets, as plain functions."""
+"""Adversarial primitives and softened pair targets, as plain functions.
+
+Li, Jiang, Wang, Long, Zhang, Zhang, "Primitive-based adversarial training for
+compositional zero-shot learning", arXiv 2406.14962, 2024.
+"""
 
 import numpy as np
 from sklearn.utils import check_array, check_random_state
 
-from minimalml._core.arrays import is_torch_tensor
+from minimalml._core.arrays import array_namespace, is_torch_tensor
 
 # One grey level of sixteen, of 255: the start noise of the paper's code.
 NOISE_SCALE = 16 / 255
@@ -15,31 +19,24 @@ def primitive_attack(
     epsilon,
     noise_scale=NOISE_SCALE,
     *,
-    symmetric_noise=False,
     random_state=None,
 ):
     """Move features where their loss grows, as a new partner would move them.
 
     ``f + U(0, noise_scale) + epsilon * sign(g)``, elementwise: one signed gradient step
-    from a random start. What an attribute looks like shifts with the object it is on;
-    training on moved features makes a classifier of attributes stand that shift.
+    from a random start. A classifier of attributes that trains on moved features stands
+    the shift that another object brings. O(n d).
 
     Parameters
     ----------
-    features : ndarray or torch.Tensor of shape (n, d)
-        Disentangled features of one primitive.
-
-    gradient : ndarray or torch.Tensor of shape (n, d)
-        Gradient of the primitive's loss by the features.
+    features, gradient : ndarray or torch.Tensor of shape (n, d)
+        Disentangled features of one primitive, and the gradient of its loss by them.
 
     epsilon : float
         Size of the step, at least 0.
 
     noise_scale : float, default=16/255
-        Largest start noise, at least 0; the paper's code draws it from 0 upwards.
-
-    symmetric_noise : bool, default=False
-        Draw the noise from -noise_scale to noise_scale instead.
+        Largest start noise, at least 0.
 
     random_state : int, RandomState instance, torch.Generator or None, default=None
         Source of the noise; a torch.Generator (on the tensors' device) or an int for
@@ -55,11 +52,6 @@ def primitive_attack(
     ValueError
         If ``epsilon`` or ``noise_scale`` is negative, or shapes differ.
 
-    References
-    ----------
-    .. [1] Li, Jiang, Wang, Long, Zhang, Zhang, "Primitive-based adversarial training
-       for compositional zero-shot learning", arXiv 2406.14962.
-
     Examples
     --------
     >>> from minimalml.multioutput import primitive_attack
@@ -69,23 +61,32 @@ def primitive_attack(
     for name, value in (("epsilon", epsilon), ("noise_scale", noise_scale)):
         if value < 0:
             raise ValueError(f"{name} must be at least 0, got {value}.")
-    if not is_torch_tensor(features):
+    is_tensor = is_torch_tensor(features)
+    if is_tensor:
+        features, gradient = features.detach(), gradient.detach()
+    else:
         features, gradient = check_array(features), check_array(gradient)
     if features.shape != gradient.shape:
         raise ValueError(
             f"features and gradient must have the same shape, got "
             f"{tuple(features.shape)} and {tuple(gradient.shape)}."
         )
-    if is_torch_tensor(features):
-        features, gradient = features.detach(), gradient.detach()
-        noise, sign = _torch_uniform(features, random_state), gradient.sign()
+    sign = array_namespace(gradient).sign(gradient)
+    if is_tensor:
+        noise = _torch_uniform(features, random_state)
     else:
-        rng = check_random_state(random_state)
-        noise = rng.uniform(size=features.shape).astype(features.dtype, copy=False)
-        sign = np.sign(gradient)
-    if symmetric_noise:
-        noise = 2 * noise - 1
+        noise = check_random_state(random_state).uniform(size=features.shape)
+        noise = noise.astype(features.dtype, copy=False)
     return features + noise_scale * noise + epsilon * sign
+
+
+def _torch_uniform(features, random_state):
+    import torch
+
+    if random_state is not None and not isinstance(random_state, torch.Generator):
+        seed = random_state
+        random_state = torch.Generator(device=features.device).manual_seed(seed)
+    return torch.empty_like(features).uniform_(generator=random_state)
 
 
 def smoothed_pair_targets(pairs, smoothing=0.1):
@@ -132,17 +133,3 @@ def smoothed_pair_targets(pairs, smoothing=0.1):
     targets = related * (smoothing / np.maximum(n_related, 1))[:, None]
     np.fill_diagonal(targets, np.where(n_related == 0, 1.0, 1 - smoothing))
     return targets
-
-
-def _torch_uniform(features, random_state):
-    import torch
-
-    if random_state is not None and not isinstance(random_state, torch.Generator):
-        seed = random_state
-        random_state = torch.Generator(device=features.device).manual_seed(seed)
-    return torch.rand(
-        features.shape,
-        generator=random_state,
-        dtype=features.dtype,
-        device=features.device,
-    )

@@ -1,96 +1,91 @@
-"""What learns from the samples bought so far: a linear representation.
+"""What the rounds learn: a representation from the samples, relevance from the heads.
 
-A learner has ``update(X, y, codes, is_last)``, ``transform(X)``, ``heads`` (k, T, m) and
+A learner has ``update(X, y, codes, is_last)``, ``basis``, ``heads`` (T, k, m) and
 ``is_usable`` (T, m), which says whose head can be trusted.
 """
 
-import warnings
+from contextlib import nullcontext
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 
-from minimalml._core.arrays import import_torch
+from minimalml.multioutput._lasso_task_selection._relevance import (
+    without_convergence_warnings,
+)
 from minimalml.multioutput._lasso_task_selection._shared_representation import (
-    check_rank,
     fit_shared_representation,
 )
-from minimalml.multioutput._lasso_task_selection._task_rows import gather_tasks
-
-NETWORK_PARAMETERS = (
-    "center", "loss", "max_epochs", "batch_size", "learning_rate", "weight_decay",
-    "device",
-)  # fmt: skip
-
-
-def make_learner(estimator, n_tasks, n_outputs, rng):
-    """Make what an estimator's parameters ask for."""
-    k, n_features = estimator.n_components, estimator.n_features_in_
-    reuse_data = estimator.reuse_data
-    if estimator.representation is not None:
-        import_torch(type(estimator).__name__)
-        from minimalml.multioutput._lasso_task_selection._active_network import (
-            NetworkLearner,
-        )
-
-        settings = {name: getattr(estimator, name) for name in NETWORK_PARAMETERS}
-        return NetworkLearner(
-            estimator.representation,
-            k,
-            max(n_tasks, 1),
-            reuse_data,
-            settings | {"random_state": rng},
-        )
-    if not n_tasks:  # the target alone is least squares
-        k = min(n_outputs, n_features)
-    check_rank(k, n_features)
-    settings = {
-        "center": estimator.center,
-        "max_iter": estimator.max_iter,
-        "tol": estimator.tol if n_tasks else 0.0,
-        "random_state": rng,
-    }
-    return LinearLearner(k, max(n_tasks, 1), reuse_data, settings)
+from minimalml.multioutput._lasso_task_selection._task_selector import (
+    relevance_by_strategy,
+)
+from minimalml.multioutput._lasso_task_selection._task_statistics import gather
 
 
 class LinearLearner:
     """The shared linear representation, warm started from round to round."""
 
-    def __init__(self, n_components, n_tasks, reuse_data, settings):
-        self.n_components, self.n_tasks = n_components, n_tasks
-        self.reuse_data, self._settings = reuse_data, settings
+    def __init__(self, n_tasks, n_components, *, reuse_data, **settings):
+        self._n_tasks, self._n_components = n_tasks, n_components
+        self._reuse_data, self._settings = reuse_data, settings
         self._statistics = self.basis = None
 
     def update(self, X, y, codes, is_last):
         """Fit to the new samples and, with ``reuse_data``, all earlier ones."""
-        new = gather_tasks(X, y, codes)
-        is_added = self.reuse_data and self._statistics is not None
+        new = gather(X, y, codes)
+        is_added = self._reuse_data and self._statistics is not None
         self._statistics = self._statistics + new if is_added else new
-        with warnings.catch_warnings():
-            if not is_last:  # a later round goes on from here
-                warnings.simplefilter("ignore", ConvergenceWarning)
+        init = "spectral" if self.basis is None else self.basis
+        # A later round goes on from here.
+        with nullcontext() if is_last else without_convergence_warnings():
             shared = fit_shared_representation(
-                self._statistics,
-                self.n_components,
-                init="spectral" if self.basis is None else self.basis,
-                **self._settings,
+                self._statistics, self._n_components, init=init, **self._settings
             )
         self.basis, self.loss = shared.basis, shared.losses[-1]
         self.n_iter = len(shared.losses) - 1
-        heads = shared.heads.reshape(*shared.heads.shape[:2], -1)
         self.heads, self.is_usable = spread_heads(
-            self._statistics, heads, shared.reliable, self.n_tasks
+            self._statistics, shared.heads.swapaxes(0, 1), self._n_tasks
         )
 
-    def transform(self, X):
-        """Map rows into the representation."""
-        return X @ self.basis.astype(X.dtype, copy=False)
 
-
-def spread_heads(statistics, heads, is_reliable, n_tasks):
-    """Place heads among all tasks; those without rows or with one label are barred."""
-    _, _, squares = statistics.moments(center=True)
-    spread = np.zeros((len(heads), n_tasks, heads.shape[2]))
-    spread[:, statistics.tasks] = heads
-    is_usable = np.zeros(spread.shape[1:], dtype=bool)
-    is_usable[statistics.tasks] = is_reliable[:, None] & (squares > 0)
+def spread_heads(statistics, heads, n_tasks):
+    """Place heads (T, k, m) among all tasks; usable need k rows and two labels."""
+    spread = np.zeros((n_tasks, *heads.shape[1:]))
+    spread[statistics.tasks] = heads
+    is_usable = np.zeros((n_tasks, heads.shape[2]), dtype=bool)
+    has_rows = statistics.counts[:, None] >= heads.shape[1]
+    is_usable[statistics.tasks] = has_rows & (statistics.target_scatter > 0)
     return spread, is_usable
+
+
+def fit_target_head(features, targets, center):
+    """Fit the target's head by least squares; also its intercept and its error."""
+    means = features.mean(axis=0), targets.mean(axis=0)
+    if not center:
+        means = 0 * means[0], 0 * means[1]
+    features, targets = features - means[0], targets - means[1]
+    head = np.linalg.lstsq(features, targets, rcond=None)[0]
+    return head, means[1] - means[0] @ head, head_error(features, targets, head)
+
+
+def head_error(features, targets, head):
+    """Estimate the length of the error of each column of a least-squares head."""
+    n_free = max(len(features) - len(head), 1)
+    noise = np.linalg.norm(targets - features @ head, axis=0) / np.sqrt(n_free)
+    return noise * np.linalg.norm(np.linalg.pinv(features))
+
+
+def task_relevance(learner, target_head, error, *, sample_cost, task_cost, **settings):
+    """Write the target's heads (k, m) with usable ones; the norm for several outputs."""
+    nu = np.zeros((*learner.is_usable.shape, len(error)))
+    owners = np.nonzero(learner.is_usable)[0]
+    prices, openings = (
+        None if cost is None else np.broadcast_to(cost, len(nu))[owners]
+        for cost in (sample_cost, task_cost)
+    )
+    sources = learner.heads.swapaxes(1, 2)[learner.is_usable].T  # (k, n_usable)
+    for output, (head, length) in enumerate(zip(target_head.T, error, strict=True)):
+        if len(owners):
+            nu[learner.is_usable, output] = relevance_by_strategy(
+                sources, head, sample_cost=prices, task_cost=openings,
+                head_error=length, **settings,
+            )  # fmt: skip
+    return nu[:, 0, 0] if nu[0].size == 1 else np.linalg.norm(nu, axis=(1, 2))

@@ -9,10 +9,11 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, is_classifier
 from sklearn.utils import check_consistent_length, check_random_state
 
-from minimalml._core.callbacks import CallbackSupportMixin, with_callbacks
+from minimalml._core.arrays import import_torch
+from minimalml._core.callbacks import CallbackSupportMixin, fit_task, with_callbacks
 from minimalml._core.validation import (
     HasMethods,
     Interval,
@@ -21,25 +22,30 @@ from minimalml._core.validation import (
     check_is_fitted,
     validate_data,
 )
-from minimalml.multioutput._lasso_task_selection._active_learners import make_learner
+from minimalml.multioutput._lasso_task_selection._active_learners import (
+    LinearLearner,
+    fit_target_head,
+    task_relevance,
+)
 from minimalml.multioutput._lasso_task_selection._active_sources import (
     BudgetPlan,
     PoolSource,
     SamplerSource,
 )
-from minimalml.multioutput._lasso_task_selection._allocation import allocate_samples
-from minimalml.multioutput._lasso_task_selection._relevance import check_weights
-from minimalml.multioutput._lasso_task_selection._relevance_strategy import (
-    check_sparse,
-    head_error,
-    task_relevance,
+from minimalml.multioutput._lasso_task_selection._documentation import document
+from minimalml.multioutput._lasso_task_selection._shared_representation import (
+    check_rank,
 )
-from minimalml.multioutput._lasso_task_selection._task_choice import check_task_cost
-from minimalml.multioutput._lasso_task_selection._task_statistics import check_tasks
+from minimalml.multioutput._lasso_task_selection._task_statistics import (
+    check_squares,
+    check_tasks,
+)
 
 FLOATS = [np.float64, np.float32]
+HISTORY = "allocation", "relevance", "cost", "source_loss"
 
 
+@document
 class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
     """The rounds, common to regression and classification."""
 
@@ -52,7 +58,6 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
             Interval(Real, 0, None, closed="left"),
             StrOptions({"lp", "discrepancy"}),
         ],
-        "refit": ["boolean"],
         "exploration_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_rounds": [Interval(Integral, 1, None, closed="left")],
         "reuse_data": ["boolean"],
@@ -64,15 +69,10 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "representation": [HasMethods(["forward", "parameters"]), None],
-        "loss": [StrOptions({"squared", "logistic"})],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "device": [str],
         "random_state": ["random_state"],
         "n_jobs": [Integral, None],
-        "verbose": ["verbose"],
     }
 
     def __init__(
@@ -83,7 +83,6 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
         strategy="lasso",
         exponent=1,
         lambda_=0.05,
-        refit=False,
         exploration_fraction=0.25,
         n_rounds=2,
         reuse_data=True,
@@ -95,22 +94,16 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
         max_iter=100,
         tol=1e-4,
         representation=None,
-        loss="squared",
         max_epochs=50,
-        batch_size=128,
         learning_rate=1e-3,
-        weight_decay=0.0,
-        device="auto",
         random_state=None,
         n_jobs=None,
-        verbose=0,
     ):
         self.n_components = n_components
         self.budget = budget
         self.strategy = strategy
         self.exponent = exponent
         self.lambda_ = lambda_
-        self.refit = refit
         self.exploration_fraction = exploration_fraction
         self.n_rounds = n_rounds
         self.reuse_data = reuse_data
@@ -122,15 +115,10 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
         self.max_iter = max_iter
         self.tol = tol
         self.representation = representation
-        self.loss = loss
         self.max_epochs = max_epochs
-        self.batch_size = batch_size
         self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.device = device
         self.random_state = random_state
         self.n_jobs = n_jobs
-        self.verbose = verbose
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
@@ -142,36 +130,31 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
         X : array-like of shape (n_samples, n_features)
             Rows of the target, all of which are used, and of the sources, of which
             ``budget`` are bought.
-
         y : array-like of shape (n_samples,)
             Targets.
-
         tasks : array-like of shape (n_samples,), default=None
             Task of each row; None means that there is only the target.
-
         target_task : int or str, default=None
             Task to predict; None takes the last in sorted order.
 
         Returns
         -------
-        self
-            The fitted estimator.
+        {fitted}
         """
         X, y = self._check_rows(X, y)
         rng = check_random_state(self.random_state)
-        if tasks is None:
-            tasks = np.zeros(len(X), dtype=np.intp)
-        tasks = check_tasks(tasks)
+        tasks = np.zeros(len(X), dtype=np.intp) if tasks is None else check_tasks(tasks)
         check_consistent_length(X, tasks)
         names = np.unique(tasks)
         target_task = names[-1] if target_task is None else target_task
-        if target_task not in names:
+        if target_task not in names.tolist():
             raise ValueError(
                 f"target_task must be one of tasks, got {target_task!r}; tasks has "
                 f"{len(names)} ids from {names[0]} to {names[-1]}."
             )
         is_target = tasks == target_task
-        source = PoolSource(X, y, tasks, names[names != target_task], rng)
+        others = names[names != target_task]
+        source = PoolSource(X, self._encode(y), tasks, others, rng)
         return self._fit_rounds(source, X[is_target], y[is_target], rng)
 
     @with_callbacks
@@ -184,20 +167,16 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
         sampler : callable
             ``sampler(task_id, n, random_state) -> (X, y)`` makes or buys ``n`` samples
             of a source; ``random_state`` is a fresh integer each time.
-
         task_ids : array-like of shape (n_tasks,)
             Identifiers of the sources.
-
         X_target : array-like of shape (n_samples, n_features)
             Rows of the target.
-
         y_target : array-like of shape (n_samples,)
             Targets of the target.
 
         Returns
         -------
-        self
-            The fitted estimator.
+        {fitted}
         """
         if not callable(sampler):
             raise TypeError(f"sampler must be callable, got {sampler!r}.")
@@ -206,190 +185,129 @@ class ActiveMultiTask(CallbackSupportMixin, BaseEstimator):
         if len(task_ids) == 0 or len(np.unique(task_ids)) < len(task_ids):
             raise ValueError("task_ids must hold at least one id, each only once.")
         rng = check_random_state(self.random_state)
-        source = SamplerSource(
-            sampler, task_ids, X.shape[1], X.dtype, self._encode, rng, self.n_jobs
-        )
+        source = SamplerSource(sampler, task_ids, X, self._encode, rng, self.n_jobs)
         return self._fit_rounds(source, X, y, rng)
+
+    def _check_rows(self, X, y):
+        return validate_data(self, X, y, dtype=FLOATS, y_numeric=True)
+
+    def _encode(self, y):
+        """Turn targets into numbers, (n_rows, n_outputs)."""
+        return y.astype(np.float64)[:, None]
 
     def __sklearn_is_fitted__(self):
         # The parameter lambda_ ends as fitted attributes do.
         return hasattr(self, "representation_")
 
-    def _fit_rounds(self, source, X_target, y_target, rng):
-        n_tasks = len(source.tasks)
-        self._n_rounds = self.n_rounds if n_tasks else 1
-        context = self._init_callback_context(max_subtasks=self._n_rounds)
-        context.call_on_fit_task_begin(estimator=self, X=X_target, y=y_target)
-        self.tasks_, self.history_, self.cost_ = source.tasks, [], 0.0
-        n_outputs = 1 if y_target.ndim == 1 else y_target.shape[1]
-        self._check_bounds(n_outputs)
-        learner = make_learner(self, n_tasks, n_outputs, rng)
-        plan = self._plan(n_tasks) if n_tasks else None
-        for number in range(self._n_rounds):
-            step = context.subcontext(task_name="round")
-            step.call_on_fit_task_begin(estimator=self, X=X_target, y=y_target)
-            if n_tasks:
-                counts = self._allocate(number, plan, source)
-                spent = plan.pay(counts)
-                rows = source.draw(counts)
-                money = plan.worth_weighing(number + 1, self.budget)
-            else:  # the target is all there is: it teaches the representation
-                counts, spent, money = np.zeros(0, dtype=np.int64), 0.0, None
-                rows = X_target, y_target, np.zeros(len(X_target), dtype=np.intp)
-            if len(rows[0]):
-                learner.update(*rows, is_last=number == self._n_rounds - 1)
-            self._finish_round(learner, X_target, y_target, counts, spent, money)
-            if step.call_on_fit_task_end(
-                estimator=self, X=X_target, y=y_target, reconstruction_attributes={}
-            ):
-                break
+    def _fit_rounds(self, source, X, y, rng):
+        """Buy and learn, round by round; ``X`` and ``y`` are the target's."""
+        targets, n_tasks = self._encode(y), len(source.tasks)
+        check_squares(X, targets)
+        plan = BudgetPlan(self, n_tasks, targets.shape[1]) if n_tasks else None
+        learner = self._make_learner(n_tasks, targets.shape[1], rng)
+        self.tasks_, self.history_, self.relevance_ = (
+            source.tasks,
+            [],
+            np.zeros(n_tasks),
+        )
+        n_rounds = self.n_rounds if n_tasks else 1
+        with fit_task(self, X, y, n_rounds) as task:
+            for number in range(n_rounds):
+                with task.step("round"):
+                    is_last = number == n_rounds - 1
+                    self._run_round(number, is_last, plan, source, learner, X, targets)
+                if task.is_stopped:
+                    break
         self.allocation_ = np.array([entry["allocation"] for entry in self.history_])
         self.n_samples_spent_ = int(self.allocation_.sum())
+        self.cost_ = sum(entry["cost"] for entry in self.history_)
         if source.bought is not None:
             self.sample_indices_ = source.bought
-        context.call_on_fit_task_end(estimator=self, X=X_target, y=y_target)
         return self
 
-    def _check_bounds(self, n_outputs):
-        """Check what would fail after exploration, before anything is bought."""
-        check_sparse(self.strategy, self.max_tasks, self.task_cost)
-        if self._is_bounded() and n_outputs > 1:
-            raise ValueError(
-                f"max_tasks and task_cost need two classes, got {n_outputs}: fit one "
-                "class against the others."
-            )
-
-    def _plan(self, n_tasks):
-        is_money = self.sample_cost is not None or self.task_cost is not None
-        if not is_money and self.budget != int(self.budget):
-            raise ValueError(
-                "budget must be a whole number of samples unless sample_cost or "
-                f"task_cost is set, got {self.budget}."
-            )
-        plan = BudgetPlan(
-            self.budget if is_money else int(self.budget),
-            self.exploration_fraction,
-            self.n_rounds,
-            check_weights(self.sample_cost, n_tasks, "sample_cost"),
-            check_task_cost(self.task_cost, n_tasks),
-            is_money,
-        )
-        if not self._is_bounded():
-            plan.check_floor(self._floor())
-        return plan
-
-    def _is_bounded(self):
-        return self.max_tasks is not None or self.task_cost is not None
-
-    def _floor(self):
-        if self.min_samples is not None:
-            return self.min_samples
-        return 0 if self.reuse_data else self.n_components + 1
-
-    def _allocate(self, number, plan, source):
-        """Decide how many samples of which task this round buys."""
-        pool = source.available
-        if number == 0:
-            wanted = plan.each * len(pool)
-            if not plan.is_money and plan.left > pool.sum():
-                warnings.warn(
-                    f"budget={plan.left} exceeds the {pool.sum():g} rows of the "
-                    "sources: all of them are bought.",
-                    stacklevel=5,
-                )
-            total = int(min(wanted, pool.sum()))
-            return allocate_samples(np.ones(len(pool)), total, max_samples=pool)
-        nu, exponent = self.relevance_, self.exponent
-        if self.strategy == "uniform":  # equal numbers whatever they cost
-            nu, exponent = np.sqrt(plan.prices), 1
-        money = plan.for_round(number)
-        is_open = (nu != 0) | (not self._is_bounded() or not nu.any())
-        floors = np.where(is_open, np.minimum(self._floor(), pool), 0)
-        caps = np.where(is_open, pool, 0)
-        if plan.is_money:
-            total = money - plan.openings[is_open & (nu != 0)].sum()
+    def _run_round(self, number, is_last, plan, source, learner, X, targets):
+        """Buy, learn from what was bought, and set the fitted attributes."""
+        if plan is None:  # the target itself teaches the representation
+            counts, cost = np.zeros(0, dtype=np.int64), 0.0
+            learner.update(X, targets, np.zeros(len(X), np.intp), is_last)
         else:
-            total = int(min(money, caps.sum()))
-        if total <= 0:
-            return np.zeros(len(pool), dtype=np.int64)
-        prices = plan.prices if plan.is_money else None
-        return allocate_samples(nu, total, floors, exponent, caps, prices)
+            counts = self._choose(number, plan, source.available)
+            cost = plan.pay(counts)
+            if counts.any():
+                learner.update(*source.draw(counts), is_last)
+        error = self._fit_target(learner, X, targets)
+        if plan is not None:
+            money = plan.worth_weighing(number + 1, self.budget)
+            self.relevance_ = self._relevance(learner, error, money)
+        entry = counts, self.relevance_, cost, learner.loss
+        self.history_.append(dict(zip(HISTORY, entry, strict=True)))
 
-    def _finish_round(self, learner, X, y, counts, spent, money):
-        """Fit the target's head, re-estimate relevance, and set fitted attributes."""
-        features = learner.transform(X)
-        targets = y.reshape(len(y), -1)
-        means = features.mean(axis=0), targets.mean(axis=0)
-        if not self.center:
-            means = 0 * means[0], 0 * means[1]
-        features, targets = features - means[0], targets - means[1]
-        head = np.linalg.lstsq(features, targets, rcond=None)[0]
-        self._set_predictor(learner, head, means[1] - means[0] @ head)
-        self.relevance_ = np.zeros(0)
-        if len(self.tasks_):
-            self.relevance_ = self._relevance(learner, features, targets, head, money)
-        self.cost_ += spent
-        self.n_iter_ = learner.n_iter
-        self.history_.append(
-            {
-                "allocation": counts,
-                "relevance": self.relevance_,
-                "cost": spent,
-                "source_loss": learner.loss,
-            }
+    def _make_learner(self, n_tasks, n_outputs, rng):
+        """Make what the parameters ask for."""
+        common = {"reuse_data": self.reuse_data, "center": self.center}
+        if self.representation is None:
+            # The target alone is least squares.
+            k = self.n_components if n_tasks else min(n_outputs, self.n_features_in_)
+            check_rank(k, self.n_features_in_)
+            tol = self.tol if n_tasks else 0.0
+            common |= {"max_iter": self.max_iter, "tol": tol, "random_state": rng}
+            return LinearLearner(max(n_tasks, 1), k, **common)
+        import_torch(type(self).__name__)
+        from minimalml.multioutput._lasso_task_selection._shared_network_torch import (
+            NetworkLearner,
         )
-        if self.verbose:
-            print(
-                f"[{type(self).__name__}] round {len(self.history_)} of "
-                f"{self._n_rounds}: {counts.sum()} samples of "
-                f"{np.count_nonzero(counts)} tasks, source loss {learner.loss:.6g}"
-            )
 
-    def _relevance(self, learner, features, targets, head, money):
+        common |= {"max_epochs": self.max_epochs, "learning_rate": self.learning_rate}
+        sizes = max(n_tasks, 1), self.n_components, n_outputs
+        is_logistic = is_classifier(self)
+        return NetworkLearner(sizes, self.representation, rng, is_logistic, **common)
+
+    def _choose(self, number, plan, pool):
+        """Decide how many samples of which task a round buys."""
+        if number == 0:
+            return plan.explore(pool)
+        if self.strategy == "uniform":  # equal numbers whatever they cost
+            return plan.share(number, np.sqrt(plan.prices), 1, pool)
+        return plan.share(number, self.relevance_, self.exponent, pool)
+
+    def _fit_target(self, learner, X, targets):
+        """Fit the target's head, and set the attributes of the predictor."""
+        features = represent(X, learner.basis)
+        head, intercept, error = fit_target_head(features, targets, self.center)
+        self.representation_, self.n_iter_ = learner.basis, learner.n_iter
+        self.target_head_, self.intercept_ = head, intercept
+        if isinstance(learner.basis, np.ndarray):
+            self.coef_ = (learner.basis @ head).T
+        return error
+
+    def _relevance(self, learner, error, money):
         """Relevance of each task, as the parameters say."""
         if self.strategy == "uniform":
-            return np.ones(len(learner.is_usable))
+            return np.ones(len(self.tasks_))
         if not learner.is_usable.any():
             warnings.warn(
                 f"No source has the {self.n_components} rows that its head needs: "
                 "samples are shared equally. Raise budget or exploration_fraction.",
-                stacklevel=6,
+                stacklevel=5,
             )
+        names = "strategy", "lambda_", "max_tasks", "sample_cost", "task_cost"
+        settings = {name: getattr(self, name) for name in names}
         return task_relevance(
-            learner.heads,
-            learner.is_usable,
-            head,
-            head_error(features, targets, head),
-            strategy=self.strategy,
-            lambda_=self.lambda_,
-            refit=self.refit,
-            max_tasks=self.max_tasks,
-            sample_cost=self.sample_cost,
-            task_cost=self.task_cost,
-            budget=money,
+            learner, self.target_head_, error, budget=money, **settings
         )
 
-    def _set_predictor(self, learner, head, intercept):
-        self.representation_, self.target_head_ = learner.basis, head
-        self._set_intercept(intercept)
-        if self.representation is None:
-            coefficients = (learner.basis @ head).T  # (n_outputs, n_features)
-            self._set_coefficients(coefficients)
-
-    def _decision(self, X):
+    def _scores(self, X):
+        """Score rows in the target task, (n_rows, n_outputs)."""
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=FLOATS)
-        if self.representation is None:
-            scores = X @ self.coef_.T + self.intercept_
-        else:
-            scores = self._score_by_network(X)
-        return scores.astype(X.dtype, copy=False)
+        scores = represent(X, self.representation_) @ self.target_head_
+        return (scores + self.intercept_).astype(X.dtype, copy=False)
 
-    def _score_by_network(self, X):
-        from minimalml.multioutput._lasso_task_selection._active_network import (
-            network_features,
-        )
 
-        features = network_features(self.representation_, X, self.device)
-        scores = features @ self.target_head_ + self.intercept_
-        return scores[:, 0] if np.isscalar(self.intercept_) else scores
+def represent(X, basis):
+    """Map rows into the representation: a basis, or a network."""
+    if isinstance(basis, np.ndarray):
+        return X @ basis
+    from minimalml.multioutput._lasso_task_selection import _shared_network_torch
+
+    return _shared_network_torch.network_features(basis, X)

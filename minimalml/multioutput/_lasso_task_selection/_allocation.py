@@ -11,7 +11,7 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils import check_array
 
-from minimalml.multioutput._lasso_task_selection._relevance import check_weights
+from minimalml.multioutput._lasso_task_selection._relevance import check_per_task
 
 # A share this close to a whole number is one: it is rounding error of the division.
 WHOLE = 1e-9
@@ -31,22 +31,17 @@ def allocate_samples(
     nu : array-like of shape (n_tasks,)
         Relevance; its sign does not matter. All zeros give equal shares, with a
         warning.
-
     n_total : int or float
         Number of samples, spent exactly; with ``sample_cost`` the money, spent up to
         less than the price of one more sample.
-
     min_samples : int or array-like of shape (n_tasks,), default=0
         Floor of each source.
-
     exponent : float, default=1
         1 with the smallest-L1 relevance is optimal; 2 with the smallest-L2 relevance
         is the rule of 2022.
-
     max_samples : int or array-like of shape (n_tasks,), default=None
         Largest number of each source (its pool); None sets no bound. Where all
         relevant pools run dry, the rest goes to the others in equal shares.
-
     sample_cost : array-like of shape (n_tasks,), default=None
         Positive price of a sample of each source; None counts samples.
 
@@ -74,13 +69,9 @@ def allocate_samples(
         raise ValueError(f"nu must be 1-dimensional, got shape {nu.shape}.")
     if not exponent > 0:
         raise ValueError(f"exponent must be positive, got {exponent!r}.")
-    prices = check_weights(sample_cost, len(nu), "sample_cost")
-    floors = _check_counts(min_samples, len(nu), "min_samples")
-    caps = (
-        np.full(len(nu), np.inf)
-        if max_samples is None
-        else _check_counts(max_samples, len(nu), "max_samples")
-    )
+    prices = check_per_task(sample_cost, len(nu), "sample_cost", is_positive=True)
+    floors = check_counts(min_samples, len(nu), "min_samples")
+    caps = check_counts(max_samples, len(nu), "max_samples")
     _check_budget(n_total, floors, caps, prices, sample_cost is not None)
     if not nu.any():
         warnings.warn("nu is all zero: samples are shared equally.", stacklevel=2)
@@ -91,39 +82,28 @@ def allocate_samples(
     return _round_to_budget(filled, caps, prices, n_total, np.abs(nu))
 
 
-def excess_risk_bound(nu, n, *, noise=1.0, n_features=1, rank=1, n_target=None):
+def excess_risk_bound(nu, n):
     """Bound the target's excess risk for a relevance and numbers of samples.
+
+    Up to the factor ``noise**2 * n_features * rank`` and the error of the target's own
+    head, which no choice of sources changes.
 
     Parameters
     ----------
     nu : array-like of shape (n_tasks,)
         Any relevance with ``W @ nu = w0``.
-
     n : array-like of shape (n_tasks,)
         Samples of each source.
-
-    noise : float, default=1.0
-        Standard deviation of the labels' noise.
-
-    n_features : int, default=1
-        Dimension of the inputs.
-
-    rank : int, default=1
-        Dimension of the representation.
-
-    n_target : int, default=None
-        Samples of the target; None leaves its own term out.
 
     Returns
     -------
     float
-        ``noise**2 * (n_features * rank * sum(nu**2 / n) + rank / n_target)``, up to
-        a constant; infinite if a relevant source has no sample.
+        ``sum(nu**2 / n)``; infinite if a relevant source has no sample.
 
     Raises
     ------
     ValueError
-        If shapes disagree, a number of samples is negative, or ``n_target`` is zero.
+        If shapes disagree, or a number of samples is negative.
 
     Examples
     --------
@@ -136,26 +116,18 @@ def excess_risk_bound(nu, n, *, noise=1.0, n_features=1, rank=1, n_target=None):
         raise ValueError(f"nu and n must match, got shapes {nu.shape} and {n.shape}.")
     if np.isnan(nu).any() or not (n >= 0).all():
         raise ValueError("nu must not hold NaN, and n no NaN and no negative number.")
-    if n_target is not None and not n_target > 0:
-        raise ValueError(f"n_target must be positive, got {n_target}.")
     used = nu != 0
     with np.errstate(divide="ignore"):
-        sources = n_features * rank * np.sum(nu[used] ** 2 / n[used])
-    own = 0.0 if n_target is None else rank / n_target
-    return float(noise**2 * (sources + own))
+        return float(np.sum((nu[used] / np.sqrt(n[used])) ** 2))
 
 
-def _check_counts(counts, n_tasks, name):
-    counts = np.asarray(counts, dtype=np.float64)
-    if counts.ndim and counts.shape != (n_tasks,):
-        raise ValueError(
-            f"{name} must be a number or hold one for each of {n_tasks} tasks, "
-            f"got shape {counts.shape}."
-        )
-    counts = np.broadcast_to(counts, (n_tasks,))
-    if not (counts >= 0).all() or (counts[np.isfinite(counts)] % 1).any():
+def check_counts(counts, n_tasks, name):
+    """Check whole numbers, one a task or the same for all; None becomes infinity."""
+    counts = np.asarray(np.inf if counts is None else counts, dtype=np.float64)
+    finite = check_per_task(np.where(counts == np.inf, 0, counts), n_tasks, name)
+    if (finite % 1).any():
         raise ValueError(f"{name} must hold whole numbers at least 0, got {counts}.")
-    return counts
+    return np.broadcast_to(counts, (n_tasks,))
 
 
 def _check_budget(n_total, floors, caps, prices, is_money):
@@ -164,8 +136,8 @@ def _check_budget(n_total, floors, caps, prices, is_money):
     if not whole or not 0 < n_total < np.inf:
         kind = "number" if is_money else "whole number"
         raise ValueError(f"{what} must be a positive {kind}, got {n_total}.")
-    if (floors > caps).any():
-        task = int(np.argmax(floors > caps))
+    task = int(np.argmax(floors > caps))
+    if floors[task] > caps[task]:
         raise ValueError(
             f"min_samples must not exceed max_samples, got {floors[task]:g} and "
             f"{caps[task]:g} for task {task}."

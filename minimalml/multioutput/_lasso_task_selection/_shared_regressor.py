@@ -3,6 +3,7 @@
 See Wang, Chen, Jamieson and Du (2023), arXiv 2306.02556, for where it is used.
 """
 
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -15,7 +16,7 @@ from sklearn.base import (
 from sklearn.metrics import r2_score
 from sklearn.utils import check_consistent_length
 
-from minimalml._core.callbacks import CallbackSupportMixin, with_callbacks
+from minimalml._core.callbacks import CallbackSupportMixin, fit_task, with_callbacks
 from minimalml._core.validation import (
     Interval,
     StrOptions,
@@ -23,6 +24,7 @@ from minimalml._core.validation import (
     check_is_fitted,
     validate_data,
 )
+from minimalml.multioutput._lasso_task_selection._documentation import document
 from minimalml.multioutput._lasso_task_selection._shared_representation import (
     SOLVERS,
     STARTS,
@@ -30,15 +32,15 @@ from minimalml.multioutput._lasso_task_selection._shared_representation import (
     compute_intercepts,
     fit_shared_representation,
 )
-from minimalml.multioutput._lasso_task_selection._task_rows import (
-    TaskRows,
-    gather_tasks,
+from minimalml.multioutput._lasso_task_selection._task_statistics import (
+    check_tasks,
+    gather,
 )
-from minimalml.multioutput._lasso_task_selection._task_statistics import check_tasks
 
 FLOATS = [np.float64, np.float32]
 
 
+@document
 class SharedRepresentationRegressor(
     CallbackSupportMixin,
     ClassNamePrefixFeaturesOutMixin,
@@ -56,29 +58,12 @@ class SharedRepresentationRegressor(
     ----------
     n_components : int, default=5
         Dimension of the representation.
-
-    solver : {"alternating", "altgdmin"}, default="alternating"
-        Solve for the representation at each iteration, or take one gradient step
-        (for many features).
-
+    {solver}
     init : {"spectral", "moments", "random"}, default="spectral"
         First representation.
-
     center : bool, default=True
         Whether each task has an intercept.
-
-    ridge : float, default=1e-8
-        Ridge of the heads, relative to the mean diagonal of their systems.
-
-    max_iter : int, default=100
-        Largest number of alternations. 0 keeps the first representation, which with
-        "moments" is the method of moments.
-
-    tol : float, default=1e-6
-        Stop when an alternation lowers the loss by less than this share.
-
-    random_state : int, RandomState instance or None, default=None
-        For the random start, and for directions that no task determines.
+    {stopping}
 
     Attributes
     ----------
@@ -92,16 +77,13 @@ class SharedRepresentationRegressor(
         Identifiers, rising.
     reliable_ : ndarray of bool of shape (n_tasks,)
         Whether a task had at least ``n_components`` rows.
-    statistics_ : TaskStatistics or TaskRows
+    statistics_ : TaskStatistics
         What the fit used of the data; `partial_fit` adds to it.
     loss_curve_ : list of float
         Sum of squared residuals after each alternation.
     n_iter_ : int
         Number of alternations.
-    n_features_in_ : int
-        Number of features seen during fit.
-    feature_names_in_ : ndarray of shape (n_features,)
-        Names of the features, where ``X`` has string column names.
+    {features}
 
     See Also
     --------
@@ -113,8 +95,7 @@ class SharedRepresentationRegressor(
 
     References
     ----------
-    Wang, Chen, Jamieson, Du. Improved Active Multi-Task Representation Learning via
-    Lasso. ICML 2023.
+    {paper}
 
     Examples
     --------
@@ -165,24 +146,13 @@ class SharedRepresentationRegressor(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Inputs.
-
-        y : array-like of shape (n_samples,)
-            Targets.
-
-        tasks : array-like of shape (n_samples,), default=None
-            Task of each row; None takes all rows as one task.
+        {rows}
 
         Returns
         -------
-        SharedRepresentationRegressor
-            The fitted estimator.
+        {fitted}
         """
-        X, y, tasks = self._check_rows(X, y, tasks, reset=True)
-        self._has_tasks = tasks is not None
-        self.statistics_ = self._gather(X, y, tasks)
-        return self._fit_statistics(self.init, X, y)
+        return self._update(X, y, tasks, None)
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
@@ -194,45 +164,20 @@ class SharedRepresentationRegressor(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Inputs.
-
-        y : array-like of shape (n_samples,)
-            Targets.
-
-        tasks : array-like of shape (n_samples,), default=None
-            Task of each row; given at each call, or at none.
+        {rows}
 
         Returns
         -------
-        SharedRepresentationRegressor
-            The fitted estimator.
+        {fitted}
         """
-        first = not hasattr(self, "statistics_")
-        X, y, tasks = self._check_rows(X, y, tasks, reset=first)
-        if first:
-            self._has_tasks = tasks is not None
-        elif self._has_tasks != (tasks is not None):
-            raise ValueError(
-                "tasks must be given at each call of partial_fit, or none."
-            )
-        if first or not isinstance(self.statistics_, TaskRows):
-            new = self._gather(X, y, tasks)
-        else:
-            new = TaskRows(X, y, _identifiers(tasks, len(X)))
-        self.statistics_ = new if first else self.statistics_ + new
-        init = self.init
-        if not first and len(self.components_) == self._n_components():
-            init = self.components_.T
-        return self._fit_statistics(init, X, y)
+        return self._update(X, y, tasks, getattr(self, "statistics_", None))
 
     def transform(self, X):
         """Map rows into the representation.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Inputs.
+        {X}
 
         Returns
         -------
@@ -248,9 +193,7 @@ class SharedRepresentationRegressor(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Inputs.
-
+        {X}
         tasks : array-like of shape (n_samples,), default=None
             Task of each row; may be None after a fit without tasks.
 
@@ -276,15 +219,7 @@ class SharedRepresentationRegressor(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Inputs.
-
-        y : array-like of shape (n_samples,)
-            Targets.
-
-        tasks : array-like of shape (n_samples,), default=None
-            Task of each row; may be None after a fit without tasks.
-
+        {rows}
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each row.
 
@@ -295,72 +230,63 @@ class SharedRepresentationRegressor(
         """
         return r2_score(y, self.predict(X, tasks), sample_weight=sample_weight)
 
-    def _check_rows(self, X, y, tasks, reset):
-        X, y = validate_data(self, X, y, dtype=FLOATS, y_numeric=True, reset=reset)
-        if tasks is not None:
-            tasks = check_tasks(tasks)
-            check_consistent_length(X, tasks)
-        return X, y.astype(X.dtype, copy=False), tasks
-
-    def _gather(self, X, y, tasks):
-        tasks = _identifiers(tasks, len(X))
-        return gather_tasks(X, y, tasks, with_label_moment=self.init == "moments")
+    def _update(self, X, y, tasks, so_far):
+        """Fit to rows and what was gathered so far of others."""
+        X, y = validate_data(
+            self, X, y, dtype=FLOATS, y_numeric=True, reset=so_far is None
+        )
+        has_tasks = tasks is not None
+        if so_far is not None and self._has_tasks != has_tasks:
+            raise ValueError(
+                "tasks must be given at each call of partial_fit, or none."
+            )
+        tasks = check_tasks(tasks) if has_tasks else np.zeros(len(X), dtype=np.intp)
+        check_consistent_length(X, tasks)
+        init, k = self.init, self.n_components if has_tasks else 1  # one task, one head
+        check_rank(k, self.n_features_in_)
+        new = gather(X, y, tasks, self.init == "moments")
+        self._has_tasks = has_tasks
+        self.statistics_ = new if so_far is None else so_far + new
+        self.tasks_ = self.statistics_.tasks
+        if so_far is not None and len(self.components_) == k:
+            init = self.components_.T
+        return self._fit_statistics(X, y, n_components=k, init=init)
 
     def _codes(self, tasks, n_rows):
+        if tasks is None and self._has_tasks:
+            raise ValueError("tasks must be given to predict: fit was given some.")
         if tasks is None:
-            if self._has_tasks:
-                raise ValueError("tasks must be given to predict: fit was given some.")
             return np.zeros(n_rows, dtype=np.intp)
         tasks = check_tasks(tasks)
         if len(tasks) != n_rows:
             raise ValueError(f"tasks has {len(tasks)} ids but X has {n_rows} rows.")
-        codes = np.searchsorted(self.tasks_, tasks).clip(max=len(self.tasks_) - 1)
-        unknown = self.tasks_[codes] != tasks
-        if unknown.any():
-            raise ValueError(
-                f"tasks has the id {tasks[unknown][0]}, which fit did not see."
+        known = {task: code for code, task in enumerate(self.tasks_.tolist())}
+        names, places = np.unique(tasks, return_inverse=True)
+        unknown = [task for task in names.tolist() if task not in known]
+        if unknown:
+            raise ValueError(f"tasks has the id {unknown[0]!r}, which fit did not see.")
+        return np.array([known[task] for task in names.tolist()])[places]
+
+    def _fit_statistics(self, X, y, **replaced):
+        settings = self.get_params() | replaced
+        with fit_task(self, X, y, self.max_iter) as task:
+
+            def after_alternation(basis, heads, loss):
+                attributes = partial(self._parameters, basis, heads)
+                with task.step("alternation", attributes=attributes):
+                    pass  # its work is done
+                return task.is_stopped
+
+            shared = fit_shared_representation(
+                self.statistics_,
+                settings.pop("n_components"),
+                callback=after_alternation,
+                **settings,
             )
-        return codes
-
-    def _n_components(self):
-        """Dimension of the representation: a single task has but one head."""
-        return self.n_components if self._has_tasks else 1
-
-    def _fit_statistics(self, init, X, y):
-        check_rank(self._n_components(), self.n_features_in_)
-        self.tasks_ = self.statistics_.tasks
-        context = self._init_callback_context(max_subtasks=self.max_iter)
-        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-
-        def after_alternation(basis, heads, loss):
-            step = context.subcontext(task_name="alternation")
-            step.call_on_fit_task_begin(estimator=self, X=X, y=y)
-            return step.call_on_fit_task_end(
-                estimator=self,
-                X=X,
-                y=y,
-                reconstruction_attributes=lambda: self._parameters(basis, heads),
-            )
-
-        shared = fit_shared_representation(
-            self.statistics_,
-            self._n_components(),
-            solver=self.solver,
-            init=init,
-            center=self.center,
-            ridge=self.ridge,
-            max_iter=self.max_iter,
-            tol=self.tol,
-            random_state=self.random_state,
-            callback=after_alternation,
-        )
         self.components_ = np.ascontiguousarray(shared.basis.T)
         self.task_coef_ = np.ascontiguousarray(shared.heads.T)
-        self.intercepts_ = shared.intercepts
-        self.reliable_ = shared.reliable
-        self.loss_curve_ = shared.losses
-        self.n_iter_ = len(shared.losses) - 1
-        context.call_on_fit_task_end(estimator=self, X=X, y=y)
+        self.intercepts_, self.reliable_ = shared.intercepts, shared.reliable
+        self.loss_curve_, self.n_iter_ = shared.losses, len(shared.losses) - 1
         return self
 
     def _parameters(self, basis, heads):
@@ -375,7 +301,3 @@ class SharedRepresentationRegressor(
     @property
     def _n_features_out(self):
         return len(self.components_)
-
-
-def _identifiers(tasks, n_rows):
-    return np.zeros(n_rows, dtype=np.intp) if tasks is None else tasks

@@ -7,24 +7,20 @@ Vaswani (2021), arXiv 2102.10217.
 """
 
 import warnings
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from minimalml._core.arrays import array_namespace
-from minimalml.multioutput._lasso_task_selection import _task_systems as systems
-from minimalml.multioutput._lasso_task_selection._task_rows import RowGram, TaskRows
+from minimalml.multioutput._lasso_task_selection._documentation import document
 from minimalml.multioutput._lasso_task_selection._task_statistics import (
     TaskStatistics,
     few_blas_threads,
+    leading_directions,
+    orthonormalise,
 )
 
-# Up to this many unknowns one Cholesky beats conjugate gradients (0.6 ms at 400).
-DIRECT_UNKNOWNS = 400
-CG_STEPS = 20
 SOLVERS = ("alternating", "altgdmin")
 STARTS = ("spectral", "moments", "random")
 
@@ -34,11 +30,11 @@ class SharedRepresentation(NamedTuple):
 
     Attributes
     ----------
-    basis : array of shape (n_features, k)
+    basis : ndarray of shape (n_features, k)
         Orthonormal columns.
-    heads : array of shape (k, n_tasks) or (k, n_tasks, n_outputs)
+    heads : ndarray of shape (k, n_tasks) or (k, n_tasks, n_outputs)
         Head of each task.
-    intercepts : array of shape (n_tasks,) or (n_tasks, n_outputs)
+    intercepts : ndarray of shape (n_tasks,) or (n_tasks, n_outputs)
         Zero unless centred.
     reliable : ndarray of bool of shape (n_tasks,)
         Whether a task has the rows that its head needs.
@@ -53,71 +49,41 @@ class SharedRepresentation(NamedTuple):
     losses: list
 
 
+@document
 def fit_shared_representation(
     statistics,
     k,
     *,
     solver="alternating",
     init="spectral",
-    whiten=False,
     center=False,
-    task_weights=None,
     ridge=1e-8,
     max_iter=100,
     tol=1e-6,
-    min_task_samples=None,
     random_state=None,
     callback=None,
 ):
     """Fit one basis and a head per task to all tasks at once.
 
-    Minimises ``sum_t task_weights_t * ||X_t basis w_t - y_t||^2`` over an orthonormal
-    basis and heads. From moments only: an alternation costs ``O(T d^2 k)``, whatever
-    the number of rows, and takes ``O(T d^2)`` memory.
+    Minimises ``sum_t ||X_t basis w_t - y_t||^2`` over an orthonormal basis and heads: a
+    task counts by its rows. An alternation costs ``O(T d^2 k)``, whatever the number of
+    rows, and ``O(T d^2)`` memory.
 
     Parameters
     ----------
     statistics : TaskStatistics
-        From `task_statistics`; tensors are fitted on their device.
-
+        From `task_statistics`.
     k : int
         Dimension of the representation, at most the number of features.
-
-    solver : {"alternating", "altgdmin"}, default="alternating"
-        "alternating" solves for the basis, exactly for at most 400 unknowns, else by
-        conjugate gradients; "altgdmin" takes one gradient step, for many features.
-
+    {solver}
     init : {"spectral", "moments", "random"} or array of shape (n_features, k), \
             default="spectral"
         First basis. "spectral" takes singular vectors of the tasks' input-target
         products, "moments" eigenvectors of ``sum y^2 x x^T`` (for inputs of mean zero
         and equal variance), "random" any.
-
-    whiten : bool, default=False
-        Whether "spectral" first removes the pooled covariance of the inputs.
-
     center : bool, default=False
         Whether each task has an intercept.
-
-    task_weights : array-like of shape (n_tasks,), default=None
-        Weight of each task's squared error; None counts every row once.
-
-    ridge : float, default=1e-8
-        Ridge of the heads, relative to the mean diagonal of their systems.
-
-    max_iter : int, default=100
-        Largest number of alternations. 0 keeps the first basis, which with "moments"
-        is the method of moments.
-
-    tol : float, default=1e-6
-        Stop when an alternation lowers the loss by less than this share.
-
-    min_task_samples : int, default=None
-        Rows below which a head is flagged as unreliable; None takes ``k``.
-
-    random_state : int, RandomState instance or None, default=None
-        For the random start, and for directions that no task determines.
-
+    {stopping}
     callback : callable, default=None
         ``callback(basis, heads, loss)`` is called after each alternation, with heads
         (n_tasks, k, n_outputs); returning True stops.
@@ -131,7 +97,6 @@ def fit_shared_representation(
     ------
     ValueError
         If ``k`` exceeds the number of features, or a parameter is out of range.
-
     TypeError
         If ``statistics`` are something else.
 
@@ -142,8 +107,7 @@ def fit_shared_representation(
 
     References
     ----------
-    Wang, Chen, Jamieson, Du. Improved Active Multi-Task Representation Learning via
-    Lasso. ICML 2023.
+    {paper}
 
     Examples
     --------
@@ -158,31 +122,32 @@ def fit_shared_representation(
     ...       ) < 0.05
     True
     """
-    if not isinstance(statistics, (TaskStatistics, TaskRows)):
+    if not isinstance(statistics, TaskStatistics):
         raise TypeError(
             "statistics must come from task_statistics, got "
             f"{type(statistics).__name__}."
         )
-    n_tasks, n_features = statistics.means.shape
-    n_heads = n_tasks * statistics.target_means.shape[1]
-    _check_parameters(k, n_heads, n_features, solver, init, ridge, max_iter, tol)
-    weights = _check_task_weights(task_weights, statistics)
-    moments = statistics.moments(center, weights)
-    rng = check_random_state(random_state)
+    n_features = statistics.means.shape[1]
+    _check_parameters(k, statistics, solver, init, ridge, max_iter, tol)
+    moments = statistics.moments(center)
+    random = check_random_state(random_state).standard_normal((n_features, k))
     with few_blas_threads(n_features**2 * k):
-        basis = _first_basis(statistics, moments, k, init, whiten, rng)
+        basis = _first_basis(statistics, moments, k, init, random)
         basis, heads, losses = _alternate(
             moments, basis, solver, ridge, max_iter, tol, callback
         )
-    needed = k if min_task_samples is None else min_task_samples
-    return _give_result(statistics, basis, heads, losses, center, needed)
+    intercepts = compute_intercepts(statistics, basis, heads, center)
+    heads = heads.swapaxes(0, 1)  # (k, T, m)
+    if statistics.single_output:
+        heads, intercepts = heads[:, :, 0], intercepts[:, 0]
+    reliable = statistics.counts >= k
+    return SharedRepresentation(basis, heads, intercepts, reliable, losses)
 
 
 def fit_heads(statistics, basis, *, center=False, ridge=1e-8):
-    """Fit a head per task on a fixed basis; return heads (T, k, m) and intercepts."""
-    gram, cross, _ = statistics.moments(center)
-    heads, _ = systems.solve_heads(gram, cross, basis, ridge)
-    return heads, compute_intercepts(statistics, basis, heads, center)
+    """Fit a head per task on a fixed basis, (T, k, m)."""
+    moments = statistics.moments(center)
+    return moments.head_unit * moments.fit_heads(basis, ridge)[0]
 
 
 def check_rank(k, n_features, name="n_components"):
@@ -194,7 +159,8 @@ def check_rank(k, n_features, name="n_components"):
         )
 
 
-def _check_parameters(k, n_heads, n_features, solver, init, ridge, max_iter, tol):
+def _check_parameters(k, statistics, solver, init, ridge, max_iter, tol):
+    n_tasks, n_features, n_outputs = statistics.cross.shape
     check_rank(k, n_features, "k")
     if solver not in SOLVERS:
         raise ValueError(f"solver must be one of {SOLVERS}, got {solver!r}.")
@@ -203,75 +169,55 @@ def _check_parameters(k, n_heads, n_features, solver, init, ridge, max_iter, tol
     for name, value in (("ridge", ridge), ("tol", tol), ("max_iter", max_iter)):
         if not value >= 0:
             raise ValueError(f"{name} must be at least 0, got {value}.")
-    if k > n_heads:
+    if k > n_tasks * n_outputs:
         warnings.warn(
-            f"k={k} exceeds the number of task heads, {n_heads}: the representation is "
+            f"k={k} exceeds the number of task heads, {n_tasks * n_outputs}: the representation is "
             "not identifiable.",
             stacklevel=3,
         )
 
 
-def _check_task_weights(task_weights, statistics):
-    if task_weights is None:
-        return None
-    values = np.asarray(task_weights, dtype=np.float64)
-    if values.shape != (len(statistics.tasks),) or not (values >= 0).all():
-        raise ValueError(
-            "task_weights must hold one number at least 0 for each of "
-            f"{len(statistics.tasks)} tasks, got {values}."
-        )
-    return systems.to_array(values, statistics.means)
-
-
-def _first_basis(statistics, moments, k, init, whiten, rng):
+def _first_basis(statistics, moments, k, init, random):
     """Return an orthonormal start, completed at random where it is short."""
-    n_features = statistics.means.shape[1]
-    random = systems.to_array(rng.standard_normal((n_features, k)), statistics.means)
     if not isinstance(init, str):
-        if tuple(init.shape) != (n_features, k):
+        if np.shape(init) != random.shape:
             raise ValueError(
-                f"init must have shape {(n_features, k)}, got {tuple(init.shape)}."
+                f"init must have shape {random.shape}, got {np.shape(init)}."
             )
-        return systems.orthonormalise(systems.to_array(init, statistics.means))
+        return orthonormalise(np.asarray(init, dtype=np.float64))
     if init == "random":
-        return systems.orthonormalise(random)
+        return orthonormalise(random)
     if init == "moments":
         if statistics.label_moment is None:
             raise ValueError(
                 "init='moments' needs statistics gathered with_label_moment=True."
             )
-        found = systems.leading_directions(statistics.label_moment, k)
+        matrix = statistics.label_moment
     else:
-        gram, cross, _ = moments
         counts = statistics.counts
-        roots = counts.clip(1.0) ** 0.5
-        products = cross / roots[:, None, None]  # sqrt(n_t) times the mean product
-        products = products.reshape(len(counts), n_features, -1)
-        wide = products.swapaxes(0, 1).reshape(n_features, -1)
-        if whiten:
-            wide = systems.whiten(systems.pooled(gram), counts.sum(), wide)
-        found = systems.leading_directions(wide, k)
-    both = array_namespace(random).hstack([found, random])
-    return systems.orthonormalise(both[:, :k])
+        roots = np.sqrt(counts.clip(1.0))
+        products = moments.cross / roots[:, None, None]  # sqrt(n_t) times the mean
+        matrix = products.swapaxes(0, 1).reshape(len(random), -1)
+    found = leading_directions(matrix, k)
+    return orthonormalise(np.hstack([found, random])[:, :k])
 
 
 def _alternate(moments, basis, solver, ridge, max_iter, tol, callback):
     """Alternate heads and basis until the loss stands still."""
-    gram, cross, squares = moments
-    heads, projected = systems.solve_heads(gram, cross, basis, ridge)
-    losses = [float(systems.loss(projected, cross, squares, basis, heads))]
-    improve = _choose_step(gram, basis, solver)
-    exact = max(float(squares.sum()) * 1e-15, 0.0)
+    improve = moments.basis_improver(solver, basis.size)
+    heads, loss = moments.fit_heads(basis, ridge)
+    losses = [moments.loss_unit * loss]
+    exact = moments.loss_unit * moments.squares.sum() * 1e-15
     for _ in range(max_iter):
-        basis = systems.orthonormalise(improve(gram, cross, heads, basis))
-        heads, projected = systems.solve_heads(gram, cross, basis, ridge)
-        losses.append(float(systems.loss(projected, cross, squares, basis, heads)))
-        is_stopped = callback is not None and callback(basis, heads, losses[-1])
+        basis = orthonormalise(improve(heads, basis))
+        heads, loss = moments.fit_heads(basis, ridge)
+        losses.append(moments.loss_unit * loss)
+        is_stopped = callback is not None and callback(
+            basis, moments.head_unit * heads, losses[-1]
+        )
         if is_stopped or losses[-2] - losses[-1] <= max(tol * losses[-2], exact):
-            break
-    else:
-        if max_iter == 0:
-            return basis, heads, losses
+            return basis, moments.head_unit * heads, losses
+    if max_iter:
         change = (losses[-2] - losses[-1]) / losses[-2]
         warnings.warn(
             f"The shared representation did not converge in {max_iter} alternations: "
@@ -279,18 +225,7 @@ def _alternate(moments, basis, solver, ridge, max_iter, tol, callback):
             ConvergenceWarning,
             stacklevel=4,
         )
-    return basis, heads, losses
-
-
-def _choose_step(gram, basis, solver):
-    """Return what improves the basis on fixed heads."""
-    if solver == "altgdmin":
-        largest = systems.largest_eigenvalue(gram)
-        return partial(systems.descend_basis, largest=largest)
-    n_unknowns = basis.shape[0] * basis.shape[1]
-    if n_unknowns <= DIRECT_UNKNOWNS and not isinstance(gram, RowGram):
-        return systems.solve_basis_direct
-    return partial(systems.solve_basis_cg, n_steps=CG_STEPS)
+    return basis, moments.head_unit * heads, losses
 
 
 def compute_intercepts(statistics, basis, heads, center):
@@ -299,12 +234,3 @@ def compute_intercepts(statistics, basis, heads, center):
         return 0 * statistics.target_means
     images = (statistics.means @ basis)[:, None, :] @ heads  # (T, 1, m)
     return statistics.target_means - images[:, 0]
-
-
-def _give_result(statistics, basis, heads, losses, center, needed):
-    intercepts = compute_intercepts(statistics, basis, heads, center)
-    reliable = np.asarray(statistics.counts.tolist()) >= needed
-    heads = heads.swapaxes(0, 1)  # (k, T, m)
-    if statistics.single_output:
-        heads, intercepts = heads[:, :, 0], intercepts[:, 0]
-    return SharedRepresentation(basis, heads, intercepts, reliable, losses)

@@ -1,7 +1,7 @@
 """What least squares over many tasks needs to know of the data, and nothing more.
 
 Per task: count, means, and centred second moments. They add over shards, so tasks may
-be gathered from streams, workers or machines.
+be gathered from streams, workers or machines. The linear systems stand on them.
 """
 
 from contextlib import nullcontext
@@ -10,14 +10,24 @@ from functools import cache
 from threading import current_thread, main_thread
 
 import numpy as np
-from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils import check_consistent_length
+from sklearn.utils._missing import is_pandas_na
 from threadpoolctl import ThreadpoolController
 
-from minimalml._core.arrays import array_namespace, is_torch_tensor
+from minimalml._core.array_checks import check_rows, check_targets
+from minimalml._core.arrays import to_numpy
+from minimalml.multioutput._lasso_task_selection._relevance import units
 
+# A proximal term, relative to the mean diagonal: the step never increases the loss, and
+# directions that no task sees stay where they were.
+PROXIMAL = 1e-10
+# Up to this many unknowns one Cholesky beats conjugate gradients (0.6 ms at 400).
+DIRECT_UNKNOWNS = 400
+CG_STEPS = 20
 # Multiplications of a task's product from which BLAS gains by sharing it among threads:
 # some milliseconds. Two threads on busy cores made 200 products of 5e6 20 times slower.
 WORTH_BLAS_THREADS = 1e8
+ADDITIVE = "counts", "means", "target_means", "scatter", "cross", "target_scatter"
 
 
 @dataclass(frozen=True)
@@ -30,19 +40,19 @@ class TaskStatistics:
     ----------
     tasks : ndarray of shape (n_tasks,)
         Identifiers, rising.
-    counts : array of shape (n_tasks,)
+    counts : ndarray of shape (n_tasks,)
         Number of rows.
-    means : array of shape (n_tasks, n_features)
+    means : ndarray of shape (n_tasks, n_features)
         Mean row.
-    target_means : array of shape (n_tasks, n_outputs)
+    target_means : ndarray of shape (n_tasks, n_outputs)
         Mean target.
-    scatter : array of shape (n_tasks, n_features, n_features)
+    scatter : ndarray of shape (n_tasks, n_features, n_features)
         Centred sums of squares and products of the inputs.
-    cross : array of shape (n_tasks, n_features, n_outputs)
+    cross : ndarray of shape (n_tasks, n_features, n_outputs)
         Centred sums of products of inputs and targets.
-    target_scatter : array of shape (n_tasks, n_outputs)
+    target_scatter : ndarray of shape (n_tasks, n_outputs)
         Centred sums of squares of the targets.
-    label_moment : array of shape (n_features, n_features) or None
+    label_moment : ndarray of shape (n_features, n_features) or None
         ``sum of y**2 * outer(x, x)`` over all rows, uncentred, where it was asked for.
     single_output : bool
         Whether the targets were one-dimensional.
@@ -67,62 +77,46 @@ class TaskStatistics:
                 "Statistics to add must agree in features and outputs, got "
                 f"{self.cross.shape[1:]} and {other.cross.shape[1:]}."
             )
+        check_same_kind(self.tasks, other.tasks)
         tasks = np.union1d(self.tasks, other.tasks)
         left, right = self._spread(tasks), other._spread(tasks)
         counts = left.counts + right.counts
-        share = right.counts / counts.clip(1)
+        share = (right.counts / counts.clip(1))[:, None]
         shift = right.means - left.means
         target_shift = right.target_means - left.target_means
-        moments = self.label_moment, other.label_moment
         # The rank-one term of the pairwise rule for merging centred moments.
-        weight = (left.counts * share)[:, None]
-        return replace(
-            left,
-            counts=counts,
-            means=left.means + share[:, None] * shift,
-            target_means=left.target_means + share[:, None] * target_shift,
-            scatter=left.scatter
-            + right.scatter
-            + (weight * shift)[:, :, None] * shift[:, None, :],
-            cross=left.cross
-            + right.cross
-            + (weight * shift)[:, :, None] * target_shift[:, None, :],
-            target_scatter=left.target_scatter
+        weighted = left.counts[:, None] * share * shift
+        moments = self.label_moment, other.label_moment
+        return TaskStatistics(
+            tasks,
+            counts,
+            left.means + share * shift,
+            left.target_means + share * target_shift,
+            left.scatter + right.scatter + weighted[:, :, None] * shift[:, None, :],
+            left.cross + right.cross + weighted[:, :, None] * target_shift[:, None, :],
+            left.target_scatter
             + right.target_scatter
-            + weight * target_shift**2,
-            label_moment=None if any(m is None for m in moments) else sum(moments),
+            + left.counts[:, None] * share * target_shift**2,
+            None if any(m is None for m in moments) else sum(moments),
+            self.single_output,
         )
 
     def __radd__(self, other):
         """Let ``sum`` start from 0."""
-        return self if other == 0 else NotImplemented
+        return self if isinstance(other, int) and other == 0 else NotImplemented
 
     def _spread(self, tasks):
         """Place these tasks among ``tasks``, empty where they are new."""
-        xp, at = array_namespace(self.counts), np.searchsorted(tasks, self.tasks)
+        places = np.searchsorted(tasks, self.tasks)
         spread = {"tasks": tasks}
-        for name in (
-            "counts", "means", "target_means", "scatter", "cross", "target_scatter"
-        ):  # fmt: skip
+        for name in ADDITIVE:
             values = getattr(self, name)
-            spread[name] = xp.zeros(
-                (len(tasks), *values.shape[1:]),
-                dtype=values.dtype, device=values.device,
-            )  # fmt: skip
-            spread[name][at] = values
+            spread[name] = np.zeros((len(tasks), *values.shape[1:]))
+            spread[name][places] = values
         return replace(self, **spread)
 
-    def moments(self, center=False, weights=None):
-        """Return ``(gram, cross, squares)``, about the means or about zero.
-
-        Parameters
-        ----------
-        center : bool, default=False
-            Whether moments are about the means.
-
-        weights : array of shape (n_tasks,), default=None
-            What the moments of each task are multiplied by.
-        """
+    def moments(self, center=False):
+        """Return `TaskMoments` about the means or about zero."""
         gram, cross, squares = self.scatter, self.cross, self.target_scatter
         if not center:
             weighted = self.counts[:, None] * self.means  # (n_tasks, n_features)
@@ -130,13 +124,7 @@ class TaskStatistics:
             gram = weighted[:, :, None] * self.means[:, None, :]
             gram += self.scatter  # in place: these are the largest arrays of a fit
             squares = squares + self.counts[:, None] * self.target_means**2
-        if weights is None:
-            return gram, cross, squares
-        return (
-            weights[:, None, None] * gram,
-            weights[:, None, None] * cross,
-            weights[:, None] * squares,
-        )
+        return TaskMoments(gram, cross, squares)
 
 
 def task_statistics(X, y, tasks, *, with_label_moment=False):
@@ -148,15 +136,12 @@ def task_statistics(X, y, tasks, *, with_label_moment=False):
 
     Parameters
     ----------
-    X : array-like or torch.Tensor of shape (n_rows, n_features)
+    X : array-like of shape (n_rows, n_features)
         Inputs.
-
-    y : array-like or torch.Tensor of shape (n_rows,) or (n_rows, n_outputs)
+    y : array-like of shape (n_rows,) or (n_rows, n_outputs)
         Targets.
-
     tasks : array-like of shape (n_rows,)
         Task of each row, any sortable identifiers.
-
     with_label_moment : bool, default=False
         Whether to gather what ``init="moments"`` of `fit_shared_representation` needs,
         which takes as long as all the rest.
@@ -164,13 +149,13 @@ def task_statistics(X, y, tasks, *, with_label_moment=False):
     Returns
     -------
     TaskStatistics
-        Tensors on the device of ``X``, if that is a tensor; else NumPy arrays in double
-        precision.
+        In double precision.
 
     Raises
     ------
     ValueError
-        If lengths disagree, or something is not finite.
+        If lengths disagree, or something is not finite, or so large or small that its
+        squares are not floats.
 
     Examples
     --------
@@ -184,58 +169,165 @@ def task_statistics(X, y, tasks, *, with_label_moment=False):
     >>> bool(abs(whole.scatter - task_statistics(X, y, tasks).scatter).max() < 1e-9)
     True
     """
-    X, y, tasks = check_rows(X, y, tasks)
-    xp, columns = array_namespace(X), y.reshape(len(y), -1)
-    names, codes = np.unique(tasks, return_inverse=True)
-    order = xp.asarray(np.argsort(codes, kind="stable"), device=X.device)
-    counts = np.bincount(codes, minlength=len(names))
-    ends = np.cumsum(counts)
-    blocks = [order[a:b] for a, b in zip(ends - counts, ends, strict=True)]
+    X, tasks = check_rows(to_numpy(X)), check_tasks(tasks)
+    y = check_targets(y, X)
+    check_consistent_length(X, tasks)
+    return gather(X, y, tasks, with_label_moment)
+
+
+def gather(X, y, tasks, with_label_moment=False):
+    """Gather the statistics of checked rows."""
+    check_squares(X, y, 4 if with_label_moment else 2)
+    # Sums of squares lose half of float32's digits.
+    X, y = X.astype(np.float64, copy=False), y.astype(np.float64, copy=False)
+    columns = y.reshape(len(y), -1)
+    names, codes, counts = np.unique(tasks, return_inverse=True, return_counts=True)
+    blocks = np.split(np.argsort(codes, kind="stable"), np.cumsum(counts)[:-1])
     with few_blas_threads(X.shape[0] * X.shape[1] ** 2 / len(names)):
         parts = [_block_moments(X[rows], columns[rows]) for rows in blocks]
-    means, target_means, scatter, cross, target_scatter = map(
-        xp.stack, zip(*parts, strict=True)
-    )
-    return TaskStatistics(
-        names, xp.asarray(counts, dtype=means.dtype, device=X.device), means,
-        target_means, scatter, cross, target_scatter,
-        label_moment(X, columns) if with_label_moment else None, y.ndim == 1,
-    )  # fmt: skip
+    sums = map(np.stack, zip(*parts, strict=True))
+    moment = None
+    if with_label_moment:
+        moment = (X * np.sum(columns**2, axis=1)[:, None]).T @ X
+    return TaskStatistics(names, counts.astype(float), *sums, moment, y.ndim == 1)
 
 
-def label_moment(X, y):
-    """Return ``sum of |y|**2 * outer(x, x)``."""
-    return (X * (y**2).sum(1)[:, None]).T @ X
-
-
-def check_rows(X, y, tasks):
-    """Check rows, targets and task identifiers of equal length."""
-    if not is_torch_tensor(X):
-        X = check_array(X, dtype=[np.float64, np.float32], input_name="X")
-        y = check_array(y, dtype=X.dtype, ensure_2d=False, input_name="y")
-        tasks = check_tasks(tasks)
-        check_consistent_length(X, y, tasks)
-        return X, y, tasks
-    y = array_namespace(X).asarray(y, dtype=X.dtype, device=X.device)
-    tasks = check_tasks(tasks.cpu() if is_torch_tensor(tasks) else tasks)
-    if not len(X) == len(y) == len(tasks):
-        raise ValueError(
-            "X, y and tasks must have equal lengths, got "
-            f"{len(X)}, {len(y)} and {len(tasks)}."
-        )
-    if not (X.isfinite().all() and y.isfinite().all()):
-        raise ValueError("X and y must not hold NaN or infinity.")
-    return X, y, tasks
+def _block_moments(X, y):
+    """Moments of one task's rows; BLAS takes the product as symmetric."""
+    mean, target_mean = X.mean(0), y.mean(0)
+    centred, target = X - mean, y - target_mean
+    scatter, cross = centred.T @ centred, centred.T @ target
+    return mean, target_mean, scatter, cross, (target**2).sum(0)
 
 
 def check_tasks(tasks, name="tasks"):
-    """Check identifiers: one-dimensional, none missing."""
-    tasks = np.asarray(tasks)
+    """Check identifiers: one-dimensional, sortable, none missing."""
+    tasks = to_numpy(tasks)
     if tasks.ndim != 1:
         raise ValueError(f"{name} must be 1-dimensional, got shape {tasks.shape}.")
-    if np.any((tasks != tasks) | np.equal(tasks, None)):  # NaN is not itself
+    if tasks.dtype != object:
+        is_missing = np.any(tasks != tasks)  # NaN is not itself
+    else:
+        is_missing = any(t is None or is_pandas_na(t) or t != t for t in tasks)
+    if is_missing:
         raise ValueError(f"{name} contains NaN or None: give each row a task.")
+    if tasks.dtype == object:
+        check_same_kind(tasks[:1], tasks, name)
     return tasks
+
+
+def check_same_kind(tasks, others, name="tasks"):
+    """Check that identifiers can be sorted together: NumPy would turn 1 into "1"."""
+    if len({isinstance(task, str) for task in (*tasks[:1], *others)}) > 1:
+        raise TypeError(f"{name} must be all strings or all numbers, got both.")
+
+
+def check_squares(X, y, power=2):
+    """Check that sums of products of ``power`` of the largest values are floats."""
+    limits = np.finfo(np.float64)
+    largest_allowed = (limits.max / X.nbytes) ** (1 / power)
+    smallest_allowed = limits.tiny ** (1 / power) / limits.eps
+    for name, values in (("X", X), ("y", y)):
+        largest = float(max(values.max(), -values.min()))
+        if largest and not smallest_allowed <= largest <= largest_allowed:
+            raise ValueError(
+                f"{name} has values of size {largest:.3g}, whose squares leave the range "
+                f"of floats: scale {name} so that its largest is between "
+                f"{smallest_allowed:.0e} and {largest_allowed:.0e}."
+            )
+
+
+class TaskMoments:
+    """Least squares of all tasks on ``basis`` (d, k) with ``heads`` (T, k, m)."""
+
+    def __init__(self, gram, cross, squares):
+        # Heads of inputs and targets of very different sizes would be no floats: heads
+        # found are in ``head_unit``, losses in ``loss_unit``.
+        unit = units(np.sqrt(np.einsum("tdd->t", gram)))
+        target_unit = units(np.sqrt(squares))
+        self.gram, self.squares = gram / unit**2, squares / target_unit**2
+        self.cross = cross / unit / target_unit
+        self.head_unit, self.loss_unit = target_unit / unit, target_unit**2
+
+    def fit_heads(self, basis, ridge):
+        """Fit all heads on a fixed basis; return them and the sum of squared errors."""
+        # COST O(T (d^2 k + k^3))
+        projected, right = basis.T @ (self.gram @ basis), basis.T @ self.cross
+        level = _or_one(ridge * np.einsum("tkk->t", projected) / basis.shape[1])
+        systems = projected + level[:, None, None] * np.eye(basis.shape[1])
+        heads = np.linalg.solve(systems, right)
+        loss = self.squares.sum() + np.sum(heads * (projected @ heads - 2 * right))
+        return heads, float(loss)
+
+    def basis_improver(self, solver, n_unknowns):
+        """Return the function of heads and basis that improves the basis."""
+        if solver == "alternating":
+            is_small = n_unknowns <= DIRECT_UNKNOWNS
+            return self.solve_basis if is_small else self.conjugate_gradients
+        largest = np.linalg.eigvalsh(self.gram)[:, -1].max()  # COST O(T d^3), once
+        return lambda heads, basis: self.descend(heads, basis, largest)
+
+    def solve_basis(self, heads, basis):
+        """Fit the basis on fixed heads by one (d k, d k) solve."""
+        # COST O(T d^2 k^2 + (d k)^3), memory (d k)^2
+        system = np.tensordot(self.gram, heads @ heads.mT, ([0], [0]))  # (d, d, k, k)
+        system = system.swapaxes(1, 2).reshape(basis.size, basis.size)
+        level = _or_one(PROXIMAL * np.trace(system) / basis.size)
+        right = _back(self.cross, heads) + level * basis
+        system += level * np.eye(basis.size)
+        return np.linalg.solve(system, right.ravel()).reshape(basis.shape)
+
+    def conjugate_gradients(self, heads, basis, n_steps=CG_STEPS):
+        """Improve the basis on fixed heads by conjugate gradients, warm started."""
+        # COST O(n_steps T d^2 m); each step lowers the loss, so stopping early is safe
+        precondition = self._preconditioner(heads)
+        residual = _back(self.cross, heads) - self._normal(heads, basis)
+        direction = step = residual @ precondition
+        slope = np.sum(residual * step)
+        enough = np.finfo(float).eps * slope
+        for _ in range(n_steps):
+            if not slope > enough:
+                break
+            image = self._normal(heads, direction)
+            rate = slope / np.sum(direction * image)
+            basis = basis + rate * direction
+            residual = residual - rate * image
+            step = residual @ precondition
+            slope, previous = np.sum(residual * step), slope
+            direction = step + slope / previous * direction
+        return basis
+
+    def descend(self, heads, basis, largest):
+        """Improve the basis by a gradient step; ``largest`` eigenvalue of any task."""
+        # COST O(T d^2 m)
+        gradient = 2 * (self._normal(heads, basis) - _back(self.cross, heads))
+        wide = heads.swapaxes(0, 1).reshape(basis.shape[1], -1)  # (k, T m)
+        curvature = largest * np.linalg.norm(wide, 2) ** 2
+        return basis - 0.5 / (curvature or np.inf) * gradient
+
+    def _normal(self, heads, basis):
+        """Return ``sum_t gram_t @ basis @ heads_t @ heads_t.T``, (d, k)."""
+        return _back(self.gram @ (basis @ heads), heads)
+
+    def _preconditioner(self, heads):
+        """Inverse of the heads' second moment, weighted by the tasks' size."""
+        traces = np.einsum("tdd->t", self.gram) / self.gram.shape[1]
+        moment = _back(traces[:, None, None] * heads, heads)
+        level = _or_one(1e-6 * np.trace(moment) / len(moment))
+        return np.linalg.inv(moment + level * np.eye(len(moment)))
+
+
+def orthonormalise(basis):
+    """Return an orthonormal basis of the same span; R's diagonal is positive."""
+    q, r = np.linalg.qr(basis)
+    return q * np.copysign(1.0, np.diag(r))
+
+
+def leading_directions(matrix, k):
+    """Left singular vectors of the ``k`` largest nonzero singular values."""
+    vectors, values, _ = np.linalg.svd(matrix, full_matrices=False)
+    floor = values[0] * np.finfo(float).eps * max(matrix.shape)
+    return vectors[:, :k][:, values[:k] > floor]
 
 
 @cache
@@ -251,12 +343,11 @@ def few_blas_threads(n_multiplications):
     return _blas().limit(limits=1)
 
 
-def _block_moments(X, y):
-    """Moments of one task's rows; BLAS takes the product as symmetric."""
-    if isinstance(X, np.ndarray):  # sums of squares lose half of float32's digits
-        X = X.astype(np.float64, copy=False)
-        y = y.astype(np.float64, copy=False)
-    mean, target_mean = X.mean(0), y.mean(0)
-    centred, target = X - mean, y - target_mean
-    scatter, cross = centred.T @ centred, centred.T @ target
-    return mean, target_mean, scatter, cross, (target**2).sum(0)
+def _or_one(level):
+    """Make a ridge of zero, of tasks without rows, one: they get zero heads."""
+    return np.where(level > 0, level, 1.0)
+
+
+def _back(images, heads):
+    """Return ``sum_t images_t @ heads_t.T`` as one product, (d, k)."""
+    return np.tensordot(images, heads, ([0, 2], [0, 2]))

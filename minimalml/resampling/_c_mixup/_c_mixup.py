@@ -11,7 +11,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_consistent_length, check_random_state
 
 from minimalml._core.validation import Interval, StrOptions, _fit_context
-from minimalml.resampling._c_mixup._kernel_inputs import check_weights
+from minimalml.resampling._c_mixup._candidates import check_weights
+from minimalml.resampling._c_mixup._documentation import document_mixing
 from minimalml.resampling._c_mixup._mixed_table import (
     check_table,
     is_frame,
@@ -35,6 +36,7 @@ RESAMPLER_CONSTRAINTS = {
 }
 
 
+@document_mixing
 class CMixup(BaseEstimator):
     """Add rows mixed from pairs of rows whose labels are close.
 
@@ -43,55 +45,6 @@ class CMixup(BaseEstimator):
     or shifted between training and use; on clean tables of moderate size plain training
     is often as good. In scikit-learn's own pipelines use `CMixupRegressor`. It costs
     O(n log n) time for one target column and the kernel of labels.
-
-    Parameters
-    ----------
-    ratio : float, default=1.0
-        Mixed rows per original row. Each row is a source ``ratio`` times; of a
-        fraction, a random part of the rows.
-
-    keep_original : bool, default=True
-        Whether the original rows come first in the result.
-
-    alpha : float, default=2.0
-        lambda ~ Beta(alpha, alpha): large values mix halves, small ones hardly mix.
-
-    lambda_per : {"pair", "batch"}, default="pair"
-        Whether each pair has its own lambda or all pairs share one.
-
-    categorical_features : array-like of bool, int or str, or "from_dtype", default=None
-        Columns that are never interpolated, as a mask, indices or names: each is taken
-        whole from the row with the larger lambda. "from_dtype" takes all columns of a
-        data frame that aren't numeric (booleans are). None: all columns are numbers.
-
-    bandwidth : float, default=0.5
-        Width of the kernel of labels, in standard deviations of the target if
-        ``standardize_target``, else in its units. Small: partners with nearly the same
-        label; infinity: any partner, which is plain mixup.
-
-    kernel : {"gaussian", "tophat", "uniform"}, default="gaussian"
-        How the probability of a partner falls with the distance.
-
-    standardize_target : bool, default=True
-        Whether to divide the target by its (weighted) standard deviation, column by
-        column, before distances are taken.
-
-    metric : {"target", "input", "target_and_input"}, default="target"
-        What the distance compares: labels, the numeric columns of X as they are given,
-        or both.
-
-    input_bandwidth : float, default=None
-        Width of the kernel of inputs; None takes ``bandwidth``.
-
-    exclude_self : bool, default=False
-        Whether a row can't be its own partner.
-
-    max_neighbors : int, default=None
-        Draw among this many nearest rows only: faster for several targets or distances
-        of inputs, and approximate.
-
-    random_state : int, RandomState instance or None, default=None
-        Makes the result repeatable.
 
     Attributes
     ----------
@@ -107,12 +60,6 @@ class CMixup(BaseEstimator):
     sample_weight_ : ndarray of shape (n_new,) or None
         Weights of the new rows: of a mixed row, its pair's weights mixed alike. None
         if no weights were given.
-
-    n_features_in_ : int
-        Number of features seen by `fit`.
-
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features seen by `fit`, if all are strings.
 
     See Also
     --------
@@ -181,17 +128,8 @@ class CMixup(BaseEstimator):
 
         Parameters
         ----------
-        X : array-like, CSR matrix or DataFrame of shape (n_samples, n_features)
-            Inputs.
-
-        y : array-like of shape (n_samples,) or (n_samples, n_targets)
-            Labels.
-
-        sample_weight : array-like of shape (n_samples,), default=None
-            Partners are drawn in proportion to it; rows of weight 0 count as absent.
-
-        groups : array-like of shape (n_samples,), default=None
-            Partners come from the row's own group only.
+        X, y, sample_weight, groups
+            As in `fit_resample`.
 
         Returns
         -------
@@ -247,16 +185,17 @@ class CMixup(BaseEstimator):
         return mix_table(table, numbers, is_category, *pairs), _like_target(y_new, y)
 
     def _fit_table(self, X, y, sample_weight, groups):
-        if self.ratio == 0 and not self.keep_original:
-            raise ValueError(
-                "ratio=0 with keep_original=False leaves no rows: raise ratio or keep "
-                "the original rows."
-            )
         X, numbers, labels, is_category = check_table(
             self, X, y, self.categorical_features
         )
         check_consistent_length(labels, sample_weight, groups)
         weights = check_weights(sample_weight, labels)
+        n_present = len(labels) if weights is None else np.count_nonzero(weights)
+        if round(self.ratio * n_present) == 0 and not self.keep_original:
+            raise ValueError(
+                f"ratio={self.ratio!r} with keep_original=False leaves no rows of "
+                f"{n_present}: raise ratio or keep the original rows."
+            )
         self.sampler_ = TargetKernelSampler(**kernel_parameters(self)).fit(
             labels,
             X=None if self.metric == "target" else numbers,

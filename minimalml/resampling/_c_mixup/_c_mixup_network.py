@@ -4,27 +4,30 @@ C-Mixup on the fly: new partners and new lambdas in every epoch, in the inputs o
 any block of the network.
 """
 
+import math
 from numbers import Integral
 
-from sklearn.base import BaseEstimator, RegressorMixin
+import numpy as np
+from sklearn.utils import check_consistent_length, check_random_state
 
 from minimalml._core.callbacks import with_callbacks
 from minimalml._core.training.documentation import document_training
-from minimalml._core.training.estimator import TRAINING_CONSTRAINTS
-from minimalml._core.validation import (
-    Interval,
-    StrOptions,
-    _fit_context,
-    check_is_fitted,
-    validate_data,
-)
-from minimalml.resampling._c_mixup._mixed_training import FLOATS, LOSSES, MixedTraining
+from minimalml._core.training.estimator import weighted_mean
+from minimalml._core.training.network import NetworkRegressor
+from minimalml._core.validation import Interval, StrOptions, _fit_context
+from minimalml.resampling._c_mixup._candidates import group_codes
+from minimalml.resampling._c_mixup._documentation import document_mixing
 from minimalml.resampling._c_mixup._mixing import MIXING_CONSTRAINTS
-from minimalml.resampling._c_mixup._target_kernel import SAMPLER_CONSTRAINTS
+from minimalml.resampling._c_mixup._network_mixing import EpochMixer, HiddenMixer
+from minimalml.resampling._c_mixup._target_kernel import (
+    SAMPLER_CONSTRAINTS,
+    TargetKernelSampler,
+)
 
 
+@document_mixing
 @document_training
-class CMixupMLPRegressor(MixedTraining, RegressorMixin, BaseEstimator):
+class CMixupMLPRegressor(NetworkRegressor):
     """Train a network on mixed rows, partners drawn by the closeness of labels.
 
     For regression with few rows, or where the data shift between training and use:
@@ -36,12 +39,8 @@ class CMixupMLPRegressor(MixedTraining, RegressorMixin, BaseEstimator):
     ----------
     module : torch.nn.Module, callable or None, default=None
         A network of your own: an instance, which is copied, or a class or function
-        called with ``n_features`` and ``n_outputs``. It needs ``blocks``, a
-        ``torch.nn.ModuleList``, to mix behind one of them. To be pickled with the
-        estimator it must be importable: no lambda.
-
-    loss : {"squared_error", "absolute_error", "huber"}, default="squared_error"
-        Of the standardised target; "huber" is quadratic up to 1.
+        called with ``n_features`` and ``n_outputs``, importable to be pickled. It needs
+        ``blocks``, a ``torch.nn.ModuleList``, to mix behind one of them.
 
     mixup : {"c-mixup", "mixup"} or None, default="c-mixup"
         "mixup" draws partners regardless of labels, None trains on the rows themselves.
@@ -50,38 +49,13 @@ class CMixupMLPRegressor(MixedTraining, RegressorMixin, BaseEstimator):
         What is mixed: 0 the inputs, k what comes out of block k, "random" any of these,
         drawn for each batch.
 
-    alpha : float, default=2.0
-        lambda ~ Beta(alpha, alpha): large values mix halves, small ones hardly mix.
-
-    lambda_per : {"batch", "pair"}, default="batch"
-        Whether all pairs of a batch share one lambda or each has its own.
-
     batch_partners : bool, default=False
         Whether partners come from the batch itself and a second random one only: for
         rows so many that their labels can't be compared.
 
     bandwidth : float, default=0.5
-        Width of the kernel of labels, in standard deviations of the target if
-        ``standardize_target``, else in its units. Search over 0.05 to 2.
-
-    kernel : {"gaussian", "tophat", "uniform"}, default="gaussian"
-        How the probability of a partner falls with the distance.
-
-    standardize_target : bool, default=True
-        Whether ``bandwidth`` counts in standard deviations of each target. The network
-        always learns the standardised target.
-
-    metric : {"target", "input", "target_and_input"}, default="target"
-        What the distance compares.
-
-    input_bandwidth : float, default=None
-        Width of the kernel of inputs; None takes ``bandwidth``.
-
-    exclude_self : bool, default=False
-        Whether a row can't be its own partner.
-
-    max_neighbors : int, default=None
-        Draw among this many nearest rows only: approximate.
+        Width of the kernel of labels, in standard deviations of the target. Search over
+        0.05 to 2; infinity is plain mixup.
 
     early_stopping : bool, default=False
         Whether to keep rows for validation (unmixed), stop when their score stops
@@ -92,34 +66,17 @@ class CMixupMLPRegressor(MixedTraining, RegressorMixin, BaseEstimator):
     module_ : torch.nn.Module
         The network; it predicts the standardised targets.
 
-    target_mean_ : ndarray of shape (n_outputs_,)
-        What was subtracted from the targets.
-
-    target_scale_ : ndarray of shape (n_outputs_,)
-        What they were divided by: their standard deviation, 1 if it is 0.
-
-    loss_ : float
-        Training loss of the last epoch, on mixed rows.
-
-    best_loss_ : float
-        The lowest.
-
-    validation_scores_ : list of float or None
-        R² on the validation rows after each epoch; None without early stopping.
+    loss_, best_loss_ : float
+        Training loss of the last epoch, and the lowest of all, on mixed rows.
 
     best_validation_score_ : float or None
-        The best of them.
+        The best R² on the validation rows; None without early stopping.
 
     t_ : int
-        Training rows seen since then.
+        Training rows seen since the network was made.
 
-    n_layers_ : int
-        Blocks of the network, plus input and output; None without ``blocks``.
-
-    n_outputs_ : int
-        Number of targets.
-
-    out_activation_ : str
+    n_layers_, out_activation_ : int or None, str
+        Blocks of the network, plus input and output, None without ``blocks``; and
         "identity".
 
     See Also
@@ -131,12 +88,9 @@ class CMixupMLPRegressor(MixedTraining, RegressorMixin, BaseEstimator):
     Row i gets row j as partner with probability ~ ``w_j exp(-(y_i - y_j)^2 / (2 h^2))``
     and both are replaced by ``lambda x_i + (1 - lambda) x_j`` and the same of y. Weights
     count like repeated rows: w_i weighs the loss, w_j the draw. Rows of weight 0 are left
-    out. Partners come from all training rows, in O(log n) each, for a whole epoch at
-    once; an epoch costs little more than without mixing, twice the blocks before
-    ``mix_layer`` where that is above 0.
-
-    Scale the features, as for any network. Callbacks, such as scikit-learn's
-    `ProgressBar`, are shown each epoch.
+    out. Partners come from all training rows, in O(log n) each for a single target; an
+    epoch costs little more than without mixing, twice the blocks before ``mix_layer``
+    where that is above 0. Scale the features, as for any network.
 
     References
     ----------
@@ -154,22 +108,13 @@ class CMixupMLPRegressor(MixedTraining, RegressorMixin, BaseEstimator):
     """
 
     _parameter_constraints = {
-        **SAMPLER_CONSTRAINTS,
+        **NetworkRegressor._parameter_constraints,
         **MIXING_CONSTRAINTS,
-        **TRAINING_CONSTRAINTS,
-        "hidden_layer_sizes": ["array-like"],
-        "activation": [
-            StrOptions({"leaky_relu", "relu", "tanh", "logistic", "gelu", "identity"})
-        ],
-        "module": [callable, None],
-        "loss": [StrOptions(set(LOSSES))],
+        **{name: SAMPLER_CONSTRAINTS[name] for name in ("bandwidth", "kernel")},
         "mixup": [StrOptions({"c-mixup", "mixup"}), None],
-        "mix_layer": [
-            Interval(Integral, 0, None, closed="left"),
-            StrOptions({"random"}),
-        ],
+        "mix_layer": [Interval(Integral, 0, None, closed="left"), StrOptions({"random"})],
         "batch_partners": ["boolean"],
-    }
+    }  # fmt: skip
 
     def __init__(
         self,
@@ -177,7 +122,6 @@ class CMixupMLPRegressor(MixedTraining, RegressorMixin, BaseEstimator):
         *,
         activation="leaky_relu",
         module=None,
-        loss="squared_error",
         mixup="c-mixup",
         mix_layer=0,
         alpha=2.0,
@@ -185,11 +129,6 @@ class CMixupMLPRegressor(MixedTraining, RegressorMixin, BaseEstimator):
         batch_partners=False,
         bandwidth=0.5,
         kernel="gaussian",
-        standardize_target=True,
-        metric="target",
-        input_bandwidth=None,
-        exclude_self=False,
-        max_neighbors=None,
         max_epochs=100,
         batch_size=16,
         learning_rate=1e-2,
@@ -201,10 +140,21 @@ class CMixupMLPRegressor(MixedTraining, RegressorMixin, BaseEstimator):
         verbose=0,
         training=None,
     ):
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.module = module
-        self.loss = loss
+        super().__init__(
+            hidden_layer_sizes,
+            activation=activation,
+            module=module,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            early_stopping=early_stopping,
+            device=device,
+            warm_start=warm_start,
+            random_state=random_state,
+            verbose=verbose,
+            training=training,
+        )
         self.mixup = mixup
         self.mix_layer = mix_layer
         self.alpha = alpha
@@ -212,26 +162,11 @@ class CMixupMLPRegressor(MixedTraining, RegressorMixin, BaseEstimator):
         self.batch_partners = batch_partners
         self.bandwidth = bandwidth
         self.kernel = kernel
-        self.standardize_target = standardize_target
-        self.metric = metric
-        self.input_bandwidth = input_bandwidth
-        self.exclude_self = exclude_self
-        self.max_neighbors = max_neighbors
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.early_stopping = early_stopping
-        self.device = device
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.verbose = verbose
-        self.training = training
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None, groups=None):
-        """Train on rows and their targets.
+        """Train the network on mixed rows.
 
         Parameters
         ----------
@@ -250,8 +185,16 @@ class CMixupMLPRegressor(MixedTraining, RegressorMixin, BaseEstimator):
         Returns
         -------
         self : CMixupMLPRegressor
+
+        Raises
+        ------
+        ImportError
+            If torch is not installed.
+        ValueError
+            If the network has no block ``mix_layer``, or the loss is not finite after
+            the first epoch.
         """
-        return self._fit(X, y, sample_weight, groups)
+        return self._fit_groups(X, y, sample_weight, groups, partial=False)
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
@@ -263,43 +206,124 @@ class CMixupMLPRegressor(MixedTraining, RegressorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Inputs, scaled.
-
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Targets.
-
-        sample_weight : array-like of shape (n_samples,), default=None
-            Counts like repetition of rows.
-
-        groups : array-like of shape (n_samples,), default=None
-            Partners come from the row's own group only.
+        X, y, sample_weight, groups
+            As in `fit`.
 
         Returns
         -------
         self : CMixupMLPRegressor
         """
-        return self._fit(X, y, sample_weight, groups, partial=True)
+        return self._fit_groups(X, y, sample_weight, groups, partial=True)
 
-    def predict(self, X):
-        """Predict targets.
+    def _fit_groups(self, X, y, sample_weight, groups, partial):
+        check_consistent_length(X, groups)
+        return self._fit_rows(
+            X, y, sample_weight, is_new=not self._continues(partial), partial=partial,
+            groups=group_codes(groups),
+        )  # fmt: skip
 
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Inputs, scaled as those of `fit`.
+    def _fit_network(self, columns, X, y, *, partial=False, **options):
+        columns, X, y = _drop_weightless(columns, X, y)
+        groups = columns.pop("groups")
+        n_before, t_before = 0, 0
+        if self._continues(partial):
+            n_before, t_before = self.n_iter_, self.t_
+        else:
+            seeds = check_random_state(self.random_state).randint(2**31 - 1, size=5)
+            self._mixing_rng = np.random.RandomState(seeds[4])
+        if self.mixup is not None:
+            mixer = self._make_mixer(columns["y"], columns["weight"], groups)
+            options["extend"] = mixer.extend
+        self._hidden_mixer = None
+        try:
+            super()._fit_network(columns, X, y, partial=partial, **options)
+        finally:
+            if self._hidden_mixer is not None:
+                self._hidden_mixer.remove()
+            del self._hidden_mixer
+        fraction = self._training_settings.validation_fraction
+        n_rows = len(X) - self.early_stopping * math.ceil(fraction * len(X))
+        self.t_ = t_before + (self.n_iter_ - n_before) * n_rows
+        self._describe()
+        return self
 
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_outputs)
-        """
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=FLOATS, reset=False)
-        output = self._predict_rows(self._standardised_output, X)
-        y = output * self.target_scale_ + self.target_mean_
-        return (y[:, 0] if self._is_single else y).astype(X.dtype, copy=False)
+    def _make_mixer(self, labels, sample_weight, groups):
+        kernel = self.kernel if self.mixup == "c-mixup" else "uniform"
+        options = {"kernel": kernel, "standardize_target": False}
+        return EpochMixer(
+            labels,
+            sample_weight,
+            groups,
+            sampler=TargetKernelSampler(self.bandwidth, **options),
+            alpha=self.alpha,
+            lambda_per=self.lambda_per,
+            batch_partners=self.batch_partners,
+            mixes_input=self.mix_layer == 0,
+            random_state=self._mixing_rng,
+        )
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags
+    def _describe(self):
+        """Set what scikit-learn's networks have besides."""
+        self.loss_, self.best_loss_ = self.loss_curve_[-1], min(self.loss_curve_)
+        self.best_validation_score_ = max(self.validation_scores_ or [], default=None)
+        blocks = getattr(self.module_, "blocks", None)
+        self.n_layers_ = None if blocks is None else len(blocks) + 2
+        self.out_activation_ = "identity"
+
+    def _on_network_ready(self):
+        """Check that there is a block to mix after, and hook it."""
+        if self.mixup is None or self.mix_layer == 0:
+            return
+        blocks = getattr(self.module_, "blocks", None)
+        if blocks is None:
+            raise ValueError(
+                f"mix_layer={self.mix_layer!r} needs a module with `blocks`, a "
+                f"torch.nn.ModuleList, and {type(self.module_).__name__} has none: add "
+                "it or set mix_layer=0."
+            )
+        if self.mix_layer != "random" and self.mix_layer > len(blocks):
+            raise ValueError(
+                f"mix_layer must be at most {len(blocks)}, the number of blocks of the "
+                f"network, got {self.mix_layer}."
+            )
+        self._hidden_mixer = HiddenMixer(self.module_)
+
+    def _draw_layer(self):
+        if self.mix_layer != "random":
+            return self.mix_layer
+        return self._mixing_rng.randint(len(self.module_.blocks) + 1)
+
+    def _training_loss(self, batch, state):
+        if self._hidden_mixer is None:
+            return super()._training_loss(batch, state)
+        layer = self._draw_layer()
+        outputs = self._outputs(
+            batch.X, lambda X: self._hidden_mixer.forward(state.network, batch, layer)
+        )
+        return weighted_mean(self._loss_of_outputs(outputs, batch.y), batch.weight)
+
+    @property
+    def coefs_(self):
+        """Weights of the layers of the built-in network, (n_in, n_out) each."""
+        return [layer.weight.detach().cpu().numpy().T for layer in self._linear_layers]
+
+    @property
+    def intercepts_(self):
+        """Biases of the layers of the built-in network, (n_out,) each."""
+        return [layer.bias.detach().cpu().numpy() for layer in self._linear_layers]
+
+    @property
+    def _linear_layers(self):
+        if type(getattr(self, "module_", None)).__name__ != "MLP":
+            raise AttributeError("There are layers only of a fitted built-in network.")
+        return [*(block[0] for block in self.module_.blocks), self.module_.head]
+
+
+def _drop_weightless(columns, X, y):
+    """Leave out rows of weight 0: they are neither mixed nor partners."""
+    weight = columns["weight"]
+    if weight is None or weight.all():
+        return columns, X, y
+    kept = weight > 0
+    columns = {n: c if c is None else c[kept] for n, c in columns.items()}
+    return columns, X[kept], y[kept]

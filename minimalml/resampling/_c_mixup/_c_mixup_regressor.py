@@ -15,7 +15,7 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _num_samples
 
-from minimalml._core.callbacks import CallbackSupportMixin, with_callbacks
+from minimalml._core.callbacks import CallbackSupportMixin, fit_task, with_callbacks
 from minimalml._core.validation import (
     HasMethods,
     _fit_context,
@@ -24,6 +24,7 @@ from minimalml._core.validation import (
     validate_data,
 )
 from minimalml.resampling._c_mixup._c_mixup import RESAMPLER_CONSTRAINTS, CMixup
+from minimalml.resampling._c_mixup._documentation import document_mixing
 
 
 def _inner_has(name):
@@ -36,6 +37,18 @@ def _inner_has(name):
     return check
 
 
+def _fitted(name, text):
+    """Return a property that reads an attribute of the fitted regressor."""
+
+    def read(self):
+        if "estimator_" not in vars(self):
+            raise AttributeError(f"{name} is available after fit.")
+        return getattr(self.estimator_, name)
+
+    return property(read, doc=text)
+
+
+@document_mixing
 class CMixupRegressor(
     CallbackSupportMixin, MetaEstimatorMixin, RegressorMixin, BaseEstimator
 ):
@@ -50,46 +63,6 @@ class CMixupRegressor(
     estimator : regressor, default=None
         What is fitted; None stands for `HistGradientBoostingRegressor`.
 
-    ratio : float, default=1.0
-        Mixed rows per original row.
-
-    keep_original : bool, default=True
-        Whether the regressor also sees the original rows.
-
-    alpha : float, default=2.0
-        lambda ~ Beta(alpha, alpha): large values mix halves, small ones hardly mix.
-
-    lambda_per : {"pair", "batch"}, default="pair"
-        Whether each pair has its own lambda or all pairs share one.
-
-    categorical_features : array-like of bool, int or str, or "from_dtype", default=None
-        Columns that are never interpolated, as in `CMixup`.
-
-    bandwidth : float, default=0.5
-        Width of the kernel of labels, in standard deviations of the target if
-        ``standardize_target``, else in its units. Infinity is plain mixup.
-
-    kernel : {"gaussian", "tophat", "uniform"}, default="gaussian"
-        How the probability of a partner falls with the distance.
-
-    standardize_target : bool, default=True
-        Whether to divide the target by its standard deviation before distances.
-
-    metric : {"target", "input", "target_and_input"}, default="target"
-        What the distance compares.
-
-    input_bandwidth : float, default=None
-        Width of the kernel of inputs; None takes ``bandwidth``.
-
-    exclude_self : bool, default=False
-        Whether a row can't be its own partner.
-
-    max_neighbors : int, default=None
-        Draw among this many nearest rows only: approximate.
-
-    random_state : int, RandomState instance or None, default=None
-        Makes the mixing, and the default regressor, repeatable.
-
     Attributes
     ----------
     estimator_ : regressor
@@ -97,12 +70,6 @@ class CMixupRegressor(
 
     resampler_ : CMixup
         What made them: ``sample_indices_`` and ``mixing_`` are there.
-
-    n_features_in_ : int
-        Number of features seen by `fit`.
-
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features seen by `fit`, if all are strings.
 
     See Also
     --------
@@ -175,17 +142,8 @@ class CMixupRegressor(
 
         Parameters
         ----------
-        X : array-like, CSR matrix or DataFrame of shape (n_samples, n_features)
-            Inputs.
-
-        y : array-like of shape (n_samples,) or (n_samples, n_targets)
-            Labels.
-
-        sample_weight : array-like of shape (n_samples,), default=None
-            Partners are drawn in proportion to it, and mixed rows weigh as their pair.
-
-        groups : array-like of shape (n_samples,), default=None
-            Partners come from the row's own group only.
+        X, y, sample_weight, groups
+            As in `CMixup.fit_resample`.
 
         **fit_params : dict
             Passed to the regressor's fit. One value a row can't be mixed, and is
@@ -196,11 +154,10 @@ class CMixupRegressor(
         self : CMixupRegressor
         """
         validate_data(self, X, y, skip_check_array=True, ensure_2d=False)
-        fit_params, passes_weight = self._route_fit(
-            y, sample_weight, groups, fit_params
-        )
+        fit_params, passes_weight = self._route(y, sample_weight, groups, fit_params)
         rng = check_random_state(self.random_state)
-        self.resampler_ = self._make_resampler(rng)
+        self.resampler_ = CMixup(**{n: getattr(self, n) for n in RESAMPLER_CONSTRAINTS})
+        self.resampler_.set_params(random_state=rng.randint(2**31 - 1))
         self.estimator_ = clone(self._template())
         if self.estimator is None:
             self.estimator_.set_params(random_state=rng.randint(2**31 - 1))
@@ -211,16 +168,11 @@ class CMixupRegressor(
         if passes_weight:
             fit_params["sample_weight"] = self.resampler_.sample_weight_
 
-        context = self._init_callback_context(max_subtasks=1)
-        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        step = context.subcontext(task_name="fit-estimator")
-        with step.propagate_callback_context(self.estimator_):
-            step.call_on_fit_task_begin(estimator=self, X=X_new, y=y_new)
+        with (
+            fit_task(self, X, y, n_steps=1) as task,
+            task.step("fit-estimator", inner=self.estimator_),
+        ):
             self.estimator_.fit(X_new, y_new, **fit_params)
-            step.call_on_fit_task_end(
-                estimator=self, X=X_new, y=y_new, reconstruction_attributes={}
-            )
-        context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
     def _template(self):
@@ -231,12 +183,7 @@ class CMixupRegressor(
             default.set_fit_request(sample_weight=True)
         return default
 
-    def _make_resampler(self, rng):
-        names = set(RESAMPLER_CONSTRAINTS) - {"random_state"}
-        parameters = {name: getattr(self, name) for name in names}
-        return CMixup(**parameters, random_state=rng.randint(2**31 - 1))
-
-    def _route_fit(self, y, sample_weight, groups, fit_params):
+    def _route(self, y, sample_weight, groups, fit_params):
         """Parameters of the regressor's fit, and whether it takes weights."""
         takes_weight = has_fit_parameter(self._template(), "sample_weight")
         is_routed = takes_weight
@@ -290,12 +237,12 @@ class CMixupRegressor(
         X : array-like of shape (n_samples, n_features)
             Inputs.
 
-        Yields
-        ------
-        ndarray of shape (n_samples,)
+        Returns
+        -------
+        iterator of ndarray of shape (n_samples,)
         """
         check_is_fitted(self)
-        yield from self.estimator_.staged_predict(X)
+        return self.estimator_.staged_predict(X)
 
     @available_if(_inner_has("transform"))
     def transform(self, X):
@@ -313,25 +260,11 @@ class CMixupRegressor(
         check_is_fitted(self)
         return self.estimator_.transform(X)
 
-    @property
-    def coef_(self):
-        """Coefficients of a fitted linear regressor."""
-        return self._inner_attribute("coef_")
-
-    @property
-    def intercept_(self):
-        """Intercept of a fitted linear regressor."""
-        return self._inner_attribute("intercept_")
-
-    @property
-    def feature_importances_(self):
-        """Importances of a fitted forest or boosted regressor."""
-        return self._inner_attribute("feature_importances_")
-
-    def _inner_attribute(self, name):
-        if "estimator_" not in vars(self):
-            raise AttributeError(f"{name} is available after fit.")
-        return getattr(self.estimator_, name)
+    coef_ = _fitted("coef_", "Coefficients of a fitted linear regressor.")
+    intercept_ = _fitted("intercept_", "Intercept of a fitted linear regressor.")
+    feature_importances_ = _fitted(
+        "feature_importances_", "Importances of a fitted forest or boosted regressor."
+    )
 
     def get_metadata_routing(self):
         """Return how `sample_weight`, `groups` and the regressor's metadata travel.
@@ -348,9 +281,8 @@ class CMixupRegressor(
     def __sklearn_tags__(self):
         tags, inner = super().__sklearn_tags__(), get_tags(self._template())
         tags.input_tags.sparse = inner.input_tags.sparse
-        tags.input_tags.allow_nan = (
-            inner.input_tags.allow_nan and self.metric == "target"
-        )
+        tags.input_tags.allow_nan = inner.input_tags.allow_nan
+        tags.input_tags.allow_nan &= self.metric == "target"
         tags.input_tags.positive_only = inner.input_tags.positive_only
         tags.target_tags.multi_output = inner.target_tags.multi_output
         tags.target_tags.positive_only = inner.target_tags.positive_only

@@ -8,7 +8,7 @@ from scipy import sparse
 from sklearn.utils import check_X_y
 
 from minimalml._core.validation import validate_data
-from minimalml.resampling._c_mixup._mixing import mix
+from minimalml.resampling._c_mixup._mixing import mix_arrays
 
 
 def is_frame(X):
@@ -17,20 +17,7 @@ def is_frame(X):
 
 
 def check_table(estimator, X, y, categorical_features):
-    """Validate inputs and labels, and say which columns are categories.
-
-    Returns
-    -------
-    X : DataFrame, ndarray or CSR matrix of shape (n_samples, n_features)
-        Before conversion to numbers if it is a frame or has categories.
-
-    numbers : ndarray or CSR matrix of shape (n_samples, n_numeric)
-        The columns that are mixed, as floats.
-
-    y : ndarray of shape (n_samples,) or (n_samples, n_targets)
-
-    is_category : ndarray of bool of shape (n_features,)
-    """
+    """Return X as it came, its numeric columns, y and a mask of the categories."""
     X, y = validate_data(estimator, X, y, skip_check_array=True)
     if sparse.issparse(X) and categorical_features is not None:
         raise ValueError(
@@ -52,16 +39,12 @@ def check_table(estimator, X, y, categorical_features):
         y_numeric=True,
         estimator=estimator,
     )
-    return X, numbers, y, is_category
+    # numbers that came as text
+    return X, numbers, y.astype(float) if y.dtype.kind == "U" else y, is_category
 
 
 def category_mask(X, categorical_features):
-    """Turn a mask, indices, names or "from_dtype" into a mask of the columns.
-
-    Returns
-    -------
-    ndarray of bool of shape (n_features,)
-    """
+    """Turn a mask, indices, names or "from_dtype" into a mask of the columns."""
     n_features = X.shape[1]
     if isinstance(categorical_features, str):
         if categorical_features != "from_dtype" or not is_frame(X):
@@ -74,67 +57,32 @@ def category_mask(X, categorical_features):
     chosen = np.asarray(categorical_features)
     if chosen.dtype == bool and chosen.shape == (n_features,):
         return chosen
-    mask = np.zeros(n_features, dtype=bool)
-    if chosen.size == 0:
-        return mask
-    if chosen.dtype.kind in "UO" and is_frame(X):
+    if chosen.size and chosen.dtype.kind in "UO" and is_frame(X):
         unknown = [name for name in categorical_features if name not in X.columns]
         if unknown:
             raise ValueError(f"categorical_features has no columns in X: {unknown}.")
         return np.asarray(X.columns.isin(list(categorical_features)))
-    if chosen.dtype.kind not in "iu" or chosen.ndim != 1:
+    if chosen.size and (chosen.dtype.kind not in "iu" or chosen.ndim != 1):
         raise ValueError(
             f"categorical_features must be a mask of length {n_features}, indices or "
             f"column names of a data frame, got {categorical_features!r}."
         )
-    if chosen.min() < 0 or chosen.max() >= n_features:
+    if chosen.size and (chosen.min() < 0 or chosen.max() >= n_features):
         raise ValueError(
             f"categorical_features must be in 0 to {n_features - 1}, got {chosen}."
         )
-    mask[chosen] = True
-    return mask
+    return np.isin(np.arange(n_features), chosen)
 
 
 def _is_numeric(column):
-    return getattr(column.dtype, "kind", "O") in "biuf"
-
-
-def _numbers(X, is_category):
-    """Return the columns that are mixed; refuse those that hold no numbers.
-
-    Raises
-    ------
-    TypeError
-        Naming the columns.
-    """
-    if is_frame(X):
-        texts = [
-            name
-            for name, (_, column), category in zip(
-                X.columns, X.items(), is_category, strict=True
-            )
-            if not category and not _holds_numbers(column)
-        ]
-        numbers = X.loc[:, ~is_category]
-    elif X.dtype.kind in "OUS" and X.ndim == 2:
-        texts = [j for j in np.flatnonzero(~is_category) if not _holds_numbers(X[:, j])]
-        texts = [int(j) for j in texts]
-        numbers = X[:, ~is_category]
-    else:
-        return X[:, ~is_category] if is_category.any() else X
-    if texts:
-        raise TypeError(
-            f"Columns {texts} of X are not numeric: declare them in "
-            "categorical_features, or encode them."
-        )
-    return numbers
+    return getattr(column.dtype, "kind", "O") in "biufc"
 
 
 def _holds_numbers(column):
-    if getattr(column.dtype, "kind", "O") in "biufc":
-        return True
-    if not (isinstance(column, np.ndarray) or column.dtype == object):
-        return False
+    """Whether a column is numeric, or of objects that are numbers."""
+    is_plain = isinstance(column, np.ndarray) or column.dtype == object
+    if _is_numeric(column) or not is_plain:
+        return _is_numeric(column)
     try:
         np.asarray(column).astype(np.float64)
     except ValueError:
@@ -142,27 +90,35 @@ def _holds_numbers(column):
     return True
 
 
+def _numbers(X, is_category):
+    """Return the columns that are mixed, dense; refuse those that hold no numbers."""
+    if X.ndim != 2:
+        return X
+    columns = X.iloc if is_frame(X) else X
+    if is_frame(X) or X.dtype.kind in "OUS":
+        names = X.columns if is_frame(X) else range(X.shape[1])
+        mixed = np.flatnonzero(~is_category)
+        texts = [names[j] for j in mixed if not _holds_numbers(columns[:, j])]
+        if texts:
+            raise TypeError(
+                f"Columns {texts} of X are not numeric: declare them in "
+                "categorical_features, or encode them."
+            )
+    numbers = columns[:, ~is_category]
+    return _without_sparse_columns(numbers) if is_frame(X) else numbers
+
+
+def _without_sparse_columns(frame):
+    # left as they are, a frame of nothing else would become a sparse matrix
+    dense = frame.copy(deep=False)
+    for j, dtype in enumerate(frame.dtypes):
+        if hasattr(dtype, "fill_value"):
+            dense.isetitem(j, frame.iloc[:, j].sparse.to_dense())
+    return dense
+
+
 def mix_table(X, numbers, is_category, kept, sources, partners, mixing):
-    """Return the rows ``kept``, and below them the mixed pairs.
-
-    Parameters
-    ----------
-    X, numbers, is_category
-        As `check_table` returns them.
-
-    kept : ndarray of int of shape (n_kept,)
-        Rows that stay as they are.
-
-    sources, partners : ndarrays of int of shape (n_pairs,)
-        Rows of the pairs.
-
-    mixing : ndarray of shape (n_pairs,)
-        Share of the source.
-
-    Returns
-    -------
-    DataFrame, ndarray or CSR matrix of shape (n_kept + n_pairs, n_features)
-    """
+    """Return the rows ``kept`` of a checked table, and below them the mixed pairs."""
     numbers = stack_mixed(numbers, kept, sources, partners, mixing)
     if not (is_frame(X) or is_category.any()):
         return numbers
@@ -179,16 +135,17 @@ def mix_table(X, numbers, is_category, kept, sources, partners, mixing):
 
 
 def _mixed_dtype(dtype):
-    """Dtype of a mixed column: floats keep theirs, integers become floats."""
-    name = str(dtype)
-    if name in ("float16", "float32", "float64", "Float32", "Float64"):
+    """Dtype of a mixed column: floats keep theirs, others become floats of their kind."""
+    if dtype.kind == "f":
         return dtype
-    return "Float64" if name[0].isupper() else np.float64
+    if hasattr(dtype, "fill_value"):  # sparse
+        return type(dtype)(np.float64, float(dtype.fill_value))
+    return "Float64" if hasattr(dtype, "na_value") else np.float64
 
 
 def stack_mixed(values, kept, sources, partners, mixing):
     """Rows ``kept`` of an array or CSR matrix, and below them the mixed pairs."""
-    mixed, _ = mix(values, np.zeros(values.shape[0]), partners, mixing, indices=sources)
+    mixed = mix_arrays(values, sources, partners, mixing)
     if sparse.issparse(values):
         return type(values)(sparse.vstack([values[kept], mixed]))
     return np.concatenate([values[kept].astype(mixed.dtype), mixed])

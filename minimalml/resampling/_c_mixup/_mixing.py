@@ -10,13 +10,14 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import check_random_state
 
-from minimalml._core.arrays import array_namespace, is_torch_tensor
+from minimalml._core.array_checks import as_tensor
+from minimalml._core.arrays import is_torch_tensor
 from minimalml._core.validation import (
     Interval,
     StrOptions,
     validate_parameter_constraints,
 )
-from minimalml.resampling._c_mixup._kernel_inputs import check_indices
+from minimalml.resampling._c_mixup._candidates import check_indices
 from minimalml.resampling._c_mixup._target_kernel import TargetKernelSampler
 
 MIXING_CONSTRAINTS = {
@@ -26,12 +27,7 @@ MIXING_CONSTRAINTS = {
 
 
 def draw_mixing(n_pairs, alpha, lambda_per, random_state):
-    """Draw lambda ~ Beta(alpha, alpha): one a pair, or one for all of them.
-
-    Returns
-    -------
-    ndarray of shape (n_pairs,)
-    """
+    """Draw lambda ~ Beta(alpha, alpha): one a pair, or one for all of them."""
     rng = check_random_state(random_state)
     if lambda_per == "batch":
         return np.full(n_pairs, rng.beta(alpha, alpha))
@@ -83,69 +79,60 @@ def mix(X, y, partners, mixing, *, indices=None):
     >>> X_mixed.ravel(), y_mixed
     (array([1., 3.]), array([2., 6.]))
     """
-    if not (is_torch_tensor(X) or sparse.issparse(X)):
-        X = np.asarray(X)
-    y = y if is_torch_tensor(y) else np.asarray(y)
-    if is_torch_tensor(X) != is_torch_tensor(y):
+    is_torch = is_torch_tensor(y)
+    if is_torch_tensor(X) != is_torch:
         raise TypeError(
             "X and y must both be tensors or both be arrays, got "
             f"{type(X).__name__} and {type(y).__name__}."
         )
+    if not is_torch:
+        X, y = X if sparse.issparse(X) else np.asarray(X), np.asarray(y)
     n_samples = X.shape[0]
     if len(y) != n_samples:
         raise ValueError(f"y has {len(y)} rows but X has {n_samples}.")
-    partners = check_indices(partners, n_samples, like=y, name="partners")
-    indices = check_indices(indices, n_samples, like=y)
+    indices = np.arange(n_samples) if indices is None else indices
+    if is_torch:
+        indices, partners = (_tensor(v).to(y.device) for v in (indices, partners))
+        mixing = _tensor(mixing)
+    else:
+        indices = check_indices(indices, n_samples)
+        partners = check_indices(partners, n_samples, name="partners")
+        mixing = np.asarray(mixing, dtype=np.float64)
     if len(partners) != len(indices):
         raise ValueError(
             f"partners has {len(partners)} rows but {len(indices)} rows are mixed."
         )
-    mixing = _check_mixing(mixing, len(indices), like=y)
-    return _mix_rows(X, indices, partners, mixing), _mix_rows(
-        y, indices, partners, mixing
-    )
-
-
-def _check_mixing(mixing, n_pairs, like):
-    if is_torch_tensor(like):
-        import torch
-
-        mixing = torch.as_tensor(mixing, device=like.device)
-        outside = False  # asking would wait for the device
-    else:
-        mixing = np.asarray(mixing, dtype=np.float64)
-        outside = not ((mixing >= 0) & (mixing <= 1)).all()
-    if outside or mixing.ndim > 1 or (mixing.ndim == 1 and len(mixing) != n_pairs):
+    outside = not is_torch and not ((mixing >= 0) & (mixing <= 1)).all()
+    if outside or tuple(mixing.shape) not in {(), (len(indices),)}:
         raise ValueError(
-            f"mixing must be a number in [0, 1] or {n_pairs} of them, got {mixing!r}."
+            f"mixing must be a number in [0, 1] or {len(indices)} of them, got "
+            f"{mixing!r}."
         )
-    return mixing.reshape(-1)
+    mix_rows = _mix_tensors if is_torch else mix_arrays
+    return tuple(mix_rows(values, indices, partners, mixing) for values in (X, y))
 
 
-def _mix_rows(values, indices, partners, mixing):
-    """Return lambda * values[indices] + (1 - lambda) * values[partners]."""
-    if sparse.issparse(values):
-        values = values.tocsr()
-        dtype = _floating(values.dtype)
-        mixing = np.broadcast_to(mixing, len(indices)).astype(dtype)
-        left, right = sparse.diags_array(mixing), sparse.diags_array(1 - mixing)
-        mixed = left @ values[indices] + right @ values[partners]
-        return type(values)(mixed)
-    if is_torch_tensor(values):
-        dtype = (
-            values.dtype
-            if values.is_floating_point()
-            else array_namespace(values).float64
-        )
-        values, mixing = values.to(dtype), mixing.to(dtype)
-    else:
-        mixing = mixing.astype(_floating(values.dtype))
-    mixing = mixing.reshape(-1, *[1] * (values.ndim - 1))
+def _tensor(values):
+    return as_tensor(values if is_torch_tensor(values) else np.asarray(values))
+
+
+def _mix_tensors(values, indices, partners, mixing):
+    import torch
+
+    values = values if values.is_floating_point() else values.to(torch.float64)
+    mixing = mixing.to(values).reshape(-1, *[1] * (values.ndim - 1))
     return mixing * values[indices] + (1 - mixing) * values[partners]
 
 
-def _floating(dtype):
-    return dtype if dtype.kind == "f" else np.dtype(np.float64)
+def mix_arrays(values, indices, partners, mixing):
+    """Mix rows of an array or CSR matrix, without checks; integers become float64."""
+    mixing = mixing.astype(values.dtype if values.dtype.kind == "f" else np.float64)
+    if sparse.issparse(values):
+        values, mixing = values.tocsr(), np.broadcast_to(mixing, len(indices))
+        left, right = sparse.diags_array(mixing), sparse.diags_array(1 - mixing)
+        return type(values)(left @ values[indices] + right @ values[partners])
+    mixing = mixing.reshape(-1, *[1] * (values.ndim - 1))
+    return mixing * values[indices] + (1 - mixing) * values[partners]
 
 
 def mix_tasks(
@@ -179,17 +166,8 @@ def mix_tasks(
     indices : array or tensor of int of shape (n_pairs,), default=None
         Rows that are mixed; None stands for all rows.
 
-    alpha : float, default=2.0
-        lambda ~ Beta(alpha, alpha).
-
-    lambda_per : {"pair", "batch"}, default="pair"
-        Whether each pair has its own lambda or all share one.
-
-    sample_weight : array-like of shape (n_samples,), default=None
-        Partners are drawn in proportion to it.
-
-    random_state : int, RandomState instance or None, default=None
-        Makes the result repeatable.
+    alpha, lambda_per, sample_weight, random_state :
+        As in `CMixup` and its `fit`.
 
     **kernel_options
         Parameters of `TargetKernelSampler`: ``bandwidth``, ``kernel`` and others. Its
@@ -218,6 +196,8 @@ def mix_tasks(
     validate_parameter_constraints(
         MIXING_CONSTRAINTS, {"alpha": alpha, "lambda_per": lambda_per}, "mix_tasks"
     )
+    if tasks is None:
+        raise ValueError("tasks must name the task of each row, got None.")
     sampler = TargetKernelSampler(**kernel_options)
     compared = None if sampler.metric == "target" else X
     sampler.fit(y, X=compared, sample_weight=sample_weight, groups=tasks)

@@ -7,35 +7,36 @@ probability ~ w_j exp(-|y_i - y_j|^2 / (2 h^2)).
 import math
 from numbers import Integral, Real
 
+import numpy as np
 from scipy import sparse
+from scipy.special import softmax
 from sklearn.exceptions import NotFittedError
-from sklearn.utils import check_consistent_length
+from sklearn.utils import check_array, check_consistent_length, check_random_state
 
-from minimalml._core.arrays import array_namespace, is_torch_tensor
+from minimalml._core.arrays import is_torch_tensor
 from minimalml._core.validation import (
     Interval,
     StrOptions,
     validate_parameter_constraints,
 )
-from minimalml.resampling._c_mixup._candidate_order import order_candidates
-from minimalml.resampling._c_mixup._kernel_inputs import (
+from minimalml.resampling._c_mixup._candidates import (
     check_indices,
-    check_inputs,
     check_labels,
     check_weights,
     group_codes,
     in_bandwidths,
+    on_host,
+    order_candidates,
     standardize,
 )
+from minimalml.resampling._c_mixup._documentation import document_mixing
 from minimalml.resampling._c_mixup._partner_draws import (
-    batches,
-    compute_log_kernel,
+    all_masses,
+    build_neighbors,
     draw_by_blocks,
     draw_by_neighbors,
     draw_by_sorting,
-    draw_seeds,
-    near_positions,
-    on_device,
+    near_masses,
 )
 
 SAMPLER_CONSTRAINTS = {
@@ -51,42 +52,14 @@ SAMPLER_CONSTRAINTS = {
 CHUNK = 2**16
 
 
+@document_mixing
 class TargetKernelSampler:
     """Draw partners for mixup by the closeness of their labels.
 
     The partner of row i is row j with probability ~ ``w_j k(i, j)``, where k falls with
-    the distance of the labels (or of the inputs). It is exact: no row is left out and no
-    matrix of n x n is built. For one column of labels it takes O(n log n) to fit,
-    O(log n) a draw and some 40 bytes a row; for several columns, or distances of
-    inputs, O(n) a draw and the memory of a block.
-
-    Parameters
-    ----------
-    bandwidth : float, default=0.5
-        Width h of the kernel of labels, in standard deviations of the target if
-        ``standardize_target``, else in its units. Small: partners with nearly the same
-        label; infinity: any partner, which is plain mixup.
-
-    kernel : {"gaussian", "tophat", "uniform"}, default="gaussian"
-        "gaussian" is exp(-d^2 / (2 h^2)), "tophat" is 1 where d <= h, "uniform" is 1.
-
-    standardize_target : bool, default=True
-        Whether to divide each column of the target by its (weighted) standard
-        deviation. A constant column is not scaled.
-
-    metric : {"target", "input", "target_and_input"}, default="target"
-        What the distance d compares: labels, rows of X, or both, by the product of the
-        two kernels. Rows of X are compared as they are given: scale them first.
-
-    input_bandwidth : float, default=None
-        Width of the kernel of inputs; None takes ``bandwidth``.
-
-    exclude_self : bool, default=False
-        Whether a row can't be its own partner.
-
-    max_neighbors : int, default=None
-        Draw among this many nearest rows only, found by a k-d tree: faster than
-        O(n) a draw, and approximate. None draws among all rows.
+    the distance of the labels (or of the inputs). It is exact, and builds no matrix of
+    n x n. For one column of labels it takes O(n log n) to fit, O(log n) a draw and some
+    40 bytes a row; for several, or distances of inputs, O(n) a draw.
 
     Attributes
     ----------
@@ -104,23 +77,19 @@ class TargetKernelSampler:
     Notes
     -----
     With one column the labels are sorted once. For a draw, the line around the label is
-    cut into shells that are h / 2 wide, m = 0, 1, ... on both sides. A shell is drawn by
-    a bound on its mass, its weight times the kernel at its inner edge, then a row in it by
-    weight, which is accepted with probability kernel / bound; else all is drawn again.
-    Labels of the same quarter of a bandwidth share their shells, whose bounds allow for
-    the half of it, h / 8, that a label may be off the centre. Where a row is excluded,
-    its shells are its own, at distances sqrt(d_0^2 + (m h / 2)^2), with d_0 that of the
-    nearest candidate. Shells end where all that lies beyond weighs less than 2^-54 of the
-    bounds so far, below one rounding of their sum: 20 or so shells a side at a million
-    rows. Weights enter by their running sums, so that weights below 1e-16 of the total
-    count as no weight.
+    cut into shells that are h / 2 wide, on both sides. A shell is drawn by a bound on its
+    mass, its weight times the kernel at its inner edge, then a row in it by weight, which
+    is accepted with probability kernel / bound; else all is drawn again. Labels of the
+    same quarter of a bandwidth share their shells, whose bounds allow for the h / 8 that
+    a label may be off the centre. Shells end where all that lies beyond weighs less than
+    2^-54 of the bounds so far, below one rounding of their sum: 20 or so shells a side at
+    a million rows. Weights below 1e-16 of their sum count as none.
 
     A row of weight 0 is never drawn. A row without any candidate (alone in its group and
     ``exclude_self``, or alone in its tophat) is its own partner.
 
-    Given torch tensors, all stays on their device; the same ``random_state`` draws the
-    same partners as with NumPy, except where sums round differently. One short wait
-    for the device ends each 65536 draws by a single column, and no others do.
+    Draws run on the CPU. Of torch tensors `fit` takes the values there once, and
+    `sample` returns partners to the device of the labels.
 
     References
     ----------
@@ -187,30 +156,32 @@ class TargetKernelSampler:
         Raises
         ------
         ValueError
-            If a parameter is out of range, if a label isn't finite, or if lengths
-            differ.
+            If a parameter is out of range, a label isn't finite, or lengths differ.
         """
         validate_parameter_constraints(
             SAMPLER_CONSTRAINTS, kernel_parameters(self), type(self).__name__
         )
+        self._device = y.device if is_torch_tensor(y) else None
+        y, X, sample_weight, groups = map(on_host, (y, X, sample_weight, groups))
         labels = check_labels(y)
-        if self.max_neighbors is not None and is_torch_tensor(labels):
-            raise TypeError(
-                "max_neighbors builds a k-d tree on the CPU and got tensors: pass NumPy "
-                "arrays, or max_neighbors=None for exact draws on the device."
-            )
         check_consistent_length(labels, X, sample_weight, groups)
         weights = check_weights(sample_weight, labels)
+        if weights is not None:  # only ratios count: sums then can't overflow
+            weights = np.ldexp(weights, -np.frexp(weights.max())[1])
         self.n_samples_ = len(labels)
         labels, self.target_scale_ = standardize(
             labels, weights, self.standardize_target
         )
-        self._views = self._make_views(labels, X)
-        column = self._single_column()
-        self._is_sorted = column is not None
-        self._order = order_candidates(
-            len(labels), column, weights, group_codes(groups, labels), like=labels
-        )
+        views = self._make_views(labels, X)
+        # parameters may be set anew after fit: what draws look at is kept apart
+        self._is_sorted = self.max_neighbors is None and _is_single_column(views)
+        self._candidates = order_candidates(
+            views, weights, group_codes(groups),
+            exclude_self=self.exclude_self, by_label=self._is_sorted,
+        )  # fmt: skip
+        self._neighbors = None
+        if self.max_neighbors is not None:
+            self._neighbors = build_neighbors(self._candidates, self.max_neighbors)
         return self
 
     def sample(self, indices=None, random_state=None, n_threads=None):
@@ -221,28 +192,45 @@ class TargetKernelSampler:
         indices : array-like or tensor of int of shape (n_draws,), default=None
             Rows that get a partner, repeats allowed; None stands for all rows.
 
-        random_state : int, RandomState instance, torch.Generator or None, default=None
-            Makes the draws repeatable; a generator only with tensors.
+        random_state : int, RandomState instance or None, default=None
+            Makes the draws repeatable.
 
         n_threads : int, default=None
             Threads; None decides by the size. The result doesn't depend on it.
 
         Returns
         -------
-        array or tensor of int of shape (n_draws,)
-            Row of each partner.
+        ndarray or tensor of int of shape (n_draws,)
+            Row of each partner; a tensor if the labels were one.
         """
         self._require_fit()
-        indices = check_indices(indices, self.n_samples_, like=self._order.position)
-        seeds = draw_seeds(len(indices), random_state, like=indices)
-        xp = array_namespace(indices)
-        partners = xp.empty_like(indices)
-        for chunk in batches(len(indices), CHUNK):
+        indices = check_indices(on_host(indices), self.n_samples_)
+        seeds = check_random_state(random_state).randint(
+            0, 2**64 - 1, size=len(indices), dtype=np.uint64
+        )
+        partners = np.empty_like(indices)
+        for start in range(0, len(indices), CHUNK):
+            chunk = slice(start, start + CHUNK)
             # neighbours in the order of candidates search from each other's edges
-            order = xp.argsort(self._order.position[indices[chunk]])
+            order = np.argsort(self._candidates.position[indices[chunk]])
             rows = indices[chunk][order]
             partners[chunk][order] = self._draw(rows, seeds[chunk][order], n_threads)
-        return partners
+        if self._device is None:
+            return partners
+        import torch
+
+        return torch.from_numpy(partners).to(self._device)
+
+    def _draw(self, rows, seeds, n_threads):
+        candidates = self._candidates
+        queries = candidates.queries(rows)
+        if self._is_sorted:
+            positions = draw_by_sorting(candidates, queries, seeds, n_threads)
+        elif self._neighbors is None:
+            positions = draw_by_blocks(candidates, queries, seeds, n_threads)
+        else:
+            positions = draw_by_neighbors(candidates, self._neighbors, queries, seeds)
+        return np.where(positions >= 0, candidates.rows[positions], rows)
 
     def probabilities(self, i):
         """Probability of each row to be the partner of row ``i``.
@@ -256,34 +244,22 @@ class TargetKernelSampler:
 
         Returns
         -------
-        array or tensor of shape (n_samples,)
+        ndarray of shape (n_samples,)
             They sum to 1.
         """
         self._require_fit()
-        rows = check_indices([i], self.n_samples_, like=self._order.position)
-        xp, candidates = array_namespace(rows), self._order.candidates
-        queries = self._order.queries(rows, self.exclude_self)
-        if self.max_neighbors is not None:
-            positions, log_mass = near_positions(
-                self._views, candidates, queries, self.max_neighbors
-            )
+        rows = check_indices([i], self.n_samples_)
+        candidates = self._candidates
+        queries = candidates.queries(rows)
+        if self._neighbors is None:
+            positions, log_mass = all_masses(candidates, queries)
         else:
-            first, last = (
-                int(candidates.offsets[queries.segment[0] + k]) for k in (0, 1)
-            )
-            positions = xp.arange(first, last, **on_device(rows))
-            near = candidates.rows[positions]
-            log_mass = compute_log_kernel(self._views, rows, near)[0]
-            if candidates.weights is not None:
-                log_mass = log_mass + xp.log(candidates.weights[positions])
-            if queries.right_start[0] > queries.left_stop[0]:
-                log_mass[queries.left_stop[0] - first] = -math.inf
-        result = xp.zeros(self.n_samples_, dtype=log_mass.dtype, **on_device(rows))
-        if len(positions) == 0 or log_mass.max() == -math.inf:
+            positions, log_mass = near_masses(candidates, self._neighbors, queries)
+        result = np.zeros(self.n_samples_)
+        if log_mass.max(initial=-math.inf) == -math.inf:
             result[i] = 1.0
         else:
-            mass = xp.exp(log_mass - log_mass.max())
-            result[candidates.rows[positions]] = mass / mass.sum()
+            result[candidates.rows[positions[0]]] = softmax(log_mass[0])
         return result
 
     def _require_fit(self):
@@ -301,36 +277,26 @@ class TargetKernelSampler:
             if X is None:
                 raise ValueError(f"metric={self.metric!r} needs X, got None.")
             name = "bandwidth" if self.input_bandwidth is None else "input_bandwidth"
-            inputs = check_inputs(X, labels)
+            inputs = check_array(
+                X, accept_sparse="csr", dtype=np.float64, input_name="X"
+            )
             views.append(in_bandwidths(inputs, getattr(self, name), self.kernel, name))
         # a kernel that is 1 everywhere needs no distances
         needed = [view for view in views if not math.isinf(view.reach)]
         return needed or (views[:1] if self.max_neighbors is None else views)
 
-    def _single_column(self):
-        """Column that the kernel sees, or None where it sees several or needs a tree."""
-        features, reach = self._views[0]
-        if self.max_neighbors is not None or len(self._views) > 1:
-            return None
-        if sparse.issparse(features) or (
-            features.shape[1] > 1 and not math.isinf(reach)
-        ):
-            return None
-        return features[:, 0]
 
-    def _draw(self, rows, seeds, n_threads):
-        queries = self._order.queries(rows, self.exclude_self)
-        arguments = (self._order.candidates, queries, seeds)
-        if self._is_sorted:
-            return draw_by_sorting(self._views[0], *arguments, n_threads)
-        if self.max_neighbors is None:
-            return draw_by_blocks(self._views, *arguments, n_threads)
-        return draw_by_neighbors(self._views, *arguments, self.max_neighbors, n_threads)
+def _is_single_column(views):
+    """Whether the kernel sees a single column, or none as it is 1 everywhere."""
+    features, reach = views[0]
+    if len(views) > 1 or sparse.issparse(features):
+        return False
+    return features.shape[1] == 1 or math.isinf(reach)
 
 
 def kernel_parameters(owner):
     """Return the parameters of a sampler that an estimator has by the same names."""
-    return {name: getattr(owner, name) for name in SAMPLER_CONSTRAINTS}
+    return {n: getattr(owner, n) for n in SAMPLER_CONSTRAINTS if hasattr(owner, n)}
 
 
 def sample_partners(
@@ -345,7 +311,7 @@ def sample_partners(
 ):
     """Draw a partner for each row by the closeness of labels, in one call.
 
-    For many calls on the same labels fit a `TargetKernelSampler` once.
+    For many draws from the same labels fit a `TargetKernelSampler` once.
 
     Parameters
     ----------
@@ -355,27 +321,19 @@ def sample_partners(
     indices : array-like or tensor of int of shape (n_draws,), default=None
         Rows that get a partner; None stands for all rows.
 
-    X : array-like, CSR matrix or tensor of shape (n_samples, n_features), default=None
-        Inputs; needed if ``metric`` compares them.
+    X, sample_weight, groups : default=None
+        As in `TargetKernelSampler.fit`.
 
-    sample_weight : array-like of shape (n_samples,), default=None
-        Partners are drawn in proportion to it.
-
-    groups : array-like of shape (n_samples,), default=None
-        Partners come from the row's own group only.
-
-    random_state : int, RandomState instance, torch.Generator or None, default=None
+    random_state : int, RandomState instance or None, default=None
         Makes the draws repeatable.
 
     **kernel_options
-        Parameters of `TargetKernelSampler`: ``bandwidth=0.5``, ``kernel="gaussian"``,
-        ``standardize_target=True``, ``metric="target"``, ``input_bandwidth=None``,
-        ``exclude_self=False``, ``max_neighbors=None``.
+        Parameters of `TargetKernelSampler`, such as ``bandwidth`` and ``kernel``.
 
     Returns
     -------
-    array or tensor of int of shape (n_draws,)
-        Row of each partner.
+    ndarray or tensor of int of shape (n_draws,)
+        Row of each partner; a tensor if the labels were one.
 
     Raises
     ------

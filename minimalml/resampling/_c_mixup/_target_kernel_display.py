@@ -23,23 +23,15 @@ class TargetKernelDisplay:
     probabilities : ndarray of shape (n_rows, n_partners)
         P(partner | row), rows and partners sorted by label.
 
-    labels : ndarray of shape (n_rows,)
-        Sorted labels of the rows.
-
-    effective_partners : ndarray of shape (n_rows,)
-        Effective number of partners of each row.
+    labels, effective_partners : ndarrays of shape (n_rows,)
+        Sorted labels of the rows, and the effective number of partners of each.
 
     Attributes
     ----------
-    figure_ : matplotlib Figure
+    figure_, axes_ : matplotlib Figure, ndarray of two matplotlib Axes
 
-    axes_ : ndarray of two matplotlib Axes
-
-    image_ : matplotlib AxesImage
-        The heat map.
-
-    line_ : matplotlib Line2D
-        The effective numbers.
+    image_, line_ : matplotlib AxesImage, Line2D
+        The heat map, and the effective numbers.
 
     Examples
     --------
@@ -76,17 +68,8 @@ class TargetKernelDisplay:
         estimator : TargetKernelSampler, CMixup, or a regressor with their parameters
             Its parameters of the kernel are used; it need not be fitted.
 
-        X : array-like of shape (n_samples, n_features), default=None
-            Inputs; needed if ``metric`` compares them.
-
-        y : array-like of shape (n_samples,)
-            Labels of one column.
-
-        sample_weight : array-like of shape (n_samples,), default=None
-            As in `TargetKernelSampler.fit`.
-
-        groups : array-like of shape (n_samples,), default=None
-            As in `TargetKernelSampler.fit`.
+        X, y, sample_weight, groups
+            As in `TargetKernelSampler.fit`; y has one column.
 
         max_rows : int, default=500
             Rows of the picture, evenly spaced among the sorted labels; a pixel then
@@ -102,11 +85,11 @@ class TargetKernelDisplay:
         -------
         TargetKernelDisplay
         """
-        y = np.asarray(y, dtype=np.float64)
-        if y.ndim != 1:
-            raise ValueError(
-                f"y must have one column to be sorted, got shape {y.shape}."
-            )
+        if np.shape(y) not in {(np.size(y),), (np.size(y), 1)}:
+            raise ValueError(f"y must have one column, got shape {np.shape(y)}.")
+        if max_rows < 1:
+            raise ValueError(f"max_rows must be at least 1, got {max_rows}.")
+        y = np.asarray(y, dtype=np.float64).ravel()
         sampler = TargetKernelSampler(**kernel_parameters(estimator))
         sampler.fit(y, X=X, sample_weight=sample_weight, groups=groups)
         order = np.argsort(y, kind="stable")
@@ -125,11 +108,8 @@ class TargetKernelDisplay:
 
         Parameters
         ----------
-        axes : sequence of two matplotlib Axes, default=None
-            Where to draw; None makes a new figure.
-
-        **image_options : dict
-            Passed to ``imshow``.
+        axes, **image_options
+            As in `from_estimator`.
 
         Returns
         -------
@@ -146,8 +126,8 @@ class TargetKernelDisplay:
         names = [f"{self.labels[t]:.3g}" for t in ticks]
         heat.set_xticks(ticks, names)
         heat.set_yticks(ticks, names)
-        heat.set(xlabel="label of the partner (by rank)", ylabel="label of the row (by rank)")  # fmt: skip
-        heat.set_title("P(partner | row)")
+        heat.set(title="P(partner | row)", xlabel="label of the partner (by rank)")
+        heat.set_ylabel("label of the row (by rank)")
         heat.figure.colorbar(self.image_, ax=heat)
         (self.line_,) = curve.plot(self.labels, self.effective_partners, ".-")
         curve.set(xlabel="label of the row", ylabel="effective number of partners")

@@ -5,8 +5,9 @@ no memory beyond the arguments. Labels come in units of the bandwidth and ascend
 each segment (group).
 """
 
-from cython.parallel cimport prange
-from libc.math cimport exp, fabs, floor, isinf, sqrt
+import numpy as np
+
+from libc.math cimport INFINITY, exp, fabs, floor, isinf, sqrt
 from libc.stdint cimport uint64_t
 
 from minimalml._core.random_streams cimport uniform
@@ -21,9 +22,36 @@ cdef enum:
     MAX_SHELLS = 32
 # What is left out weighs less than half a rounding of what is in.
 cdef double NEGLIGIBLE = 2.0 ** -54
-cdef Py_ssize_t BLOCK = 512
-cdef Py_ssize_t NO_CANDIDATE = -1
-cdef Py_ssize_t UNDECIDED = -2
+cdef enum:
+    NO_CANDIDATE = -1
+    NO_WEIGHT = -2
+UNDECIDED = NO_WEIGHT
+
+
+cdef struct Labels:
+    const double* y       # in bandwidths, ascending per segment
+    const double* prefix  # sums of weights, or NULL
+
+
+cdef struct Query:
+    double origin            # its label
+    uint64_t seed
+    Py_ssize_t first         # where its segment begins
+    Py_ssize_t left_stop     # its candidates lie before it
+    Py_ssize_t right_start   # or from it on
+    Py_ssize_t last          # where its segment ends
+
+
+cdef struct Shells:
+    double centre        # distances to the shells' edges are from it
+    double slack         # queries are at most that far from it
+    double nearest       # distance of the nearest candidate, 0 where slack is not
+    double total
+    Py_ssize_t first     # where the segment begins
+    Py_ssize_t n_shells  # a side
+    Py_ssize_t[MAX_SHELLS + 1] right
+    Py_ssize_t[MAX_SHELLS + 1] left
+    double[2 * MAX_SHELLS] masses
 
 
 cdef inline bint is_past(double offset, double reach, bint strict) noexcept nogil:
@@ -61,41 +89,29 @@ cdef Py_ssize_t first_past(
     return low
 
 
-cdef inline double mass(
-    const double* prefix, Py_ssize_t start, Py_ssize_t stop
-) noexcept nogil:
+cdef inline double mass(const Labels* labels, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """Weight of the rows [start, stop); without weights, their number."""
-    return prefix[stop] - prefix[start] if prefix != NULL else <double>(stop - start)
+    if labels.prefix == NULL:
+        return <double>(stop - start)
+    return labels.prefix[stop] - labels.prefix[start]
 
 
 cdef Py_ssize_t row_at(
-    const double* prefix, Py_ssize_t start, Py_ssize_t stop, double u
+    const Labels* labels, Py_ssize_t start, Py_ssize_t stop, double u
 ) noexcept nogil:
     """Row of [start, stop) at fraction ``u`` of their weight."""
     cdef Py_ssize_t low = start, high = stop - 1, middle
-    cdef double target
-    if prefix == NULL:
-        return min(start + <Py_ssize_t>(u * (stop - start)), stop - 1)
-    target = prefix[start] + u * (prefix[stop] - prefix[start])
+    cdef double target = u * mass(labels, start, stop)
+    if labels.prefix == NULL:
+        return min(start + <Py_ssize_t>target, stop - 1)
+    target += labels.prefix[start]
     while low < high:
         middle = low + (high - low) // 2
-        if prefix[middle + 1] > target:
+        if labels.prefix[middle + 1] > target:
             high = middle
         else:
             low = middle + 1
     return low
-
-
-cdef struct Shells:
-    double centre        # distances to the shells' edges are from it
-    double slack         # queries are at most that far from it
-    double nearest       # distance of the nearest candidate, 0 where slack is not
-    double total
-    Py_ssize_t first     # where the segment begins
-    Py_ssize_t n_shells  # a side
-    Py_ssize_t[MAX_SHELLS + 1] right
-    Py_ssize_t[MAX_SHELLS + 1] left
-    double[2 * MAX_SHELLS] masses
 
 
 cdef inline double least_distance(const Shells* shells, Py_ssize_t m) noexcept nogil:
@@ -103,10 +119,7 @@ cdef inline double least_distance(const Shells* shells, Py_ssize_t m) noexcept n
     return max(SHELL_WIDTH * m - shells.slack, 0.0)
 
 
-cdef void build_shells(
-    const double* y, const double* prefix, Py_ssize_t first, Py_ssize_t left_stop,
-    Py_ssize_t right_start, Py_ssize_t last, Shells* shells,
-) noexcept nogil:
+cdef void build_shells(const Labels* labels, const Query* query, Shells* shells) noexcept nogil:
     """Cut the candidates into shells around the centre, and bound each one's mass.
 
     Exponents are relative to the nearest candidate's, so nothing underflows and a row
@@ -116,13 +129,13 @@ cdef void build_shells(
     cdef double start, reach, bound, rest, nearest = shells.nearest
     cdef Py_ssize_t* right = shells.right
     cdef Py_ssize_t* left = shells.left
-    shells.first = first
+    shells.first = query.first
     shells.total = 0.0
-    right[0], left[0] = right_start, left_stop
+    right[0], left[0] = query.right_start, query.left_stop
     while m < MAX_SHELLS:
         start = least_distance(shells, m)
         bound = exp(-0.5 * start * start)
-        rest = mass(prefix, first, left[m]) + mass(prefix, right[m], last)
+        rest = mass(labels, query.first, left[m]) + mass(labels, right[m], query.last)
         if rest * bound <= NEGLIGIBLE * shells.total:
             break
         start = SHELL_WIDTH * (m + 1)
@@ -132,13 +145,13 @@ cdef void build_shells(
         )
         # the edges of the last shells are a good guess: centres come sorted
         right[m + 1] = first_past(
-            y, right[m], last, right[m + 1], shells.centre, reach, False
+            labels.y, right[m], query.last, right[m + 1], shells.centre, reach, False
         )
         left[m + 1] = first_past(
-            y, first, left[m], left[m + 1], shells.centre, -reach, True
+            labels.y, query.first, left[m], left[m + 1], shells.centre, -reach, True
         )
-        shells.masses[2 * m] = bound * mass(prefix, right[m], right[m + 1])
-        shells.masses[2 * m + 1] = bound * mass(prefix, left[m + 1], left[m])
+        shells.masses[2 * m] = bound * mass(labels, right[m], right[m + 1])
+        shells.masses[2 * m + 1] = bound * mass(labels, left[m + 1], left[m])
         shells.total += shells.masses[2 * m]
         shells.total += shells.masses[2 * m + 1]
         m += 1
@@ -146,18 +159,17 @@ cdef void build_shells(
 
 
 cdef Py_ssize_t draw_from_shells(
-    const double* y, const double* prefix, double origin, uint64_t seed,
-    const Shells* shells,
+    const Labels* labels, const Query* query, const Shells* shells
 ) noexcept nogil:
     """One draw by rejection."""
     cdef double offset, u, start, nearest = shells.nearest
     cdef Py_ssize_t shell, k
     cdef uint64_t counter = 0
     if not shells.total > 0.0:
-        return UNDECIDED
+        return NO_WEIGHT
     while True:
         counter += 3
-        u = shells.total * uniform(seed, counter - 2)
+        u = shells.total * uniform(query.seed, counter - 2)
         shell = 0
         while shell < 2 * shells.n_shells - 1 and u >= shells.masses[shell]:
             u -= shells.masses[shell]
@@ -166,71 +178,68 @@ cdef Py_ssize_t draw_from_shells(
             shell -= 1
         k = shell // 2
         start = least_distance(shells, k)
-        u = uniform(seed, counter - 1)
+        u = uniform(query.seed, counter - 1)
         if shell % 2 == 0:
-            k = row_at(prefix, shells.right[k], shells.right[k + 1], u)
+            k = row_at(labels, shells.right[k], shells.right[k + 1], u)
         else:
-            k = row_at(prefix, shells.left[k + 1], shells.left[k], u)
-        offset = fabs(y[k] - origin)
+            k = row_at(labels, shells.left[k + 1], shells.left[k], u)
+        offset = fabs(labels.y[k] - query.origin)
         u = 0.5 * (start * start - (offset - nearest) * (offset + nearest))
-        if uniform(seed, counter) < exp(u):
+        if uniform(query.seed, counter) < exp(u):
             return k
 
 
-cdef Py_ssize_t draw_gaussian(
-    const double* y, const double* prefix, double origin,
-    Py_ssize_t first, Py_ssize_t left_stop, Py_ssize_t right_start, Py_ssize_t last,
-    uint64_t seed, Shells* shells,
-) noexcept nogil:
+cdef Py_ssize_t draw_gaussian(const Labels* labels, Query* query, Shells* shells) noexcept nogil:
     """One draw; builds new shells unless the last query's serve."""
-    cdef double nearest, centre = (floor(origin / CELL_WIDTH) + 0.5) * CELL_WIDTH
-    if right_start == last:
-        nearest = origin - y[left_stop - 1]
-    elif left_stop == first:
-        nearest = y[right_start] - origin
-    else:
-        nearest = min(origin - y[left_stop - 1], y[right_start] - origin)
+    cdef double nearest = INFINITY
+    cdef double centre = (floor(query.origin / CELL_WIDTH) + 0.5) * CELL_WIDTH
+    if query.left_stop > query.first:
+        nearest = query.origin - labels.y[query.left_stop - 1]
+    if query.right_start < query.last:
+        nearest = min(nearest, labels.y[query.right_start] - query.origin)
     shells.nearest = nearest
     # Only where no candidate is excluded and one is right here do all of a cell see the
     # same candidates at nearly the same distance.
     if (
-        left_stop < right_start
+        query.left_stop < query.right_start
         or nearest > 0.0
-        or fabs(origin - centre) > CELL_WIDTH / 2  # a label so large that it rounds
+        or fabs(query.origin - centre) > CELL_WIDTH / 2  # so large that it rounds
     ):
-        shells.centre, shells.slack = origin, 0.0
-        build_shells(y, prefix, first, left_stop, right_start, last, shells)
-    elif shells.slack == 0.0 or shells.centre != centre or shells.first != first:
-        left_stop = first_past(y, first, last, left_stop, centre, 0.0, False)
+        shells.centre, shells.slack = query.origin, 0.0
+        build_shells(labels, query, shells)
+    elif shells.slack == 0.0 or shells.centre != centre or shells.first != query.first:
+        query.left_stop = first_past(
+            labels.y, query.first, query.last, query.left_stop, centre, 0.0, False
+        )
+        query.right_start = query.left_stop
         shells.centre, shells.slack = centre, CELL_WIDTH / 2
-        build_shells(y, prefix, first, left_stop, left_stop, last, shells)
-    return draw_from_shells(y, prefix, origin, seed, shells)
+        build_shells(labels, query, shells)
+    return draw_from_shells(labels, query, shells)
 
 
 cdef Py_ssize_t draw_in_window(
-    const double* y, const double* prefix, double origin, double reach,
-    Py_ssize_t first, Py_ssize_t left_stop, Py_ssize_t right_start, Py_ssize_t last,
-    uint64_t seed, Shells* shells,
+    const Labels* labels, const Query* query, double reach, Shells* shells
 ) noexcept nogil:
     """One draw among the labels within ``reach``: the window is a single shell."""
-    cdef double left_mass, right_mass
-    cdef Py_ssize_t low = first, high = last
+    cdef double left_mass, right_mass, u = uniform(query.seed, 2)
+    cdef Py_ssize_t low = query.first, high = query.last
     if not isinf(reach):
-        low = first_past(y, first, left_stop, shells.left[0], origin, -reach, False)
-        high = first_past(y, right_start, last, shells.right[0], origin, reach, True)
+        low = first_past(
+            labels.y, low, query.left_stop, shells.left[0], query.origin, -reach, False
+        )
+        high = first_past(
+            labels.y, query.right_start, high, shells.right[0], query.origin, reach, True
+        )
         shells.left[0], shells.right[0] = low, high
-    if low == left_stop and high == right_start:
+    if low == query.left_stop and high == query.right_start:
         return NO_CANDIDATE
-    left_mass = mass(prefix, low, left_stop)
-    right_mass = mass(prefix, right_start, high)
+    left_mass = mass(labels, low, query.left_stop)
+    right_mass = mass(labels, query.right_start, high)
     if not left_mass + right_mass > 0.0:
-        return UNDECIDED
-    if (
-        right_mass == 0.0
-        or uniform(seed, 1) * (left_mass + right_mass) < left_mass
-    ):
-        return row_at(prefix, low, left_stop, uniform(seed, 2))
-    return row_at(prefix, right_start, high, uniform(seed, 2))
+        return NO_WEIGHT
+    if right_mass == 0.0 or uniform(query.seed, 1) * (left_mass + right_mass) < left_mass:
+        return row_at(labels, low, query.left_stop, u)
+    return row_at(labels, query.right_start, high, u)
 
 
 def sample_partners_sorted(
@@ -244,52 +253,40 @@ def sample_partners_sorted(
     double reach,                        # IN 0 Gaussian, 1 tophat, inf uniform kernel
     const uint64_t[::1] seeds,           # IN one stream a query
     Py_ssize_t[::1] out,                 # OUT position; -1 no candidate, -2 no weight
-    int n_threads,
+    Py_ssize_t start,                    # IN first of the queries that are answered
+    Py_ssize_t stop,                     # IN end of them
 ):
     """Draw a position for each query with probability ~ weight * kernel(distance)."""
-    cdef Py_ssize_t n_blocks = (out.shape[0] + BLOCK - 1) // BLOCK
-    cdef Py_ssize_t b
-    for b in prange(n_blocks, nogil=True, schedule="dynamic", num_threads=n_threads):
-        _draw_block(
-            sorted_y, weight_prefix, query_y, offsets, segment, left_stop, right_start,
-            reach, seeds, out, b * BLOCK, min((b + 1) * BLOCK, out.shape[0]),
-        )
-
-
-cdef void _draw_block(
-    const double[::1] sorted_y,
-    const double[::1] weight_prefix,
-    const double[::1] query_y,
-    const Py_ssize_t[::1] offsets,
-    const Py_ssize_t[::1] segment,
-    const Py_ssize_t[::1] left_stop,
-    const Py_ssize_t[::1] right_start,
-    double reach,
-    const uint64_t[::1] seeds,
-    Py_ssize_t[::1] out,
-    Py_ssize_t begin,
-    Py_ssize_t end,
-) noexcept nogil:
-    cdef const double* y = &sorted_y[0] if sorted_y.shape[0] > 0 else NULL
-    cdef const double* prefix = NULL
+    cdef Labels labels
+    cdef Query query
     cdef Shells shells
-    cdef Py_ssize_t q, first, last
-    if weight_prefix is not None:
-        prefix = &weight_prefix[0]
-    shells.slack = 0.0  # nothing to share yet
-    for q in range(MAX_SHELLS + 1):
-        shells.right[q], shells.left[q] = right_start[begin], left_stop[begin]
-    for q in range(begin, end):
-        first, last = offsets[segment[q]], offsets[segment[q] + 1]
-        if left_stop[q] == first and right_start[q] == last:
-            out[q] = NO_CANDIDATE
-        elif reach == 0.0:
-            out[q] = draw_gaussian(
-                y, prefix, query_y[q], first, left_stop[q], right_start[q], last,
-                seeds[q], &shells,
+    cdef Py_ssize_t q
+    labels.y = &sorted_y[0] if sorted_y.shape[0] > 0 else NULL
+    labels.prefix = &weight_prefix[0] if weight_prefix is not None else NULL
+    with nogil:
+        shells.slack = 0.0  # nothing to share yet
+        for q in range(MAX_SHELLS + 1):
+            shells.right[q], shells.left[q] = right_start[start], left_stop[start]
+        for q in range(start, stop):
+            query = Query(
+                query_y[q], seeds[q], offsets[segment[q]], left_stop[q], right_start[q],
+                offsets[segment[q] + 1],
             )
-        else:
-            out[q] = draw_in_window(
-                y, prefix, query_y[q], reach, first, left_stop[q], right_start[q], last,
-                seeds[q], &shells,
-            )
+            if query.left_stop == query.first and query.right_start == query.last:
+                out[q] = NO_CANDIDATE
+            elif reach == 0.0:
+                out[q] = draw_gaussian(&labels, &query, &shells)
+            else:
+                out[q] = draw_in_window(&labels, &query, reach, &shells)
+
+
+def uniform_numbers(
+    const uint64_t[::1] seeds,  # IN one stream each
+    uint64_t counter,           # IN which number of the stream
+):
+    """Return a number of each stream, in [0, 1)."""
+    cdef Py_ssize_t k, n_streams = seeds.shape[0]
+    cdef double[::1] numbers = np.empty(n_streams)
+    for k in range(n_streams):
+        numbers[k] = uniform(seeds[k], counter)
+    return np.asarray(numbers)

@@ -360,5 +360,7 @@ def test_masks_of_other_tensors_are_refused():
         apply_masks([np.ones(2)], [np.ones(2, bool)] * 2)
     with pytest.raises(ValueError, match=r"mask of weight 0 has shape \(3,\)"):
         apply_masks([np.ones(2)], [np.ones(3, bool)])
+    with pytest.raises(TypeError, match="mask of weight 0 must be boolean, got int"):
+        apply_masks([np.ones(2)], [np.ones(2, int)])
     with pytest.raises(TypeError, match="masks must be a list"):
         apply_masks([np.ones(2)], np.ones(2, bool))

@@ -5,9 +5,9 @@ import pickle
 
 import numpy as np
 import pytest
-from sklearn import config_context
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.datasets import make_classification, make_regression
+from sklearn.ensemble import BaggingRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import (
@@ -19,7 +19,7 @@ from sklearn.linear_model import (
     SGDClassifier,
     SGDRegressor,
 )
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
@@ -221,6 +221,20 @@ def test_schedules_rise_from_the_start_to_the_end(kind):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("cubic", 0.9, 5, 0.95), r"in \[0, sparsity=0\.9\], got 0\.95"),
+        (("steep", 0.9, 5), "a sequence or one of .* got 'steep'"),
+        (("linear", 0.9, 0), "n_steps must be an int >= 1, got 0"),
+        (("linear", 1.0, 3), r"sparsity must be in \[0, 1\), got 1\.0"),
+    ],
+)
+def test_bad_schedules(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        pruning_schedule(*arguments)
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         (dict(sparsity=1.0), "'sparsity' parameter .* in the range"),
@@ -230,8 +244,8 @@ def test_schedules_rise_from_the_start_to_the_end(kind):
         (dict(schedule="steep"), "'schedule' parameter"),
         (dict(schedule=[0.9, 0.5]), "must not decrease and must end"),
         (dict(schedule=[0.5, 0.8]), "must end at sparsity=0.9"),
-        (dict(schedule="cubic", initial_sparsity=0.95), r"in \[0, sparsity=0\.9\]"),
-        (dict(exclude="coefs_.7"), r"exclude names \['coefs_.7'\].*prunable are"),
+        (dict(n_steps=0), "'n_steps' parameter"),
+        (dict(exclude="coefs_.7"), r"exclude names \['coefs_.7'\].*these are"),
         (dict(fine_tune="refit_support"), "is for LinearRegression, Ridge and Log"),
     ],
 )
@@ -249,9 +263,26 @@ def test_models_without_weights_are_refused(model):
         GlobalMagnitudePruner(model).fit(X, y)
 
 
+def test_a_pipeline_with_an_unfitted_step_is_fitted_as_a_whole():
+    half = make_pipeline(StandardScaler(), Ridge().fit(X, y))
+    whole = GlobalMagnitudePruner(half, sparsity=0.0).fit(X, y)
+    expected = clone(half).fit(X, y).predict(X)
+    np.testing.assert_array_equal(whole.predict(X), expected)
+    with pytest.raises(NotFittedError, match="step 'standardscaler'"):
+        GlobalMagnitudePruner(half, prefit=True).fit(X, y)
+
+
+@pytest.mark.parametrize("members", [None, Ridge()])
+def test_ensembles_are_refused(members):
+    ensemble = BaggingRegressor(members, n_estimators=2).fit(X, y)
+    for model in (ensemble, clone(ensemble)):
+        with pytest.raises(TypeError, match=r"BaggingRegressor is an ensemble"):
+            GlobalMagnitudePruner(model).fit(X, y)
+
+
 def test_excluding_everything_is_refused():
     for exclude in ("coef_", lambda name: True):
-        with pytest.raises(ValueError, match=r"leaves nothing to prune of \['coef_'\]"):
+        with pytest.raises(ValueError, match=r"leaves nothing of \['coef_'\]"):
             GlobalMagnitudePruner(Ridge(), exclude=exclude).fit(X, y)
 
 
@@ -313,23 +344,6 @@ def test_tags_and_methods_are_those_of_the_estimator():
     np.testing.assert_allclose(
         np.exp(pruner.predict_log_proba(X)), pruner.predict_proba(X)
     )
-
-
-def test_sample_weight_reaches_the_fit_with_and_without_routing():
-    weight = np.linspace(0.01, 1, 150)
-    direct = GlobalMagnitudePruner(Ridge(), sparsity=0.5).fit(
-        X, y, sample_weight=weight
-    )
-    with config_context(enable_metadata_routing=True):
-        inner = Ridge().set_fit_request(sample_weight=True)
-        inner.set_score_request(sample_weight=True)
-        routed = GlobalMagnitudePruner(inner, sparsity=0.5)
-        routed.fit(X, y, sample_weight=weight)
-        scores = cross_val_score(routed, X, y, params={"sample_weight": weight})
-    np.testing.assert_array_equal(direct.estimator_.coef_, routed.estimator_.coef_)
-    plain = GlobalMagnitudePruner(Ridge(), sparsity=0.5).fit(X, y)
-    assert not np.array_equal(plain.estimator_.coef_, direct.estimator_.coef_)
-    assert len(scores) == 5
 
 
 def test_data_frames_and_float32():

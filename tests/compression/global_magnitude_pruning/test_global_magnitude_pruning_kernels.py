@@ -7,18 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minimalml.compression import global_magnitude_mask
+from minimalml.compression import apply_masks, global_magnitude_mask
 from minimalml.compression._global_magnitude_pruning import (
     _magnitude_select,
     _selection,
 )
-from minimalml.compression._global_magnitude_pruning._ranking import masks_of_all
 
 torch = pytest.importorskip("torch")
 _magnitude_select_torch = pytest.importorskip(
     "minimalml.compression._global_magnitude_pruning._magnitude_select_torch"
 )
 
+pytestmark = pytest.mark.kernel
 KEYS = {"float16": "uint16", "float32": "uint32", "float64": "uint64"}
 ALL_DTYPES = [*KEYS, "bfloat16"]
 
@@ -31,25 +31,35 @@ def random_weights(dtype, seed, n=3000, distinct=40):
     return torch.from_numpy(weights).to(getattr(torch, dtype))
 
 
-def as_keys(tensor):
+def both_keys(tensor):
     width = 8 * tensor.element_size()
     keys = tensor.view(getattr(torch, f"int{width}"))
     return keys.numpy().view(f"uint{width}"), keys
 
 
 @pytest.fixture
-def torch_kernel_for_host_tensors(monkeypatch):
-    def as_integers(flat, number_format):
-        width = number_format.key_bits + 1
-        return torch.as_tensor(flat).view(getattr(torch, f"int{width}"))
+def many_weights(monkeypatch):
+    """Take the road of many weights for few, in chunks of three hundred."""
+    monkeypatch.setattr(_selection, "PARTITION_BYTES", 0)
+    monkeypatch.setattr(_selection, "CHUNK", 300)
 
-    monkeypatch.setattr(_selection, "_as_integers", as_integers)
+
+@pytest.fixture
+def no_host(monkeypatch, many_weights):
+    """Treat tensors on the host as those of a device."""
+    monkeypatch.setattr(_selection, "keys_of", keys_on_device)
+
+
+def keys_on_device(tensor, number_format):
+    values = torch.as_tensor(tensor).to(getattr(torch, number_format.name))
+    integers = getattr(torch, f"int{number_format.key_bits + 1}")
+    return values.contiguous().view(-1).view(integers)
 
 
 @pytest.mark.parametrize("dtype", ALL_DTYPES)
 @given(seed=st.integers(0, 2**32))
 def test_histograms_agree_with_counting(dtype, seed):
-    keys, torch_keys = as_keys(random_weights(dtype, seed))
+    keys, torch_keys = both_keys(random_weights(dtype, seed))
     bits = 8 * keys.itemsize - 1
     infinity = _selection.FORMATS[dtype].infinity
     magnitude = (keys & (2**bits - 1)).astype(np.uint64)
@@ -59,42 +69,50 @@ def test_histograms_agree_with_counting(dtype, seed):
         counted = magnitude[magnitude < upper]
         digits = (counted >> np.uint64(shift)).astype(int)
         expected = np.bincount(digits, minlength=2**width + 1)
-        ours = np.zeros((2, 2**width + 1), np.int64)
-        _magnitude_select.histogram_magnitudes(
-            keys, prefix, shift, width, upper, infinity, ours, 2
-        )
-        theirs = _magnitude_select_torch.empty_counts(width, "cpu")
-        _magnitude_select_torch.histogram_magnitudes(
-            torch_keys, prefix, shift, width, upper, infinity, theirs, 1
-        )
-        np.testing.assert_array_equal(ours.sum(0), expected)
-        np.testing.assert_array_equal(theirs[0].numpy(), expected)
+        ours = np.zeros(2**width + 1, np.int64)
+        options = prefix, shift, width, upper, infinity
+        for start, stop in ((0, 1000), (1000, 1001), (1001, 3000)):
+            _magnitude_select.add_histogram(keys, start, stop, *options, ours)
+        theirs = _magnitude_select_torch.histogram(torch_keys, *options)
+        np.testing.assert_array_equal(ours, expected)
+        np.testing.assert_array_equal(theirs.numpy(), expected)
 
 
 @pytest.mark.parametrize("dtype", ALL_DTYPES)
-@given(seed=st.integers(0, 2**32), n_tied=st.integers(-1, 200))
-def test_masks_agree_with_a_walk(dtype, seed, n_tied):
-    weights = random_weights(dtype, seed)
-    keys, torch_keys = as_keys(weights)
+@given(seed=st.integers(0, 2**32), n_ties=st.integers(0, 200))
+def test_masks_agree_with_a_walk(dtype, seed, n_ties):
+    keys, torch_keys = both_keys(random_weights(dtype, seed))
     magnitude = keys & (2 ** (8 * keys.itemsize - 1) - 1)
     threshold = int(np.random.default_rng(seed).choice(magnitude))
     tied = np.flatnonzero(magnitude == threshold)
-    lost = tied if n_tied < 0 else tied[:n_tied]
+    assert _magnitude_select.count_ties(keys, 0, len(keys), threshold) == len(tied)
     expected = magnitude >= threshold
-    expected[lost] = False
+    expected[tied[:n_ties]] = False
+    ours, theirs = np.zeros(len(keys), np.uint8), torch.zeros(len(keys)).bool()
+    n_ties = min(n_ties, len(tied))
+    _magnitude_select.write_mask(keys, 0, len(keys), threshold, n_ties, ours)
+    assert n_ties == _magnitude_select_torch.write_mask(
+        torch_keys, threshold, n_ties, theirs
+    )
+    np.testing.assert_array_equal(ours, expected)
+    np.testing.assert_array_equal(theirs.numpy(), expected)
+    changed = keys.copy()
+    _magnitude_select.zero_masked(changed, 0, len(keys), ours)
+    np.testing.assert_array_equal(changed, np.where(expected, keys, 0))
 
-    for kernel, source in (
-        (_magnitude_select, keys), (_magnitude_select_torch, torch_keys)
-    ):  # fmt: skip
-        mask = np.zeros(len(keys), np.uint8)
-        out = mask if kernel is _magnitude_select else torch.from_numpy(mask).bool()
-        n_pruned = kernel.write_mask(source, threshold, n_tied, out, 2)
-        np.testing.assert_array_equal(np.asarray(out, bool), expected)
-        assert n_tied < 0 or int(n_pruned) == len(lost)
-        changed = source.copy() if kernel is _magnitude_select else source.clone()
-        kernel.write_mask_and_zero(changed, threshold, n_tied, out, 2)
-        zeroed = np.asarray(changed)
-        np.testing.assert_array_equal(zeroed, np.where(expected, source, 0))
+
+@pytest.mark.parametrize("dtype", ALL_DTYPES)
+@given(seed=st.integers(0, 2**32), sparsity=st.floats(0, 0.8), floor=st.integers(0, 60))
+def test_few_and_many_weights_are_cut_alike(dtype, seed, sparsity, floor):
+    tensors = [random_weights(dtype, seed + i, n=500 + i) for i in range(3)]
+    expected = reference([t.double().numpy() for t in tensors], sparsity, floor)
+    for n_bytes in (0, 2**22):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(_selection, "PARTITION_BYTES", n_bytes)
+            patch.setattr(_selection, "CHUNK", 170)
+            masks = global_magnitude_mask(tensors, sparsity, min_weights=floor)
+        for mask, other in zip(masks, expected, strict=True):
+            np.testing.assert_array_equal(mask.numpy(), other)
 
 
 @pytest.mark.parametrize("dtype", ALL_DTYPES)
@@ -109,7 +127,7 @@ def test_tensors_give_the_masks_of_arrays(dtype, seed, sparsity):
         np.testing.assert_array_equal(mask.numpy(), array)
 
 
-@pytest.mark.usefixtures("torch_kernel_for_host_tensors")
+@pytest.mark.usefixtures("no_host")
 @pytest.mark.parametrize("dtype", ALL_DTYPES)
 @pytest.mark.parametrize("sparsity", [0.0, 0.3, 0.77, 0.99])
 @pytest.mark.parametrize("floor", [0, 20])
@@ -128,16 +146,17 @@ def test_the_torch_kernel_gives_the_same_masks(dtype, sparsity, floor):
 @pytest.mark.parametrize("dtype", ALL_DTYPES)
 @given(seed=st.integers(0, 2**32), sparsity=st.floats(0, 0.98))
 def test_tensors_on_two_devices_share_one_threshold(dtype, seed, sparsity):
-    def as_integers(flat, number_format):  # those of odd size stand for a device
-        integers = flat.view(getattr(torch, f"int{number_format.key_bits + 1}"))
-        if len(flat) % 2:
-            return integers
-        return integers.numpy().view(f"uint{number_format.key_bits + 1}")
+    on_host = _selection.keys_of
+
+    def keys_of(tensor, number_format):  # those of odd size stand for a device
+        keys = keys_on_device if tensor.numel() % 2 else on_host
+        return keys(tensor, number_format)
 
     tensors = [random_weights(dtype, seed + i, n=500 + i) for i in range(4)]
     expected = reference([t.double().numpy() for t in tensors], sparsity, 7)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_selection, "_as_integers", as_integers)
+        patch.setattr(_selection, "keys_of", keys_of)
+        patch.setattr(_selection, "PARTITION_BYTES", 0)
         masks = global_magnitude_mask(tensors, sparsity, min_weights=7)
     for mask, other in zip(masks, expected, strict=True):
         np.testing.assert_array_equal(mask.numpy(), other)
@@ -161,33 +180,32 @@ def reference(arrays, sparsity, floor):
 
 
 @pytest.mark.parametrize("dtype", KEYS)
-def test_threads_do_not_change_the_result(dtype):
-    sizes = (620_000, 1_000, 2_000)  # 10 blocks, for more threads than histograms
-    arrays = {
-        i: random_weights(dtype, i, n=n, distinct=5).numpy()
-        for i, n in enumerate(sizes)
-    }
-    results = [
-        masks_of_all(arrays, 312_345, dict.fromkeys(arrays, 900), "exact", "exact",
-                     n_threads=n_threads)
-        for n_threads in (1, 2, 10)
-    ]  # fmt: skip
-    expected = reference(list(arrays.values()), 312_345 / 623_000, 900)
-    for masks in results:
-        for name, mask in masks.items():
-            np.testing.assert_array_equal(mask, expected[name])
+@pytest.mark.parametrize("n_threads", [1, 2, 10])
+def test_threads_do_not_change_the_result(dtype, n_threads, many_weights, monkeypatch):
+    monkeypatch.setattr(_selection, "CHUNK", 7000)
+    monkeypatch.setattr(_selection, "_n_threads", lambda n: n_threads)
+    weights = [
+        random_weights(dtype, i, n=n, distinct=5) for i, n in enumerate((62_000, 1000))
+    ]
+    arrays = [w.numpy() for w in weights]
+    masks = global_magnitude_mask(arrays, n_keep=31_765, min_weights=900)
+    expected = reference(arrays, 31_235 / 63_000, 900)
+    for mask, other in zip(masks, expected, strict=True):
+        np.testing.assert_array_equal(mask, other)
+    pruned = apply_masks(weights, [torch.from_numpy(mask) for mask in masks])
+    for tensor, array, mask in zip(pruned, arrays, masks, strict=True):
+        np.testing.assert_array_equal(tensor.numpy(), np.where(mask, array, 0))
 
 
 @pytest.mark.parametrize("dtype", KEYS)
-def test_memory_is_a_byte_a_weight_and_two_megabytes(dtype):
-    arrays = {i: random_weights(dtype, i, n=500_000).numpy() for i in range(4)}
+def test_memory_is_a_byte_a_weight_and_two_megabytes(dtype, monkeypatch):
+    monkeypatch.setattr(_selection, "_n_threads", lambda n: 2)
+    arrays = [random_weights(dtype, i, n=750_000).numpy() for i in range(4)]
     tracemalloc.start()
-    masks_of_all(
-        arrays, 1_500_000, dict.fromkeys(arrays, 100), "exact", "exact", n_threads=2
-    )
+    global_magnitude_mask(arrays, 0.75, min_weights=100)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak <= 2_000_000 + 2_000_000
+    assert peak <= 3_000_000 + 2_000_000
 
 
 def test_read_only_and_mapped_arrays_work(tmp_path, rng):

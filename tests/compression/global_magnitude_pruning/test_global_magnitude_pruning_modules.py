@@ -5,15 +5,16 @@ import pickle
 
 import numpy as np
 import pytest
+from sklearn.base import BaseEstimator
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
 
+from minimalml._core.models.weights import model_weights
+from minimalml._core.training.network import NetworkRegressor
 from minimalml.compression import (
     GlobalMagnitudePruner,
-    SparsityCurveDisplay,
     finalize,
     flops_report,
     global_magnitude_mask,
@@ -117,11 +118,11 @@ def test_masks_can_not_be_registered_twice_or_removed_without():
     with pytest.raises(ValueError, match="has no masks to finalize"):
         finalize(module)
     prune_module(module, 0.5, parametrize=True)
-    with pytest.raises(ValueError, match="has masks already: call finalize"):
+    with pytest.raises(ValueError, match=r"prune_module, finalize"):
         prune_module(module, 0.6)
     with pytest.raises(TypeError, match=r"must be a torch\.nn\.Module, got Ridge"):
         prune_module(Ridge(), 0.6)
-    with pytest.raises(TypeError, match="no weights to prune"):
+    with pytest.raises(TypeError, match="no weight matrices; supported"):
         prune_module(nn.BatchNorm1d(3), 0.6)
 
 
@@ -158,17 +159,17 @@ def test_moments_of_a_module_are_zero_where_weights_are():
             assert not moment[~mask].any() and moment[mask].any()
 
 
-class NanAtThirdCall(nn.Linear):
+class NanAtFourthCall(nn.Linear):
     n_calls = 0
 
     def forward(self, X):
         self.n_calls += 1
-        return super().forward(X) * (float("nan") if self.n_calls == 3 else 1.0)
+        return super().forward(X) * (float("nan") if self.n_calls == 4 else 1.0)
 
 
 def test_a_diverged_run_goes_back_to_a_masked_state():
     X, y = images()
-    module = NanAtThirdCall(64, 10)
+    module = NanAtFourthCall(64, 10)
     masks = prune_module(module, 0.7)
     trainer = trainer_of(module, X.reshape(-1, 64), y, mask_every_batch=False)
     with pytest.warns(ConvergenceWarning, match="weights of epoch 2 are used"):
@@ -178,7 +179,7 @@ def test_a_diverged_run_goes_back_to_a_masked_state():
 
 def trainer_of(module, X, y, mask_every_batch=True):
     return make_trainer(
-        module, X, y, sample_weight=None, batch_size=len(X), learning_rate=0.01,
+        module, X, y, None, batch_size=len(X), learning_rate=0.01,
         mask_every_batch=mask_every_batch, generator=np.random.default_rng(0),
     )  # fmt: skip
 
@@ -192,13 +193,170 @@ def test_fine_tuning_a_module_on_numbers():
     assert np.mean((output - y - 0.5) ** 2) < np.mean((y - y.mean()) ** 2)
 
 
+def test_a_module_that_can_not_be_copied_says_what_helps():
+    module = nn.Sequential(nn.Linear(4, 2))
+    torch.nn.utils.prune.l1_unstructured(module[0], "weight", 0.3)
+    module(torch.ones(2, 4)).sum().backward()
+    with pytest.raises(TypeError, match=r"estimator \(Seq.* torch\.no_grad\(\), or"):
+        GlobalMagnitudePruner(module, sparsity=0.5).fit(None)
+
+
 def test_a_module_is_pruned_without_data():
     pruner = GlobalMagnitudePruner(network(), sparsity=0.5).fit(None)
     assert pruner.n_nonzero_ == 198
     assert not hasattr(pruner, "predict")
 
 
+def tune(module, rows, targets, **options):
+    options = {"sparsity": 0.0, "fine_tune_epochs": 3, "random_state": 0} | options
+    return GlobalMagnitudePruner(module, **options).fit(rows, targets)
+
+
+def test_frozen_layers_stay_frozen_in_fine_tuning():
+    X, y = images()
+    module = network().train()
+    module[1].eval()
+    pruned = tune(module, X, y).estimator_
+    assert [m.training for m in pruned] == [True, False, True, True, True]
+    assert torch.equal(pruned[1].running_mean, module[1].running_mean)
+    pruned = tune(module.eval(), X, y).estimator_
+    assert not any(layer.training for layer in pruned.modules())
+    assert not torch.equal(pruned[1].running_mean, module[1].running_mean)
+
+
+def blobs():
+    y = np.arange(300) % 3
+    X = np.random.default_rng(0).normal(size=(300, 3)) + 4 * np.eye(3)[y]
+    return X.astype(np.float32), y
+
+
+def test_rows_that_lack_a_class_do_not_renumber_the_others():
+    X, y = blobs()
+    module = nn.Linear(3, 3)
+    with torch.no_grad():
+        module.weight.copy_(2 * torch.eye(3))
+        module.bias.fill_(-3.0)
+    some = y != 1
+    tuned = tune(module, X[some], y[some], fine_tune_epochs=30, learning_rate=0.05)
+    rows = torch.from_numpy(X[y == 2])
+    assert (tuned.estimator_(rows).argmax(1) == 2).float().mean() > 0.95
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        (
+            blobs()[1] + 1,
+            "the label 3, but the module's 3 outputs .* for labels 0 to 2",
+        ),
+        (blobs()[1] - 1, "the label -1, but"),
+        (np.array(list("abc"))[blobs()[1]], "y must hold integers, .* got dtype <U1"),
+        (blobs()[1] + 0.5, r"shape \(300,\) does not fit .* \(300, 3\): pass integers"),
+        (blobs()[1][:20], "y has 20 rows but X has 300"),
+        (np.full(300, np.nan), "Input y contains NaN"),
+    ],
+)
+def test_targets_that_do_not_fit_the_outputs_are_refused(targets, message):
+    with pytest.raises(ValueError, match=message):
+        tune(nn.Linear(3, 3), blobs()[0], targets)
+
+
+def test_a_single_output_knows_two_classes():
+    X, y = blobs()
+    module = nn.Sequential(nn.Linear(3, 1), nn.Flatten(0))
+    is_two = (y == 2).astype(int)
+    tuned = tune(module, X, is_two, fine_tune_epochs=60, learning_rate=0.05)
+    assert np.mean((tuned.estimator_(torch.from_numpy(X)) > 0).numpy() == is_two) > 0.9
+    with pytest.raises(ValueError, match="the label 2, but the module's 1 outputs"):
+        tune(module, X, y)
+
+
+class TwoOutputs(nn.Linear):
+    def forward(self, X):
+        return super().forward(X), X
+
+
+def test_modules_that_return_several_tensors_are_refused():
+    with pytest.raises(TypeError, match="must return one tensor a batch, got a tuple"):
+        tune(TwoOutputs(3, 3), *blobs())
+
+
+class HoldsModule(BaseEstimator):
+    """A fitted classifier that keeps a network and can't be trained further."""
+
+    def fit(self, X, y):
+        self.module_, self.classes_ = nn.Linear(3, 3), np.array(["a", "b", "c"])
+        return self
+
+
+def test_labels_are_those_of_the_estimator_that_holds_the_module():
+    X, y = blobs()
+    labels = np.array(["a", "b", "c"])[y]
+    some = y != 1
+    model = HoldsModule().fit(X, y)
+    tuned = tune(model, X[some], labels[some], fine_tune_epochs=60, learning_rate=0.05)
+    scores = tuned.estimator_.module_(torch.from_numpy(X[some])).detach().numpy()
+    assert np.mean(model.classes_[scores.argmax(1)] == labels[some]) > 0.9
+    with pytest.raises(
+        ValueError, match=r"labels \['d'\] that are not among the classes"
+    ):
+        tune(model, X, np.where(y == 1, "d", labels))
+
+
+def test_networks_with_scaled_targets_are_trained_by_their_own_steps():
+    X, _ = blobs()
+    targets = 1000 + 100 * X[:, 0]
+    model = NetworkRegressor((8,), max_epochs=30, learning_rate=0.02, random_state=0)
+    model.fit(X, targets)
+    tuned = tune(model, X, targets, sparsity=0.5, fine_tune_epochs=10)
+    assert tuned.score(X, targets) > 0.8
+    weights = model_weights(tuned)
+    for name, mask in tuned.masks_.items():
+        assert not weights[name][~mask].any()
+
+
+@pytest.mark.parametrize(
+    "given", ["reversed", "list", "read-only", "column", "frame", "tensor", "float64"]
+)
+def test_rows_and_labels_of_any_kind_train_a_module(given):
+    pandas = pytest.importorskip("pandas")
+    X, y = blobs()
+    X_read_only = X.copy()
+    X_read_only.flags.writeable = False
+    rows, targets = {
+        "reversed": (X[:, ::-1][:, ::-1], y[::-1][::-1]),
+        "list": (X.tolist(), y.tolist()),
+        "read-only": (X_read_only, y),
+        "column": (X, y[:, None]),
+        "frame": (pandas.DataFrame(X), pandas.DataFrame({"kind": y})),
+        "tensor": (torch.from_numpy(X), torch.from_numpy(y)),
+        "float64": (X.astype(float), y),
+    }[given]
+    module = nn.Linear(3, 3)
+    ours, expected = (tune(module, *data) for data in ((rows, targets), (X, y)))
+    assert torch.equal(ours.estimator_.weight, expected.estimator_.weight)
+
+
 # Reports
+
+
+def test_masks_of_a_parametrization_are_reported_and_exported():
+    module, rows = nn.Linear(10, 10), torch.randn(64, 10)
+    optimizer = torch.optim.SGD(module.parameters(), 0.1, momentum=0.9)
+
+    def step():
+        optimizer.zero_grad()
+        (module(rows) - rows).pow(2).mean().backward()
+        optimizer.step()
+
+    step()
+    prune_module(module, 0.8, parametrize=True)
+    step()  # momentum moves what lies behind the mask
+    assert sparsity_report(module).layers == {"weight": (100, 20, 0.8)}
+    assert flops_report(module, rows).layers == {"weight": (100, 20)}
+    assert int((to_sparse(module)["weight"].to_dense() != 0).sum()) == 20
+    with pytest.raises(ValueError, match=r"'weight' is computed .* finalize"):
+        GlobalMagnitudePruner(module, sparsity=0.5).fit(None)
 
 
 def test_multiply_adds_of_a_network_by_hand():
@@ -250,40 +408,6 @@ def test_sparse_matrices_compute_the_same():
         assert matrix.layout == torch.sparse_csr
         dense = module.get_parameter(name)
         assert torch.equal(matrix.to_dense(), dense.reshape(len(dense), -1))
-
-
-# Display
-
-
-def test_the_curve_of_a_search_shows_its_scores():
-    X, y = load_digits(return_X_y=True)
-    search = GridSearchCV(
-        GlobalMagnitudePruner(LogisticRegression(tol=0.01)),
-        {"sparsity": [0.9, 0.2], "estimator__C": [1.0, 1e-4]},
-        cv=2,
-    ).fit(X / 16, y)
-    display = SparsityCurveDisplay.from_search(search, color="k")
-    mean = search.cv_results_["mean_test_score"].reshape(2, 2).max(axis=0)
-    np.testing.assert_allclose(display.line_.get_xdata(), [0.8, 0.1])
-    np.testing.assert_array_equal(display.line_.get_ydata(), mean[::-1])
-    assert display.ax_.get_ylabel() == "Score"
-    with pytest.raises(ValueError, match=r"one parameter named sparsity.*param_alpha"):
-        SparsityCurveDisplay.from_search(
-            GridSearchCV(Ridge(), {"alpha": [1.0]}, cv=2).fit(X, y)
-        )
-
-
-def test_the_curve_of_an_estimator():
-    X, y = load_digits(return_X_y=True)
-    pruner = GlobalMagnitudePruner(Ridge())
-    figure_axes = SparsityCurveDisplay.from_estimator(
-        pruner, X, y, sparsities=[0.0, 0.5], cv=2
-    ).ax_
-    display = SparsityCurveDisplay.from_estimator(
-        pruner, X, y, sparsities=[0.0, 0.5], cv=2, ax=figure_axes
-    )
-    assert display.ax_ is figure_axes and len(figure_axes.lines) == 2
-    assert display.mean_scores[0] > display.mean_scores[1]
 
 
 def test_pruned_modules_pickle_and_copy():

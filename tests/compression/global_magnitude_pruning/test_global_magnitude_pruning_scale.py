@@ -1,4 +1,4 @@
-"""Past the memory of a process, and past one process."""
+"""Past the memory of a process."""
 
 import os
 import subprocess
@@ -45,49 +45,6 @@ masks = global_magnitude_mask(weights, 0.9)
 print(resident("VmHWM") - before)
 """
 
-RANKS = """
-import sys
-import numpy as np
-import torch.distributed as distributed
-from minimalml.compression import distributed_magnitude_mask, global_magnitude_mask
-
-rank = int(sys.argv[2])
-distributed.init_process_group(
-    "gloo", init_method=f"file://{sys.argv[1]}", rank=rank, world_size=2
-)
-rng = np.random.default_rng(0)
-sizes = (1000, 500, 700, 900)
-tied = [rng.integers(-3, 4, n).astype(np.float32) for n in sizes]
-distinct = [rng.normal(size=n).astype(np.float32) for n in sizes]
-mixed = [w.astype(d) for w, d in zip(tied, ("f4", "f2", "f8", "f2"))]
-half = slice(0, 2) if rank == 0 else slice(2, 4)
-nothing_or_all = slice(0, 4 * rank)
-for weights, mine in (
-    (tied, half), (distinct, half), (mixed, half), (tied, nothing_or_all)
-):
-    for sparsity in (0.0, 0.35, 0.6, 0.95):
-        ours = distributed_magnitude_mask(weights[mine], sparsity)
-        expected = global_magnitude_mask(weights, sparsity)[mine]
-        for mask, other in zip(ours, expected, strict=True):
-            np.testing.assert_array_equal(mask, other)
-
-def message_of(weights, sparsity):
-    try:
-        distributed_magnitude_mask(weights, sparsity)
-    except ValueError as error:
-        return str(error)
-
-bad = np.array([1.0, np.nan if rank else 2.0])
-told = message_of({"mine": bad}, 0.5)
-assert told == ("weight 'mine'" if rank else "a weight of another process") + (
-    " contains NaN."
-), told
-assert "at least one weight on some process" in message_of([], 0.5)
-assert "sparsity must be in [0, 1), got 1.0" in message_of(tied, 1.0)
-distributed.destroy_process_group()
-print("same")
-"""
-
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_resident_memory_is_a_byte_a_weight_and_two_megabytes():
@@ -115,17 +72,3 @@ def test_a_file_larger_than_the_memory_allowed_is_pruned(tmp_path):
     n_kept, tau = result.stdout.split("\n")[1].split()
     assert int(n_kept) == 10_000_000
     assert abs(float(tau) - 1.645) < 0.001
-
-
-def test_two_processes_find_the_mask_of_one(tmp_path):
-    pytest.importorskip("torch")
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", RANKS, str(tmp_path / "store"), str(rank)],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        for rank in range(2)
-    ]  # fmt: skip
-    for process in processes:
-        out, error = process.communicate(timeout=300)
-        assert out.strip() == "same", error

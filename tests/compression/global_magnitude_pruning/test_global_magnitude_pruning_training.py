@@ -11,7 +11,10 @@ from sklearn.preprocessing import StandardScaler
 
 from minimalml._core.models.weights import model_weights
 from minimalml.compression import GlobalMagnitudePruner
-from minimalml.compression._global_magnitude_pruning._events import Masks
+from minimalml.compression._global_magnitude_pruning._ranking import (
+    PrunedWeights,
+    Rule,
+)
 from tests.compression.global_magnitude_pruning.test_global_magnitude_pruning_estimator import (
     MLP,
     TRAINABLE,
@@ -105,10 +108,12 @@ def test_regrowth_ranks_what_pruned_weights_were_with_what_training_made(kind, r
     as_kind = np.array if kind == "array" else request.getfixturevalue("torch").tensor
     first, trained = [1.0, 2.0, 3.0, 4.0], [0.0, 0.0, 0.5, 4.0]
     for regrow, expected in ((True, [0.0, 2.0, 0.0, 4.0]), (False, trained)):
-        masks = Masks(GlobalMagnitudePruner(regrow=regrow), None)
-        pruned = masks.prune({"w": as_kind(first)}, 0.5)["w"]
-        assert pruned.tolist() == [0.0, 0.0, 3.0, 4.0]
-        assert masks.prune({"w": as_kind(trained)}, 0.5)["w"].tolist() == expected
+        pruned, weights = PrunedWeights(Rule(), regrow), {"w": as_kind(first)}
+        pruned.prune(weights, 2)
+        assert weights["w"].tolist() == [0.0, 0.0, 3.0, 4.0]
+        weights["w"][:] = as_kind(trained)
+        pruned.prune(weights, 2)
+        assert weights["w"].tolist() == expected
 
 
 def test_fine_tuning_regains_accuracy():
@@ -154,3 +159,55 @@ def test_training_without_data_or_epochs_beside_a_refit_is_refused():
         GlobalMagnitudePruner(
             LogisticRegression(), fine_tune="refit_support", fine_tune_epochs=3
         ).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        (-np.ones(150), "Negative values"),
+        (np.ones(90), "sample_weight.shape"),
+        (np.ones((150, 2)), "must be 1D"),
+        (np.zeros(150), "at least one non-zero"),
+        (np.full(150, np.nan), "contains NaN"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["mlp", "module"])
+def test_sample_weights_that_make_no_sense_are_refused(kind, weight, message):
+    if kind == "mlp":
+        model = clone(MLP).fit(X, y)
+    else:
+        model = pytest.importorskip("torch").nn.Linear(12, 3)
+    pruner = GlobalMagnitudePruner(model, sparsity=0.5, fine_tune_epochs=1)
+    with pytest.raises(ValueError, match=message):
+        pruner.fit(X, y, sample_weight=weight)
+
+
+@pytest.mark.parametrize("n_rows", [20, 190])
+def test_targets_of_another_length_are_refused(n_rows):
+    model = clone(MLP).fit(X, y)
+    with pytest.raises(ValueError, match=f"y has {n_rows} rows but X has 150"):
+        GlobalMagnitudePruner(model, fine_tune_epochs=1).fit(X, np.resize(y, n_rows))
+
+
+@pytest.mark.parametrize("classes", [(0, 1), (0, 1, 2)])
+def test_a_refit_refuses_labels_that_the_model_does_not_know(classes):
+    known = np.isin(y, classes)
+    model = LogisticRegression().fit(X[known], y[known])
+    pruner = GlobalMagnitudePruner(model, sparsity=0.5, fine_tune="refit_support")
+    with pytest.raises(
+        ValueError, match=r"labels \[7\] that are not among the classes"
+    ):
+        pruner.fit(X, np.where(y == 1, 7, 0))
+
+
+def test_a_pipeline_in_a_pruner_in_a_pruner_is_trained_on_the_rows_it_sees():
+    inner = make_pipeline(StandardScaler(), clone(MLP)).fit(X, y)
+    pruner = GlobalMagnitudePruner(
+        GlobalMagnitudePruner(inner, sparsity=0.3).fit(X, y),
+        sparsity=0.5,
+        fine_tune_epochs=30,
+        learning_rate=0.01,
+        random_state=0,
+    ).fit(X, y)
+    assert pruner.score(X, y) > inner.score(X, y)
+    assert zeros_where_masked(pruner)

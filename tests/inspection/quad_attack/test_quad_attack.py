@@ -1,10 +1,7 @@
 """QuadAttack: exact on linear models, honest on networks, a scikit-learn citizen."""
 
-import pickle
-
 import cvxpy
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from sklearn import config_context
@@ -317,18 +314,6 @@ def test_robustness_is_tabulated_and_searched_like_accuracy(digits):
     assert search.best_params_["estimator__alpha"] in (0.1, 100.0)
     held = QuadAttack(FrozenEstimator(RidgeClassifier().fit(X, y)))
     assert len(cross_validate(held, X, y, cv=2)["test_score"]) == 2
-
-
-def test_it_sits_in_a_pipeline_with_names_pickled_and_cloned(digits):
-    X = pd.DataFrame(digits[0][:80]).add_prefix("pixel_")
-    y = digits[1][:80]
-    attacker = QuadAttack(RidgeClassifier(), clip_values="data")
-    pipeline = make_pipeline(StandardScaler(), clone(attacker))
-    pipeline.set_output(transform="pandas").fit(X, y)
-    moved = pipeline.transform(X)
-    assert list(moved.columns) == list(X.columns)
-    again = pickle.loads(pickle.dumps(pipeline)).transform(X)
-    pd.testing.assert_frame_equal(again, moved)
 
 
 def test_float32_stays_float32_within_the_bounds(linear, digits):

@@ -221,6 +221,7 @@ def as_tensors(problem):
     return tuple(torch.as_tensor(x) for x in problem)
 
 
+@pytest.mark.kernel
 @given(problems())
 def test_torch_agrees_with_cython(problem):
     ours, theirs = solve(problem), solve(as_tensors(problem))
@@ -476,6 +477,7 @@ def test_weights_of_many_classes_need_no_gram_matrix(convert):
     assert (ours.active_set == dense.active_set).all()
 
 
+@pytest.mark.kernel
 def test_the_number_of_threads_changes_nothing():
     problem = make_problem(0, 50, 30, 4, n_samples=40)
     one, three = solve(problem, n_threads=1), solve(problem, n_threads=3)

@@ -15,6 +15,8 @@ from minimalml.linear_model._naive_bayes_probe._moments import n_row_blocks
 
 pytestmark = pytest.mark.kernel
 
+pytestmark = pytest.mark.kernel
+
 FLOAT64_TOLERANCE = 1e-10
 # ten roundings of numbers near 3e8; sums of squares about one origin lose every digit
 FAR_TOLERANCE = 1e-7

@@ -1,7 +1,6 @@
 """NaiveBayesProbe with bad input, inside scikit-learn's tools, torch and Dask."""
 
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -12,7 +11,6 @@ import numpy as np
 import pytest
 from joblib import parallel_config
 from scipy import sparse
-from sklearn import config_context
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris
@@ -23,8 +21,6 @@ from sklearn.model_selection import (
     ShuffleSplit,
     cross_val_score,
 )
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from minimalml.linear_model import (
     NaiveBayesProbe,
@@ -216,23 +212,6 @@ def test_one_pass_cross_validation_takes_weights_and_sparse_rows():
     np.testing.assert_allclose(scores, expected, rtol=1e-10)
 
 
-def test_grid_search_in_a_pipeline_routes_weights_and_scores_log_loss():
-    pipeline = make_pipeline(StandardScaler(), NaiveBayesProbe())
-    grid = {
-        "naivebayesprobe__var_smoothing": [1e-9, 1e-2],
-        "naivebayesprobe__shrinkage": [0.0, "auto"],
-    }
-    search = GridSearchCV(pipeline, grid, scoring="neg_log_loss", cv=3, n_jobs=2)
-    with parallel_config(backend="threading"):
-        search.fit(X, Y, naivebayesprobe__sample_weight=np.ones(150))
-    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
-    with config_context(enable_metadata_routing=True):
-        probe = NaiveBayesProbe().set_fit_request(sample_weight=True)
-        weights = np.repeat([1.0, 0.0, 1.0], 50)
-        routed = make_pipeline(probe).fit(X, Y, sample_weight=weights)
-    assert 1 not in routed.predict(X)
-
-
 def test_calibration_mends_the_log_loss():
     data, y = load_breast_cancer(return_X_y=True)
     plain = cross_val_score(NaiveBayesProbe(), data, y, scoring="neg_log_loss")
@@ -240,18 +219,6 @@ def test_calibration_mends_the_log_loss():
         CalibratedClassifierCV(NaiveBayesProbe()), data, y, scoring="neg_log_loss"
     )
     assert mended.mean() > plain.mean()
-
-
-def test_it_clones_pickles_and_takes_data_frames():
-    pd = pytest.importorskip("pandas")
-    table = pd.DataFrame(X, columns=list("abcd"))
-    labels = pd.Series(Y).map({0: "x", 1: "y", 2: "z"})
-    probe = NaiveBayesProbe(shrinkage=0.5).fit(table, labels)
-    again = pickle.loads(pickle.dumps(probe))
-    np.testing.assert_array_equal(again.predict(table), probe.predict(table))
-    assert probe.feature_names_in_.tolist() == list("abcd")
-    assert clone(probe).get_params() == probe.get_params()
-    assert not hasattr(clone(probe), "coef_")
 
 
 def test_parameters_set_after_fit_wait_for_the_next_fit():

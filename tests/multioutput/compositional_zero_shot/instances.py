@@ -9,7 +9,6 @@ INSTANCES = {
     "CompositionalZeroShotClassifier": [
         CompositionalZeroShotClassifier(
             hidden_sizes=(32,),
-            encoder_hidden=32,
             embedding_dim=16,
             max_epochs=5,
             learning_rate=0.05,
@@ -28,4 +27,13 @@ TWO_COLUMNS = {
 EXPECTED_FAILED_CHECKS = {
     "CompositionalZeroShotClassifier": TWO_COLUMNS,
     "IndependentPrimitives": TWO_COLUMNS,
+}
+
+ONE_COLUMN = "a y of shape (n, 1) is refused"
+EXPECTED_FAILED_PROPERTIES = {
+    "CompositionalZeroShotClassifier": {"check_column_target": ONE_COLUMN},
+    "IndependentPrimitives": {
+        "check_column_target": ONE_COLUMN,
+        "check_pandas_config": "the scaler inside follows the global configuration",
+    },
 }

@@ -15,10 +15,10 @@ N_ROWS = 51  # batches of 16, and 3 rows, which two processes can't share
 class WithCounts(CompositionalZeroShotClassifier):
     """Keeps each process's own counts of the last epoch."""
 
-    def _conclude(self, *rows):
+    def _conclude(self):
         self.visits_ = self._losses.visits.clone()
         self.hits_ = self._losses.hits.clone()
-        super()._conclude(*rows)
+        super()._conclude()
 
 
 def fit_in_process(rank, world_size, port, path):
@@ -26,12 +26,11 @@ def fit_in_process(rank, world_size, port, path):
     torch.distributed.init_process_group(
         "gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=world_size
     )
-    sizes = {"hidden_sizes": (16,), "encoder_hidden": 16, "embedding_dim": 8}
+    sizes = {"hidden_sizes": (16,), "embedding_dim": 8}
     model = WithCounts(
         **sizes,
         max_epochs=6,
         batch_size=16,
-        oversampling_start=0,
         learning_rate=0.01,
         device="cpu",
         random_state=0,

@@ -7,9 +7,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import UndefinedMetricWarning
 
 from minimalml.multioutput import (
-    BiasGaps,
     CZSLCurveDisplay,
-    TopPairs,
+    curve_from_gaps,
     czsl_auc_score,
     czsl_curve,
     czsl_gaps,
@@ -17,10 +16,13 @@ from minimalml.multioutput import (
 from minimalml.multioutput._compositional_zero_shot import (
     _czsl_kernel_torch as torch_kernel,
 )
+from minimalml.multioutput._compositional_zero_shot._czsl_gaps import TopPairs
 from tests.multioutput.compositional_zero_shot.test_czsl_curve import (
     accuracies_at,
     random_problem,
 )
+
+pytestmark = pytest.mark.kernel
 
 FLOAT_TYPES = [np.float32, np.float64]
 
@@ -37,15 +39,14 @@ def test_both_kernels_find_what_sorting_each_row_finds(top_k, dtype, seed):
     group = np.where(np.arange(9) == seed % 9, 2, seen_mask).astype(np.uint8)
     compiled = TopPairs(30, top_k).update(scores, group)
     on_device = TopPairs(30, top_k, "cpu").update(*as_tensors((scores, group)))
-    for kind, name in enumerate(("unseen", "seen")):
+    for kind in (0, 1):
         candidates = np.where(group == kind, scores, -np.inf)
         order = np.argsort(-candidates, axis=1, kind="stable")[:, :top_k]
         values = np.take_along_axis(candidates, order, axis=1)
         for found in (compiled, on_device):
-            assert_array_equal(getattr(found, f"{name}_values"), values)
-            assert_array_equal(
-                getattr(found, f"{name}_indices"), np.where(values > -np.inf, order, -1)
-            )
+            assert_array_equal(found.values[kind], values)
+            columns = np.where(values > -np.inf, order, -1)
+            assert_array_equal(found.indices[kind], columns)
 
 
 @pytest.mark.parametrize("n_biases", [None, 20])
@@ -84,8 +85,9 @@ def test_blocks_and_chunks_give_the_same(monkeypatch):
         for block in (slice(0, 4), slice(4, 5), slice(5, 9)):
             tops.update(scores[rows, block], seen_mask[block].to(torch.uint8))
         parts.append(tops.gaps(pair_index[rows], seen_mask))
-    for found, part in zip(BiasGaps.concatenate(parts), expected, strict=True):
-        assert_array_equal(found, part)
+    for found, part in zip(zip(*parts, strict=True), expected, strict=True):
+        assert_array_equal(torch.concatenate(found), part)
+    assert curve_from_gaps(parts).auc == curve_from_gaps([expected]).auc
 
 
 def test_gaps_never_wait_for_the_device():
@@ -108,6 +110,13 @@ def test_narrow_scores_keep_their_order(dtype):
     assert_array_equal(found.gap, czsl_gaps(wide, pair_index, seen_mask).gap)
 
 
+def test_arrays_beside_tensors_may_be_views():
+    scores, pair_index, seen_mask = random_problem(4)
+    expected = czsl_curve(scores, pair_index, seen_mask)
+    views = pair_index[::-1].copy()[::-1], seen_mask[::-1].copy()[::-1]
+    assert_allclose(czsl_curve(torch.as_tensor(scores), *views).auc, expected.auc)
+
+
 def test_a_masked_pair_is_no_candidate():
     problem = random_problem(5)
     mask = np.arange(9) != np.flatnonzero(problem[2])[-1]
@@ -125,7 +134,7 @@ def test_only_one_kind_of_rows_is_warned_of():
 
 def test_a_curve_of_tensors_is_drawn():
     curve = czsl_curve(*as_tensors(random_problem(1)))
-    display = CZSLCurveDisplay.from_curve(curve)
+    display = CZSLCurveDisplay(curve).plot()
     assert_array_equal(display.line_.get_xdata(), curve.unseen_accuracy)
 
 
@@ -134,9 +143,12 @@ def test_a_curve_of_tensors_is_drawn():
     [
         ({"scores": torch.tensor([[torch.nan, 0, 1]])}, "scores contains NaN"),
         ({"scores": torch.tensor([[torch.inf, 0, 1]])}, "NaN or infinity"),
-        ({"scores": torch.tensor([[1, 2, 3]])}, "scores must be a tensor of floats"),
+        (
+            {"scores": torch.tensor([[1, 2, 3]])},
+            "scores must be a floating-point tensor",
+        ),
         ({"scores": torch.ones(3)}, r"got torch.float32 of shape \(3,\)"),
-        ({"scores": torch.ones(0, 3)}, "n and P at least 1"),
+        ({"scores": torch.ones(0, 3)}, "at least one row"),
         ({"pair_index": [3]}, r"pair_index must be in -1..2, .* got 3..3"),
         ({"pair_index": [0, 1]}, "inconsistent numbers of samples"),
         ({"seen_mask": [True, False]}, "seen_mask must be a boolean array of length 3"),

@@ -4,7 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
 from sklearn.naive_bayes import GaussianNB
 
 from minimalml.datasets import make_compositions
@@ -23,7 +23,7 @@ FLOAT32_TOLERANCE = 1e-5  # a few hundred roundings of 6e-8
 
 
 def network(**parameters):
-    sizes = {"hidden_sizes": (16,), "encoder_hidden": 16, "embedding_dim": 8}
+    sizes = {"hidden_sizes": (16,), "embedding_dim": 8}
     return CompositionalZeroShotClassifier(
         **sizes, max_epochs=3, device="cpu", random_state=0, **parameters
     )
@@ -37,7 +37,7 @@ def model(request):
     if request.param == "network":
         pytest.importorskip("torch")
     make = MODELS[request.param]
-    return make(candidate_pairs="all", bias=0.3).fit(DATA.X_train, DATA.y_train)
+    return make(unseen_pairs="all", bias=0.3).fit(DATA.X_train, DATA.y_train)
 
 
 def answers(model):
@@ -57,11 +57,13 @@ def test_blocks_do_not_matter(model, monkeypatch):
 def test_scores_may_stay_on_the_device(monkeypatch):
     """Tensors take the way that they take on an accelerator."""
     pytest.importorskip("torch")
-    from minimalml.multioutput._compositional_zero_shot import _composition_training
+    from minimalml.multioutput._compositional_zero_shot import (
+        _compositional_zero_shot as network_module,
+    )
 
-    model = network(candidate_pairs="all").fit(DATA.X_train, DATA.y_train)
+    model = network(unseen_pairs="all").fit(DATA.X_train, DATA.y_train)
     expected, scores = answers(model), model.decision_function(DATA.X_test)
-    monkeypatch.setattr(_composition_training, "_as_computed", lambda tensor: tensor)
+    monkeypatch.setattr(network_module, "_as_computed", lambda tensor: tensor)
     for name, value in answers(model).items():
         assert isinstance(value, np.ndarray | float), name
         assert_allclose(value, expected[name], atol=FLOAT32_TOLERANCE, err_msg=name)
@@ -104,7 +106,7 @@ def test_an_open_world_is_never_scored_as_a_whole(monkeypatch):
     rng = np.random.default_rng(0)
     y = np.stack(np.divmod(np.arange(3600), 60), axis=1)[rng.permutation(3600)[:1000]]
     X = rng.normal(size=(1000, 4)) + y[:, :1]
-    model = IndependentPrimitives(GaussianNB(), candidate_pairs="all")
+    model = IndependentPrimitives(GaussianNB(), unseen_pairs="all")
     model.fit(X[:800], y[:800])
     whole = len(X) * len(model.pairs_) * X.itemsize
     assert len(model.pairs_) == 3600
@@ -128,11 +130,3 @@ def test_rows_and_labels_must_match(model):
 def test_more_answers_than_pairs_are_refused(model):
     with pytest.raises(ValueError, match=r"top_k must be in 1..20, got 21"):
         model.czsl_curve(DATA.X_test, DATA.y_test, top_k=21)
-
-
-def test_as_many_pairs_are_scored_as_asked_for(model):
-    scores = model.pair_scores(DATA.X_test, [[3, 4], [0, 0]])
-    assert_array_equal(scores.shape, (len(DATA.X_test), 2))
-    position = [model.pairs_.tolist().index(pair) for pair in ([3, 4], [0, 0])]
-    expected = model.decision_function(DATA.X_test)[:, position]
-    assert_allclose(scores, expected, atol=FLOAT32_TOLERANCE)

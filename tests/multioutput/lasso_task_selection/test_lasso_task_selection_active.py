@@ -4,14 +4,10 @@ import pickle
 
 import numpy as np
 import pytest
-import sklearn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.linear_model import LinearRegression
-from sklearn.model_selection import GridSearchCV, cross_val_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from minimalml.multioutput import (
     ActiveMultiTaskClassifier,
@@ -21,8 +17,10 @@ from minimalml.multioutput import (
     relevance_lasso,
     task_statistics,
 )
-from minimalml.multioutput._lasso_task_selection._active_learners import spread_heads
-from minimalml.multioutput._lasso_task_selection._relevance_strategy import head_error
+from minimalml.multioutput._lasso_task_selection._active_learners import (
+    head_error,
+    spread_heads,
+)
 from tests.multioutput.lasso_task_selection.test_lasso_task_selection_estimators import (
     RecordingCallback,
 )
@@ -248,9 +246,8 @@ def test_heads_of_one_label_few_rows_or_none_are_barred(rng):
     tasks = np.repeat([0, 1, 3], [5, 5, 1])
     y = np.where(tasks == 0, -1.0, rng.standard_normal(11))
     statistics = task_statistics(rng.standard_normal((11, 4)), y, tasks)
-    is_reliable = np.array([True, True, False])
-    heads, is_usable = spread_heads(statistics, np.ones((2, 3, 1)), is_reliable, 4)
-    np.testing.assert_array_equal(heads[0, :, 0], [1, 1, 0, 1])
+    heads, is_usable = spread_heads(statistics, np.ones((3, 2, 1)), 4)
+    np.testing.assert_array_equal(heads[:, 0, 0], [1, 1, 0, 1])
     np.testing.assert_array_equal(is_usable[:, 0], [False, True, False, False])
 
 
@@ -275,7 +272,9 @@ def test_classifier_samples_labels(pool):
     model = ActiveMultiTaskClassifier(3, budget=600, random_state=0)
     model.fit_sampler(sampler, np.arange(12), X[target], labels[target])
     assert model.score(X[target], labels[target]) > 0.8
-    with pytest.raises(ValueError, match="gave the label z, which the target lacks"):
+    with pytest.raises(
+        ValueError, match=r"sampler has labels \['z'\] that are not among"
+    ):
         model.fit_sampler(
             lambda task, n, seed: (draw(task, n, seed)[0], np.full(n, "z")),
             np.arange(12), X[target], labels[target],
@@ -300,7 +299,7 @@ def test_classifier_names_what_it_cannot_do(pool):
         ({"sample_cost": -np.ones(12)}, "sample_cost must be positive"),
         ({"sample_cost": np.ones(3)}, "one number for each of 12 tasks"),
         ({"task_cost": -1.0}, "The 'task_cost' parameter"),
-        ({"task_cost": np.full(12, np.nan)}, "task_cost must not be negative"),
+        ({"task_cost": np.full(12, np.nan)}, "task_cost must be at least 0"),
         (
             {"reuse_data": False, "n_rounds": 4, "budget": 200},
             "budget leaves 21.* min_samples=4 of",
@@ -366,12 +365,11 @@ def test_a_strategy_that_uses_all_tasks_buys_nothing_for_few(pool, bound):
     assert not bought
 
 
-def test_rounds_call_back_stop_and_print(pool, capsys):
+def test_rounds_call_back_and_may_stop(pool):
     X, y, tasks, _ = pool
     callback = RecordingCallback()
-    model_for(n_rounds=3, verbose=1).set_callbacks(callback).fit(X, y, tasks)
+    model_for(n_rounds=3).set_callbacks(callback).fit(X, y, tasks)
     assert callback.tasks == ["round"] * 3 + ["fit"]
-    assert "round 2 of 3: 152 samples of" in capsys.readouterr().out
     stopped = model_for(n_rounds=3).set_callbacks(RecordingCallback(1))
     assert len(stopped.fit(X, y, tasks).allocation_) == 1
 
@@ -384,36 +382,3 @@ def test_fits_repeat_pickle_and_clone(pool):
     np.testing.assert_array_equal(again.sample_indices_, model.sample_indices_)
     restored = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(restored.predict(X), model.predict(X))
-
-
-def test_float32_pandas_and_read_only_rows(pool):
-    pandas = pytest.importorskip("pandas")
-    X, y, tasks, _ = pool
-    single = X.astype(np.float32)
-    single.setflags(write=False)
-    assert model_for().fit(single, y, tasks).predict(single).dtype == np.float32
-    frame = pandas.DataFrame(X, columns=[f"x{i}" for i in range(8)])
-    model = model_for().fit(frame, pandas.Series(y), tasks=pandas.Series(tasks))
-    np.testing.assert_allclose(
-        model.predict(frame), model_for().fit(X, y, tasks).predict(X)
-    )
-
-
-def test_in_a_pipeline_and_a_search(pool):
-    X, y, tasks, _ = pool
-    with sklearn.config_context(enable_metadata_routing=True):
-        model = model_for(budget=200).set_fit_request(tasks=True, target_task=False)
-        pipeline = make_pipeline(StandardScaler(), model)
-        grid = {"activemultitaskregressor__strategy": ["lasso", "uniform"]}
-        search = GridSearchCV(pipeline, grid, cv=3, error_score="raise")
-        search.fit(X, y, tasks=tasks)
-    assert search.predict(X).shape == y.shape
-
-
-def test_tasks_are_sliced_in_cross_validation(pool):
-    X, y, tasks, _ = pool
-    order = np.random.default_rng(0).permutation(len(X))
-    scores = cross_val_score(
-        model_for(), X[order], y[order], params={"tasks": tasks[order]}, cv=3
-    )
-    assert np.isfinite(scores).all()

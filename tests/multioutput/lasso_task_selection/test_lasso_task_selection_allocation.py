@@ -13,7 +13,7 @@ from minimalml.multioutput import (
     relevance_l1,
     select_tasks,
 )
-from minimalml.multioutput._lasso_task_selection import _task_choice as task_choice
+from minimalml.multioutput._lasso_task_selection import _task_selector as task_choice
 
 ROUNDING = 1e-12
 
@@ -170,11 +170,8 @@ def test_equal_sources_share_what_one_would_get():
     np.testing.assert_array_equal(twice[:6] + twice[6:], once)
 
 
-def test_bound_counts_what_it_is_told():
-    bound = excess_risk_bound(
-        [0.5, 0.0], [10, 0], noise=2.0, n_features=3, rank=2, n_target=8
-    )
-    assert bound == pytest.approx(4 * (3 * 2 * 0.25 / 10 + 2 / 8))
+def test_a_relevant_source_without_samples_has_no_bound():
+    assert excess_risk_bound([0.5, 0.0], [10, 0]) == pytest.approx(0.025)
     assert excess_risk_bound([0.5], [0]) == np.inf
 
 
@@ -187,9 +184,12 @@ def test_bound_counts_what_it_is_told():
         (([1.0, 1.0], 3, 2), "n_total must be at least 4, the sum of min_samples"),
         (([1.0], 3, 0, 1, 2), "n_total must be at most 2, the sum of max_samples"),
         (([1.0], 3, 4, 1, 3), "min_samples must not exceed max_samples, got 4 and 3"),
-        (([1.0], 3, [1, 2]), "min_samples must be a number or hold one for each of 1"),
-        (([1.0], 3, 0, 1, np.nan), "max_samples must hold whole numbers at least 0"),
-        (([1.0], 3, -1), "min_samples must hold whole numbers at least 0"),
+        (
+            ([1.0], 3, [1, 2]),
+            "min_samples must be a number or hold one number for each of 1",
+        ),
+        (([1.0], 3, 0, 1, np.nan), "max_samples must be at least 0"),
+        (([1.0], 3, -1), "min_samples must be at least 0"),
         (([1.0], 3, 0.5), "min_samples must hold whole numbers at least 0"),
         (([1.0], 3, 0, 0), "exponent must be positive, got 0"),
         (([1.0], 3, 0, 1, None, [-1.0]), "sample_cost must be positive"),
@@ -209,8 +209,6 @@ def test_bad_bounds_are_named():
         excess_risk_bound([1.0], [1, 2])
     with pytest.raises(ValueError, match="no negative number"):
         excess_risk_bound([1.0], [-1])
-    with pytest.raises(ValueError, match="n_target must be positive, got 0"):
-        excess_risk_bound([1.0], [1], n_target=0)
 
 
 def brute_force_choice(W, w0, budget, prices, openings, max_tasks):
@@ -289,9 +287,9 @@ def test_a_target_of_which_nothing_can_be_expressed_opens_nothing(residual):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"task_cost": -1.0}, "task_cost must not be negative"),
-        ({"task_cost": np.nan}, "task_cost must not be negative"),
-        ({"task_cost": [1.0]}, "hold one for each of 2 tasks"),
+        ({"task_cost": -1.0}, "task_cost must be at least 0"),
+        ({"task_cost": np.nan}, "task_cost must be at least 0"),
+        ({"task_cost": [1.0]}, "hold one number for each of 2 tasks"),
         ({"task_cost": 1.0, "budget": None}, "task_cost needs a budget"),
         ({"task_cost": 50.0}, "budget must exceed the cheapest task_cost, 50"),
         ({"budget": 0}, "budget must be positive, got 0"),

@@ -20,13 +20,9 @@ from minimalml.multioutput import (
     make_low_rank_tasks,
     task_statistics,
 )
-from minimalml.multioutput._lasso_task_selection import (
-    _shared_representation,
-    _task_rows,
-    _task_systems,
-)
-from minimalml.multioutput._lasso_task_selection._task_rows import RowGram, TaskRows
+from minimalml.multioutput._lasso_task_selection import _task_statistics
 from minimalml.multioutput._lasso_task_selection._task_statistics import (
+    TaskMoments,
     few_blas_threads,
 )
 
@@ -94,7 +90,7 @@ def test_loss_never_rises_for_any_sizes(seed, k, n_samples, is_direct):
     statistics = task_statistics(X, y, tasks)
     unknowns = 10**6 if is_direct else 0
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_shared_representation, "DIRECT_UNKNOWNS", unknowns)
+        patch.setattr(_task_statistics, "DIRECT_UNKNOWNS", unknowns)
         losses = fit_shared_representation(statistics, k, max_iter=15).losses
     assert np.all(np.diff(losses) <= 1e-6 * (y @ y))
 
@@ -123,12 +119,11 @@ def test_without_noise_the_span_is_recovered(seed, center):
     assert subspace_angles(shared.basis, truth.basis).max() < 1e-6
 
 
-@pytest.mark.parametrize("whiten", [False, True])
-def test_correlated_inputs_are_no_obstacle(whiten):
+def test_correlated_inputs_are_no_obstacle():
     X, y, tasks, truth = tasks_of(noise=0.0, n_tasks=20)
     mixing = np.random.default_rng(1).standard_normal((8, 8)) + 2 * np.eye(8)
     shared = fit_shared_representation(
-        task_statistics(X @ mixing, y, tasks), 3, whiten=whiten, tol=1e-12, max_iter=500
+        task_statistics(X @ mixing, y, tasks), 3, tol=1e-12, max_iter=500
     )
     expected = np.linalg.solve(mixing, truth.basis)
     assert subspace_angles(shared.basis, expected).max() < 1e-5
@@ -216,45 +211,6 @@ def test_dask_reduces_the_statistics():
     np.testing.assert_allclose(total.scatter, whole.scatter, atol=1e-9)
 
 
-@pytest.mark.parametrize("center", [False, True])
-@pytest.mark.parametrize("solver", ["alternating", "altgdmin"])
-def test_rows_and_moments_give_the_same_fit(center, solver, recwarn):
-    X, y, tasks, _ = tasks_of(noise=0.2)
-    weights = np.linspace(0.5, 2, 13)
-    fit = partial(
-        fit_shared_representation, k=3, center=center, task_weights=weights,
-        max_iter=300, solver=solver, tol=1e-10, whiten=True,
-    )  # fmt: skip
-    moments, rows = fit(task_statistics(X, y, tasks)), fit(TaskRows(X, y, tasks))
-    assert subspace_angles(moments.basis, rows.basis).max() < 1e-2
-    assert rows.losses[-1] == pytest.approx(moments.losses[-1], rel=1e-5)
-    np.testing.assert_allclose(rows.intercepts, moments.intercepts, atol=1e-2)
-
-
-def test_rows_are_kept_where_moments_would_not_fit(monkeypatch):
-    monkeypatch.setattr(_task_rows, "MAX_MOMENT_BYTES", 1000)
-    X, y, tasks, _ = tasks_of(noise=0.2)
-    model = SharedRepresentationRegressor(3)
-    kept = model.fit(X, y, tasks=tasks).predict(X, tasks=tasks)
-    assert isinstance(model.statistics_, TaskRows)
-    for rows in (slice(0, 200), slice(200, None)):
-        model = model if rows.start else SharedRepresentationRegressor(3)
-        model.partial_fit(X[rows], y[rows], tasks=tasks[rows])
-    np.testing.assert_allclose(model.predict(X, tasks=tasks), kept, atol=1e-2)
-
-
-def test_task_weights_are_repeated_rows():
-    X, y, tasks, _ = tasks_of(noise=0.5)
-    weights = np.where(np.arange(13) % 2, 2.0, 1.0)
-    repeats = weights[tasks].astype(int)
-    doubled = task_statistics(*(np.repeat(v, repeats, axis=0) for v in (X, y, tasks)))
-    weighted = fit_shared_representation(
-        task_statistics(X, y, tasks), 3, task_weights=weights
-    )
-    repeated = fit_shared_representation(doubled, 3)
-    assert weighted.losses[-1] == pytest.approx(repeated.losses[-1], rel=1e-5)
-
-
 def test_several_outputs_share_the_basis():
     X, y, tasks, _ = tasks_of(noise=0.1)
     both = np.column_stack([y, -2 * y])
@@ -267,11 +223,11 @@ def test_several_outputs_share_the_basis():
 
 
 @pytest.fixture
-def systems_data():
-    rng = np.random.default_rng(0)
+def systems_data(rng):
     X = rng.standard_normal((5, 9, 6))
-    gram = X.transpose(0, 2, 1) @ X
-    return gram, rng.standard_normal((5, 6, 2)), rng.standard_normal((6, 3)), rng
+    gram, cross = X.mT @ X, rng.standard_normal((5, 6, 2))
+    moments = TaskMoments(gram, cross, rng.random((5, 2)) + 9.0)
+    return moments, rng.standard_normal((6, 3)), rng.standard_normal((5, 3, 2))
 
 
 def brute_force_basis(gram, cross, heads):
@@ -281,122 +237,45 @@ def brute_force_basis(gram, cross, heads):
     return np.linalg.solve(system, right.ravel()).reshape(right.shape)
 
 
-def test_systems_agree_with_brute_force_and_torch(systems_data):
-    torch = pytest.importorskip("torch")
-    gram, cross, basis, rng = systems_data
-    heads = rng.standard_normal((5, 3, 2))
-    calls = {
-        "project": (gram, basis),
-        "traces": (gram,),
-        "pooled": (gram,),
-        "solve_heads": (gram, cross, basis, 1e-8),
-        "apply_normal": (gram, heads, basis),
-        "solve_basis_direct": (gram, cross, heads, basis),
-        "solve_basis_cg": (gram, cross, heads, basis, 50),
-        "descend_basis": (gram, cross, heads, basis, 20.0),
-        "largest_eigenvalue": (gram,),
-        "orthonormalise": (basis,),
-        "leading_directions": (basis, 2),
-        "whiten": (gram.sum(axis=0), 45.0, basis),
-    }
-    for name, arguments in calls.items():
-        system = getattr(_task_systems, name)
-        ours = system(*arguments)
-        twin = system(*(torch.tensor(a) if np.ndim(a) else a for a in arguments))
-        if name == "solve_heads":
-            ours, twin = ours[0], twin[0]
-        assert isinstance(twin, torch.Tensor), name
-        np.testing.assert_allclose(ours, twin.numpy(), atol=1e-7, err_msg=name)
-    triangle = _task_systems.orthonormalise(basis).T @ basis
+def test_bases_are_orthonormal_of_the_same_span_and_repeatable(rng):
+    matrix = rng.standard_normal((6, 3))
+    basis = _task_statistics.orthonormalise(matrix)
+    triangle = basis.T @ matrix
+    np.testing.assert_allclose(basis.T @ basis, np.eye(3), atol=FLOAT64_TOLERANCE)
+    np.testing.assert_allclose(basis @ triangle, matrix, atol=FLOAT64_TOLERANCE)
+    np.testing.assert_allclose(triangle, np.triu(triangle), atol=FLOAT64_TOLERANCE)
     assert np.all(np.diag(triangle) > 0)
 
 
+def test_leading_directions_are_those_that_carry_anything(rng):
+    columns = rng.standard_normal((6, 2))
+    found = _task_statistics.leading_directions(columns @ [[1, 2, 3], [3, 2, 1]], 3)
+    assert found.shape == (6, 2)
+    assert subspace_angles(found, columns).max() < FLOAT64_TOLERANCE * 100
+
+
+@pytest.mark.kernel
 def test_both_ways_to_the_basis_agree_with_brute_force(systems_data):
-    gram, cross, basis, rng = systems_data
-    heads = rng.standard_normal((5, 3, 2))
-    expected = brute_force_basis(gram, cross, heads)
-    direct = _task_systems.solve_basis_direct(gram, cross, heads, basis)
+    moments, basis, heads = systems_data
+    expected = brute_force_basis(moments.gram, moments.cross, heads)
+    direct = moments.solve_basis(heads, basis)
     np.testing.assert_allclose(direct, expected, atol=1e-6)
     # Conjugate gradients end after as many steps as there are unknowns.
-    found = _task_systems.solve_basis_cg(gram, cross, heads, basis, basis.size)
+    found = moments.conjugate_gradients(heads, basis, basis.size)
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_rows_stand_for_their_gram_matrices(rng):
-    X, starts = rng.standard_normal((20, 4)), np.array([0, 3, 11, 20])
-    rows, basis = RowGram(X, starts), rng.standard_normal((4, 2))
-    blocks = np.split(X, starts[1:-1])
-    gram = np.stack([block.T @ block for block in blocks])
-    np.testing.assert_allclose(rows @ np.stack([basis] * 3), gram @ basis)
-    for name, *arguments in (
-        ("project", basis), ("traces",), ("pooled",), ("largest_eigenvalue",)
-    ):  # fmt: skip
-        system = getattr(_task_systems, name)
-        np.testing.assert_allclose(system(rows, *arguments), system(gram, *arguments))
-
-
+@pytest.mark.kernel
 def test_heads_agree_with_brute_force(systems_data):
-    gram, cross, basis, _ = systems_data
-    heads, projected = _task_systems.solve_heads(gram, cross, basis, 1e-12)
+    moments, basis, _ = systems_data
+    heads, loss = moments.fit_heads(basis, 1e-12)
+    expected_loss = moments.squares.sum()
     for t in range(5):
-        system = basis.T @ gram[t] @ basis
-        np.testing.assert_allclose(projected[t], system, atol=FLOAT64_TOLERANCE)
-        expected = np.linalg.solve(system, basis.T @ cross[t])
+        right = basis.T @ moments.cross[t]
+        expected = np.linalg.solve(basis.T @ moments.gram[t] @ basis, right)
         np.testing.assert_allclose(heads[t], expected, atol=1e-8)
-
-
-@pytest.mark.parametrize("solver", ["alternating", "altgdmin"])
-@pytest.mark.parametrize("init", ["spectral", "moments", "random"])
-def test_tensors_are_fitted_as_arrays_are(solver, init, recwarn):
-    torch = pytest.importorskip("torch")
-    X, y, tasks, _ = tasks_of(noise=0.3)
-    fit = partial(
-        fit_shared_representation, k=3, solver=solver, init=init, center=True,
-        random_state=0, max_iter=300,
-    )  # fmt: skip
-    gather = partial(task_statistics, with_label_moment=True)
-    tensors = fit(gather(torch.tensor(X), torch.tensor(y), torch.tensor(tasks)))
-    arrays = fit(gather(X, y, tasks))
-    assert isinstance(tensors.basis, torch.Tensor)
-    assert tensors.losses[-1] == pytest.approx(arrays.losses[-1], rel=1e-5)
-    np.testing.assert_allclose(
-        (tensors.basis @ tensors.heads).numpy(), arrays.basis @ arrays.heads, atol=0.02
-    )
-    np.testing.assert_array_equal(tensors.reliable, arrays.reliable)
-
-
-def test_tensors_go_through_conjugate_gradients_too(monkeypatch):
-    torch = pytest.importorskip("torch")
-    monkeypatch.setattr(_shared_representation, "DIRECT_UNKNOWNS", 0)
-    X, y, tasks, _ = tasks_of(noise=0.3)
-    tensors = fit_shared_representation(
-        task_statistics(torch.tensor(X), torch.tensor(y), tasks), 3
-    )
-    arrays = fit_shared_representation(task_statistics(X, y, tasks), 3)
-    assert tensors.losses[-1] == pytest.approx(arrays.losses[-1], rel=1e-6)
-
-
-def test_statistics_of_tensors_add_up_too():
-    torch = pytest.importorskip("torch")
-    X, y, tasks, _ = tasks_of()
-    whole = task_statistics(X, y, tasks)
-    first = np.random.default_rng(0).random(len(X)) < 0.3 * (tasks != 4)
-    parts = sum(
-        task_statistics(torch.tensor(X[rows]), torch.tensor(y[rows]), tasks[rows])
-        for rows in (first, ~first)
-    )
-    np.testing.assert_array_equal(parts.tasks, whole.tasks)
-    for name in FIELDS[:-1]:
-        expected = getattr(whole, name)
-        np.testing.assert_allclose(getattr(parts, name).numpy(), expected, atol=1e-9)
-
-
-def test_tensor_statistics_name_bad_input():
-    torch = pytest.importorskip("torch")
-    with pytest.raises(ValueError, match="equal lengths, got 3, 3 and 2"):
-        task_statistics(torch.ones(3, 2), torch.ones(3), [0, 1])
-    with pytest.raises(ValueError, match="must not hold NaN"):
-        task_statistics(torch.full((3, 2), torch.nan), torch.ones(3), [0, 1, 1])
+        expected_loss -= np.sum(expected * right)
+    assert loss == pytest.approx(expected_loss)
 
 
 def test_tasks_with_few_rows_are_flagged():
@@ -406,7 +285,6 @@ def test_tasks_with_few_rows_are_flagged():
     shared = fit_shared_representation(statistics, 3)
     np.testing.assert_array_equal(np.flatnonzero(~shared.reliable), [4])
     assert np.isfinite(shared.heads).all()
-    assert fit_shared_representation(statistics, 3, min_task_samples=1).reliable.all()
 
 
 def test_callback_stops():
@@ -440,8 +318,6 @@ def test_a_basis_can_be_given():
         ({"k": 2, "ridge": -1.0}, "ridge must be at least 0, got -1"),
         ({"k": 2, "tol": -1.0}, "tol must be at least 0"),
         ({"k": 2, "max_iter": -1}, "max_iter must be at least 0, got -1"),
-        ({"k": 2, "task_weights": [1.0]}, "task_weights must hold one number"),
-        ({"k": 2, "task_weights": -np.ones(13)}, "task_weights must hold one number"),
     ],
 )
 def test_bad_parameters_are_named(settings, message):

@@ -1,12 +1,9 @@
 """Mixing, the resampler and the meta-estimator of C-Mixup."""
 
-import pickle
-
 import dask
 import numpy as np
 import pandas as pd
 import pytest
-import sklearn
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,18 +11,16 @@ from hypothesis.extra.numpy import arrays
 from imblearn.pipeline import make_pipeline as make_imblearn_pipeline
 from scipy import sparse, stats
 from sklearn.base import clone
-from sklearn.callback import ScoringMonitor
 from sklearn.datasets import load_diabetes, make_regression
 from sklearn.ensemble import HistGradientBoostingRegressor
-from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.linear_model import LinearRegression, Ridge, SGDRegressor
-from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
+from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsRegressor
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from minimalml.resampling import (
     CMixup,
+    CMixupMLPRegressor,
     CMixupRegressor,
     TargetKernelDisplay,
     TargetKernelSampler,
@@ -190,6 +185,47 @@ def test_categories_come_whole_from_the_row_with_the_larger_share(categorical_fe
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("dtype", "fill_value"), [(float, 0.0), (float, np.nan), (bool, False), (int, 0)]
+)
+@pytest.mark.parametrize("others", [{}, {"size": np.arange(40.0)}])
+def test_sparse_columns_of_frames_are_mixed_and_stay_sparse(dtype, fill_value, others):
+    y = np.random.default_rng(0).normal(size=40)
+    one_hot = pd.get_dummies(pd.Series(list("abcd") * 10), dtype=dtype)
+    X = one_hot.astype(pd.SparseDtype(dtype, fill_value)).assign(**others)
+    X_new, _ = CMixup(random_state=0).fit_resample(X, y)
+    expected, _ = CMixup(random_state=0).fit_resample(one_hot.assign(**others), y)
+    sparse_dtype = pd.SparseDtype(float, float(fill_value))
+    assert (X_new.dtypes[list("abcd")] == sparse_dtype).all()
+    np.testing.assert_array_equal(X_new.to_numpy(float), expected.to_numpy())
+
+
+def test_a_regressor_that_takes_sparse_frames_takes_them_mixed():
+    y = np.random.default_rng(0).normal(size=40)
+    X = pd.get_dummies(pd.Series(list("abcd") * 10), dtype=float)
+    dense = CMixupRegressor(Ridge(), random_state=0).fit(X, y)
+    sparse_frame = X.astype(pd.SparseDtype(float, 0.0))
+    model = clone(dense).fit(sparse_frame, y)
+    np.testing.assert_allclose(model.predict(sparse_frame), dense.predict(X))
+
+
+def test_masked_columns_stay_masked():
+    missing = pd.array([1, None] * 10, dtype="Int64")
+    X = pd.DataFrame({"a": missing, "b": pd.array([True, False] * 10, "boolean")})
+    X_new, _ = CMixup(random_state=0).fit_resample(X, np.arange(20.0))
+    assert list(X_new.dtypes) == ["Float64", "Float64"]
+    assert X_new["a"][:20].isna().tolist() == [False, True] * 10
+
+
+def test_numbers_stored_as_objects_are_numbers_but_categories_are_not():
+    numbers = pd.DataFrame({"a": np.arange(20.0), "b": [1, 2] * 10}, dtype=object)
+    X_new, _ = CMixup(random_state=0).fit_resample(numbers, np.arange(20.0))
+    assert (X_new.dtypes == np.float64).all()
+    codes = numbers.assign(b=pd.Categorical([1, 2] * 10))
+    with pytest.raises(TypeError, match=r"Columns \['b'\] of X are not numeric"):
+        CMixup().fit_resample(codes, np.arange(20.0))
+
+
 def test_categories_of_arrays(rng):
     X, y = rng.integers(0, 3, (40, 2)).astype(float), rng.normal(size=40)
     X_new, _ = CMixup(categorical_features=[1], random_state=0).fit_resample(X, y)
@@ -228,6 +264,7 @@ def test_sparse_rows_stay_sparse_and_equal_dense_ones(affine):
         (dict(alpha=0.0), ValueError, "'alpha' parameter"),
         (dict(ratio=-1), ValueError, "'ratio' parameter"),
         (dict(ratio=0, keep_original=False), ValueError, "leaves no rows"),
+        (dict(ratio=1e-3, keep_original=False), ValueError, "leaves no rows of 60"),
         (dict(categorical_features=[4]), ValueError, "must be in 0 to 3"),
         (dict(categorical_features=["town"]), ValueError, "mask of length 4"),
         (dict(categorical_features="from_dtype"), ValueError, "with a data frame"),
@@ -290,6 +327,32 @@ def test_mix_tasks_refuses_bad_parameters(options, error, message):
         mix_tasks(np.zeros((2, 1)), [0.0, 1.0], [0, 0], **options)
 
 
+def test_mix_tasks_needs_tasks():
+    with pytest.raises(ValueError, match="tasks must name the task of each row"):
+        mix_tasks(np.zeros((2, 1)), [0.0, 1.0], None)
+
+
+@pytest.mark.parametrize("to", [np.asarray, torch.as_tensor])
+def test_views_with_negative_strides_are_mixed(rng, to):
+    X, y, mixing = rng.normal(size=(9, 4)), rng.normal(size=9), rng.uniform(size=9)
+    partners = np.arange(9)[::-1]
+    mixed = mix(to(X), to(y), partners, mixing[::-1])
+    expected = mix(X, y, partners.copy(), mixing[::-1].copy())
+    for ours, theirs in zip(mixed, expected, strict=True):
+        np.testing.assert_array_equal(np.asarray(ours), theirs)
+
+
+def test_labels_may_be_a_column_or_text_that_is_numbers(affine):
+    X, y = affine
+    _, expected = CMixup(random_state=0).fit_resample(X, y)
+    _, column = CMixup(random_state=0).fit_resample(X, y[:, None])
+    _, frame = CMixup(random_state=0).fit_resample(X, pd.DataFrame({"a": y}))
+    _, text = CMixup(random_state=0).fit_resample(X, y.astype(str))
+    np.testing.assert_array_equal(column[:, 0], expected)
+    np.testing.assert_array_equal(frame["a"], expected)
+    np.testing.assert_array_equal(text, expected)
+
+
 def test_one_row_and_single_row_groups_mix_with_themselves():
     X_new, y_new = CMixup().fit_resample([[3.0]], [2])
     np.testing.assert_allclose(X_new, [[3.0], [3.0]])  # 0.3 * 3 + 0.7 * 3 may round
@@ -304,16 +367,6 @@ def test_the_resampler_works_in_an_imblearn_pipeline_and_search(affine):
     search = GridSearchCV(pipeline, {"cmixup__bandwidth": [0.1, np.inf]}, cv=3)
     search.fit(*affine)
     assert search.best_score_ > 0.9
-
-
-def test_the_regressor_works_in_a_pipeline_and_search(affine):
-    pipeline = make_pipeline(StandardScaler(), CMixupRegressor(Ridge(), random_state=0))
-    grid = {"cmixupregressor__ratio": [0, 1], "cmixupregressor__estimator__alpha": [1]}
-    groups = np.repeat(np.arange(6), 10)
-    search = GridSearchCV(pipeline, grid, cv=GroupKFold(3))
-    search.fit(*affine, groups=groups, cmixupregressor__groups=groups)
-    assert search.best_score_ > 0.9
-    assert pickle.loads(pickle.dumps(search)).predict(affine[0]).shape == (60,)
 
 
 def test_weights_of_mixed_rows_are_passed_on(affine):
@@ -331,25 +384,6 @@ def test_a_regressor_without_weights_is_warned_about(affine):
     model = CMixupRegressor(KNeighborsRegressor(), random_state=0)
     with pytest.warns(UserWarning, match="KNeighborsRegressor takes no sample_weight"):
         model.fit(*affine, sample_weight=np.ones(60))
-
-
-def test_metadata_are_routed(affine):
-    groups, weights = np.repeat(np.arange(6), 10), np.ones(60)
-    with sklearn.config_context(enable_metadata_routing=True):
-        inner = Ridge().set_fit_request(sample_weight=True)
-        model = CMixupRegressor(inner, random_state=0)
-        model.set_fit_request(sample_weight=True, groups=True)
-        model.set_score_request(sample_weight=False)
-        params = {"sample_weight": weights, "groups": groups}
-        scores = cross_val_score(model, *affine, cv=GroupKFold(3), params=params)
-        assert scores.min() > 0.9
-        scaler = StandardScaler().set_fit_request(sample_weight=False)
-        pipeline = make_pipeline(scaler, model).fit(*affine, **params)
-        sources, partners = pipeline[-1].resampler_.sample_indices_.T
-        np.testing.assert_array_equal(groups[sources], groups[partners])
-        with pytest.raises(UnsetMetadataPassedError, match="sample_weight"):
-            CMixupRegressor(Ridge()).fit(*affine, sample_weight=weights)
-        CMixupRegressor().fit(*affine, sample_weight=weights, groups=groups)
 
 
 def test_metadata_with_a_value_a_row_are_refused(affine):
@@ -398,14 +432,6 @@ def test_dask_mixes_partitions_within_themselves(affine):
         np.testing.assert_array_equal(X_new, here)
 
 
-def test_callbacks_see_the_fit(affine):
-    monitor = ScoringMonitor(scoring="r2")
-    CMixupRegressor(Ridge()).set_callbacks(monitor).fit(*affine)
-    (entry,) = monitor.get_logs().data
-    assert entry["task_name"] == "fit-estimator"
-    assert entry["r2"] > 0.9
-
-
 def test_the_display_shows_the_probabilities():
     y = load_diabetes(return_X_y=True)[1][:50]
     display = TargetKernelDisplay.from_estimator(CMixup(bandwidth=0.3), y=y)
@@ -418,3 +444,12 @@ def test_the_display_shows_the_probabilities():
     np.testing.assert_allclose(coarse.probabilities.sum(1), 1.0)
     with pytest.raises(ValueError, match="one column"):
         TargetKernelDisplay.from_estimator(CMixup(), y=np.zeros((5, 2)))
+    with pytest.raises(ValueError, match="max_rows must be at least 1, got 0"):
+        TargetKernelDisplay.from_estimator(CMixup(), y=y, max_rows=0)
+
+
+def test_the_display_takes_a_column_of_labels_and_a_network():
+    y = np.linspace(0, 1, 9)
+    for labels in (y[:, None], pd.DataFrame({"a": y})):
+        display = TargetKernelDisplay.from_estimator(CMixupMLPRegressor(), y=labels)
+        np.testing.assert_array_equal(display.labels, y)

@@ -10,11 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import sparse, stats
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from minimalml.resampling import TargetKernelSampler, sample_partners
 from minimalml.resampling._c_mixup import _partner_draws
-from minimalml.resampling._c_mixup import _target_kernel_sorted_torch as sorted_torch
 
 N_ROWS, N_DRAWS = 40, 20_000
 # Chi-square tests with fixed seeds: one in a thousand would fail by chance alone.
@@ -109,6 +107,7 @@ def fitted(options, rows, h, use, to=np.asarray):
     return sampler.fit(to(rows["y"]), X=to(rows["X"]), **extra)
 
 
+@pytest.mark.kernel
 @pytest.mark.parametrize("use", [(), ("weights",), ("groups",), ("weights", "groups")])
 @pytest.mark.parametrize("route", ROUTES)
 def test_probabilities_are_the_kernel_written_out(route, use):
@@ -119,6 +118,7 @@ def test_probabilities_are_the_kernel_written_out(route, use):
         np.testing.assert_allclose(sampler.probabilities(i), expected[i], atol=ROUNDING)
 
 
+@pytest.mark.kernel
 @pytest.mark.parametrize("use", [(), ("weights", "groups")])
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("to", [np.asarray, torch.as_tensor])
@@ -131,6 +131,7 @@ def test_frequencies_follow_the_kernel(route, use, to):
         assert_follows(np.asarray(draws), expected[i])
 
 
+@pytest.mark.kernel
 @pytest.mark.parametrize("h", [1e-9, 0.01, 0.1, 3.0, 1e6, np.inf])
 def test_frequencies_follow_the_kernel_for_any_bandwidth(h):
     rows = make_rows(1)
@@ -143,6 +144,7 @@ def test_frequencies_follow_the_kernel_for_any_bandwidth(h):
         assert_follows(draws, expected[i])
 
 
+@pytest.mark.kernel
 def test_neighbours_that_share_shells_each_follow_their_own_kernel():
     h, y = 1.0, np.r_[0.0, 0.1, 0.24, np.linspace(-4, 4, 60)]  # three of one cell
     sampler = TargetKernelSampler(h, standardize_target=False).fit(y)
@@ -152,6 +154,7 @@ def test_neighbours_that_share_shells_each_follow_their_own_kernel():
         assert_follows(draws[:, i], expected)
 
 
+@pytest.mark.kernel
 def test_far_outliers_are_drawn_exactly_when_a_row_excludes_itself():
     y = np.array([0.0, 50.0, 50.02, 50.05, -50.03])
     expected = brute_force(y, 1.0, exclude_self=True)
@@ -257,6 +260,66 @@ def test_the_scale_is_the_weighted_standard_deviation_even_of_huge_labels(rng):
     np.testing.assert_allclose(scale, expected * [1e200, 1e-3])
 
 
+@pytest.mark.kernel
+@pytest.mark.parametrize("scale", [1e-320, 1e-200, 1e200, 1e300])
+@pytest.mark.parametrize("options", [{}, {"metric": "input"}, {"max_neighbors": 9}])
+def test_scales_of_labels_inputs_and_weights_do_not_matter(rng, scale, options):
+    y, weights = np.round(rng.normal(size=20), 1), rng.integers(0, 4, 20)
+    options = {**options, "standardize_target": True, "bandwidth": 0.3}
+    before = TargetKernelSampler(**options).fit(y, X=y[:, None], sample_weight=weights)
+    after = TargetKernelSampler(**options, input_bandwidth=0.3 * scale)
+    after.fit(y * scale, X=y[:, None] * scale, sample_weight=weights * scale)
+    digits = 0.05 if scale < 1e-300 else 1e-9  # numbers below 1e-308 have few
+    np.testing.assert_allclose(
+        after.probabilities(1), before.probabilities(1), atol=digits
+    )
+    drawn = after.sample(np.full(N_DRAWS, 1), random_state=0)
+    assert_follows(drawn, after.probabilities(1))
+
+
+def test_labels_too_far_apart_for_a_float_are_refused():
+    with pytest.raises(ValueError, match="y has values further apart"):
+        sample_partners([1.7e308, -1.7e308])
+
+
+def test_rows_without_weight_have_no_say_in_the_scale(rng):
+    y = rng.normal(size=50)
+    with_outlier = TargetKernelSampler().fit(
+        np.r_[1e100, y], sample_weight=np.r_[0.0, np.ones(50)]
+    )
+    np.testing.assert_allclose(with_outlier.target_scale_, y.std())
+    np.testing.assert_allclose(
+        with_outlier.probabilities(1)[1:], TargetKernelSampler().fit(y).probabilities(0)
+    )
+
+
+@pytest.mark.parametrize("options", [{}, {"metric": "input"}, {"max_neighbors": 9}])
+def test_parameters_set_after_fit_wait_for_the_next(rng, options):
+    y = rng.normal(size=30)
+    sampler = TargetKernelSampler(0.3, **options).fit(y, X=y[:, None])
+    before = sampler.probabilities(4)
+    sampler.exclude_self, sampler.kernel, sampler.max_neighbors = True, "tophat", 2
+    np.testing.assert_array_equal(sampler.probabilities(4), before)
+    assert_follows(sampler.sample(np.full(N_DRAWS, 4), random_state=0), before)
+
+
+def test_views_with_negative_strides_are_taken(rng):
+    y, rows, weights = rng.normal(size=(3, 40))
+    rows, weights = np.argsort(rows), np.abs(weights)
+    for options in ({}, {"metric": "input"}, {"max_neighbors": 5}):
+        views = sample_partners(
+            y[::-1], rows[::-1], X=y[::-1, None], sample_weight=weights[::-1],
+            groups=(rows % 2)[::-1], random_state=0, **options,
+        )  # fmt: skip
+        y_copy, rows_copy, weights_copy = (a[::-1].copy() for a in (y, rows, weights))
+        copies = sample_partners(
+            y_copy, rows_copy, X=y_copy[:, None], sample_weight=weights_copy,
+            groups=rows_copy % 2, random_state=0, **options,
+        )  # fmt: skip
+        np.testing.assert_array_equal(views, copies)
+
+
+@pytest.mark.kernel
 def test_many_neighbours_are_all_rows(rng):
     Y = rng.normal(size=(60, 2))
     exact = TargetKernelSampler(0.5, exclude_self=True).fit(Y)
@@ -287,6 +350,7 @@ def test_neighbours_are_near_by_the_kernels_that_fall_off(rng):
     )
 
 
+@pytest.mark.kernel
 @pytest.mark.parametrize("route", ROUTES)
 def test_results_do_not_depend_on_threads_nor_on_the_batch(route):
     rows = make_rows()
@@ -300,44 +364,14 @@ def test_results_do_not_depend_on_threads_nor_on_the_batch(route):
 
 @pytest.mark.parametrize("use", [(), ("weights", "groups")])
 @pytest.mark.parametrize("route", ROUTES)
-def test_numpy_and_torch_draw_the_same_partners(route, use):
+def test_tensors_of_labels_get_tensors_of_the_same_partners(route, use):
     rows = make_rows()
-    # no label lies on the edge of a shell, where the two may put it in either
-    ours = fitted(ROUTES[route], rows, 0.317, use)
-    theirs = fitted(ROUTES[route], rows, 0.317, use, torch.as_tensor)
-    indices = np.random.default_rng(0).integers(0, N_ROWS, 2000)
-    drawn = theirs.sample(torch.as_tensor(indices), random_state=5)
+    ours = fitted(ROUTES[route], rows, 0.3, use)
+    theirs = fitted(ROUTES[route], rows, 0.3, use, torch.as_tensor)
+    drawn = theirs.sample(torch.arange(N_ROWS), random_state=5)
     assert isinstance(drawn, torch.Tensor)
-    assert (drawn.numpy() == ours.sample(indices, random_state=5)).mean() > 0.999
-    np.testing.assert_allclose(
-        theirs.probabilities(3).numpy(), ours.probabilities(3), atol=ROUNDING
-    )
-
-
-class Waits(TorchDispatchMode):
-    """Note what would wait for a device to know a value or a shape."""
-
-    def __init__(self):
-        super().__init__()
-        self.seen = []
-
-    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
-        name = operation.overloadpacket.__name__
-        indices = args[1] if name.startswith("index") else ()
-        masks = [i for i in indices if getattr(i, "dtype", None) == torch.bool]
-        if masks or name in {"_local_scalar_dense", "nonzero", "masked_select"}:
-            self.seen.append(name)
-        return operation(*args, **(kwargs or {}))
-
-
-@pytest.mark.parametrize("use", [(), ("weights", "groups")])
-@pytest.mark.parametrize("route", ROUTES)
-def test_draws_on_a_device_wait_for_it_once_at_most(route, use):
-    sampler = fitted(ROUTES[route], make_rows(), 0.3, use, torch.as_tensor)
-    indices = torch.arange(N_ROWS).repeat(100)
-    with Waits() as waits:
-        sampler.sample(indices, random_state=0)
-    assert waits.seen == ([] if "input" in route or "both" in route else ["nonzero"])
+    expected = ours.sample(np.arange(N_ROWS), random_state=5)
+    np.testing.assert_array_equal(drawn.numpy(), expected)
 
 
 def test_memory_is_below_a_hundred_bytes_a_row(rng):
@@ -350,16 +384,10 @@ def test_memory_is_below_a_hundred_bytes_a_row(rng):
     assert peak < 100 * n
 
 
-def test_what_rejection_leaves_over_is_drawn_by_blocks(monkeypatch):
-    monkeypatch.setattr(sorted_torch, "MAX_ROUNDS", 1)
-    y = make_rows()["y"]
-    sampler = TargetKernelSampler(0.3, standardize_target=False).fit(torch.as_tensor(y))
-    draws = sampler.sample(torch.full((N_DRAWS,), 5), random_state=0)
-    assert_follows(draws.numpy(), brute_force(y, 0.3)[5])
-
-
+@pytest.mark.kernel
 def test_small_blocks_draw_from_the_same_distribution(monkeypatch):
-    monkeypatch.setattr(_partner_draws, "CANDIDATE_BLOCK", 7)
+    for name in ("CANDIDATE_BLOCK", "QUERY_CHUNK", "BLOCK_SIZE"):
+        monkeypatch.setattr(_partner_draws, name, 7)
     rows = make_rows()
     options = ROUTES["both"]
     sampler = fitted(options, rows, 0.3, ("weights", "groups"))
@@ -368,6 +396,7 @@ def test_small_blocks_draw_from_the_same_distribution(monkeypatch):
     assert_follows(draws, expected[5])
 
 
+@pytest.mark.kernel
 def test_sparse_inputs_equal_dense_ones(rng):
     X = rng.normal(size=(50, 6)) * (rng.uniform(size=(50, 6)) < 0.3)
     options = dict(metric="input", random_state=0)
@@ -375,14 +404,6 @@ def test_sparse_inputs_equal_dense_ones(rng):
         sample_partners(X[:, 0], X=sparse.csr_array(X), **options),
         sample_partners(X[:, 0], X=X, **options),
     )
-
-
-def test_a_torch_generator_makes_draws_repeatable():
-    sampler = TargetKernelSampler().fit(torch.arange(100.0))
-    first, second = (
-        sampler.sample(random_state=torch.Generator().manual_seed(3)) for _ in range(2)
-    )
-    assert torch.equal(first, second)
 
 
 @pytest.mark.parametrize(
@@ -426,11 +447,6 @@ def test_groups_must_name_one_group_a_row(groups, error, message):
 def test_labels_must_be_finite(bad, to):
     with pytest.raises(ValueError, match="Input y contains"):
         sample_partners(to(np.array([0.0, bad, 2.0])))
-
-
-def test_neighbours_need_numpy_arrays():
-    with pytest.raises(TypeError, match="max_neighbors builds a k-d tree on the CPU"):
-        sample_partners(torch.arange(5.0), max_neighbors=2)
 
 
 def test_an_unfitted_sampler_says_so():
