@@ -149,7 +149,7 @@ class TorchEstimatorMixin(CallbackSupportMixin):
         self._on_network_ready()
         options = {
             **self._training_options(partial),
-            **self._validation_options(columns, X, stratify, split_seed),
+            **self._validation_options(columns, stratify, split_seed),
             "description": self._description(),
             "order_seed": order_seed,
             "noise_seed": noise_seed,
@@ -213,7 +213,7 @@ class TorchEstimatorMixin(CallbackSupportMixin):
             if name not in _FREE_TO_CHANGE
         }
 
-    def _validation_options(self, columns, X, stratify, seed):
+    def _validation_options(self, columns, stratify, seed):
         """Return the training rows, and how the others are scored."""
         if not self.early_stopping:
             return {}
@@ -223,8 +223,9 @@ class TorchEstimatorMixin(CallbackSupportMixin):
 
         settings = self._training_settings
         validation_fraction = settings.validation_fraction
+        n_rows = len(next(c for c in columns.values() if c is not None))
         rows, validation_rows = train_test_split(
-            np.arange(len(X)),
+            np.arange(n_rows),
             test_size=validation_fraction,
             stratify=stratify,
             random_state=seed,
@@ -232,7 +233,7 @@ class TorchEstimatorMixin(CallbackSupportMixin):
         if len(validation_rows) < 2:
             raise ValueError(
                 f"training.validation_fraction={validation_fraction} leaves "
-                f"{len(validation_rows)} of {len(X)} rows for validation: raise it or "
+                f"{len(validation_rows)} of {n_rows} rows for validation: raise it or "
                 "give more rows."
             )
         device, dtype = resolve_device(self.device), getattr(torch, settings.dtype)

@@ -1,0 +1,11 @@
+"""Learn about single rows from what is known about bags of rows only.
+
+All take ``fit(X, y, bags)``: ids and the bag's value on each row. `aggregate_targets`
+makes such a y, `aggregate_by_bag` reduces rows to bags, and `make_bag_scorer` scores by
+bag in a search. Which learner: what is known of a bag decides, a mean, a share or a label.
+"""
+
+from minimalml.bags._aggregates import aggregate_by_bag, aggregate_targets
+from minimalml.bags._scorer import make_bag_scorer
+
+__all__ = ["aggregate_by_bag", "aggregate_targets", "make_bag_scorer"]
