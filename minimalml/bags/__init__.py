@@ -6,6 +6,22 @@ bag in a search. Which learner: what is known of a bag decides, a mean, a share 
 """
 
 from minimalml.bags._aggregates import aggregate_by_bag, aggregate_targets
+from minimalml.bags._label_proportions._label_proportions import (
+    LabelProportionClassifier,
+)
+from minimalml.bags._label_proportions._label_proportions_network import (
+    LabelProportionMLPClassifier,
+)
+from minimalml.bags._label_proportions._propagation import propagate_label_proportions
+from minimalml.bags._label_proportions._similarity_graph import similarity_graph
 from minimalml.bags._scorer import make_bag_scorer
 
-__all__ = ["aggregate_by_bag", "aggregate_targets", "make_bag_scorer"]
+__all__ = [
+    "LabelProportionClassifier",
+    "LabelProportionMLPClassifier",
+    "aggregate_by_bag",
+    "aggregate_targets",
+    "make_bag_scorer",
+    "propagate_label_proportions",
+    "similarity_graph",
+]
