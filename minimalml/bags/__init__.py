@@ -5,7 +5,33 @@ makes such a y, `aggregate_by_bag` reduces rows to bags, and `make_bag_scorer` s
 bag in a search. Which learner: what is known of a bag decides, a mean, a share or a label.
 """
 
+from minimalml.bags._aggregate_responses._aggregate_loss import aggregate_loss
+from minimalml.bags._aggregate_responses._aggregate_networks import (
+    AggregateMLPClassifier,
+    AggregateMLPRegressor,
+)
+from minimalml.bags._aggregate_responses._aggregate_responses import AggregateRidge
+from minimalml.bags._aggregate_responses._aggregate_risk import aggregate_risk
+from minimalml.bags._aggregate_responses._aggregate_statistics import (
+    AggregateStatistics,
+)
+from minimalml.bags._aggregate_responses._label_privacy import (
+    optimal_bag_size,
+    private_aggregate,
+)
 from minimalml.bags._aggregates import aggregate_by_bag, aggregate_targets
 from minimalml.bags._scorer import make_bag_scorer
 
-__all__ = ["aggregate_by_bag", "aggregate_targets", "make_bag_scorer"]
+__all__ = [
+    "AggregateMLPClassifier",
+    "AggregateMLPRegressor",
+    "AggregateRidge",
+    "AggregateStatistics",
+    "aggregate_by_bag",
+    "aggregate_loss",
+    "aggregate_risk",
+    "aggregate_targets",
+    "make_bag_scorer",
+    "optimal_bag_size",
+    "private_aggregate",
+]
