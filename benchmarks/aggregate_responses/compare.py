@@ -59,7 +59,7 @@ def network(data, bags):
 
 
 def simulated(ratios):
-    X, y, bags, coef = make_aggregate_regression(600, 100, random_state=0)
+    X, y, bags, _ = make_aggregate_regression(600, 100, random_state=0)
     model = AggregateRidge(interpolation=0.3, fit_intercept=False)
     for _ in ratios[:100]:  # a hundredth of the draws that 4 digits of each would take
         model.fit(X, y, bags)
