@@ -58,7 +58,44 @@ cdef extern from *:
         (ITEM_SIZE == sizeof(float)                                                  \\
             ? add_groups_float((const float *)(VALUES), __VA_ARGS__)                 \\
             : add_groups_double((const double *)(VALUES), __VA_ARGS__))
+    #define DEFINE_LARGEST(NAME, REAL)                                                     \\
+    MULTIVERSION static void NAME(                                                         \\
+        const REAL *values, ptrdiff_t n_columns, const ptrdiff_t *order,                   \\
+        const ptrdiff_t *offsets, REAL *maxima, ptrdiff_t *rows,                           \\
+        ptrdiff_t start, ptrdiff_t stop)                                                   \\
+    {                                                                                      \\
+        for (ptrdiff_t g = start; g < stop; g++) {                                         \\
+            REAL *restrict best = maxima + g * n_columns;                                  \\
+            ptrdiff_t *restrict where = rows + g * n_columns;                              \\
+            for (ptrdiff_t k = offsets[g]; k < offsets[g + 1]; k++) {                      \\
+                const ptrdiff_t i = order[k];                                              \\
+                const REAL *restrict row = ROW(k);                                         \\
+                if (k == offsets[g])                                                       \\
+                    for (ptrdiff_t j = 0; j < n_columns; j++)                              \\
+                        best[j] = row[j], where[j] = i;                                    \\
+                else                                                                       \\
+                    for (ptrdiff_t j = 0; j < n_columns; j++) {                            \\
+                        /* "|", as a branch would keep it from working on vectors */       \\
+                        const int is_kept = (best[j] >= row[j]) | (best[j] != best[j]);    \\
+                        best[j] = is_kept ? best[j] : row[j];                              \\
+                        where[j] = is_kept ? where[j] : i;                                 \\
+                    }                                                                      \\
+            }                                                                              \\
+        }                                                                                  \\
+    }
+    DEFINE_LARGEST(largest_float, float)
+    DEFINE_LARGEST(largest_double, double)
+    #define LARGEST(ITEM_SIZE, VALUES, N_COLUMNS, ORDER, OFFSETS, MAXIMA, ...)       \\
+        (ITEM_SIZE == sizeof(float)                                                  \\
+            ? largest_float((const float *)(VALUES), N_COLUMNS, ORDER, OFFSETS,      \\
+                            (float *)(MAXIMA), __VA_ARGS__)                          \\
+            : largest_double((const double *)(VALUES), N_COLUMNS, ORDER, OFFSETS,    \\
+                             (double *)(MAXIMA), __VA_ARGS__))
     """
+    void LARGEST(
+        size_t, const void*, ptrdiff_t, const intp_t*, const intp_t*, void*, intp_t*,
+        ptrdiff_t, ptrdiff_t,
+    ) noexcept nogil
     void ADD_GROUPS(
         size_t, const void*, ptrdiff_t, ptrdiff_t, const intp_t*, const intp_t*,
         const double*, double*, ptrdiff_t, ptrdiff_t,
@@ -110,24 +147,10 @@ def group_argmax(
     intp_t stop,
 ):
     """Find the first largest row of each group and column; NaN is the largest."""
-    cdef intp_t g, k, i, j, n_columns = values.shape[1]
-    cdef bint is_kept
-    cdef const floating* row
-    cdef floating* best
-    cdef intp_t* where
-    if n_columns == 0:
+    if values.size == 0:
         return
     with nogil:
-        for g in range(start, stop):
-            best, where = &maxima[g, 0], &rows[g, 0]
-            i = order[offsets[g]]
-            for j in range(n_columns):
-                best[j], where[j] = values[i, j], i
-            for k in range(offsets[g] + 1, offsets[g + 1]):
-                i = order[k]
-                row = &values[i, 0]
-                for j in range(n_columns):
-                    # "|", as a branch would keep the compiler from working on vectors
-                    is_kept = (best[j] >= row[j]) | (best[j] != best[j])
-                    best[j] = best[j] if is_kept else row[j]
-                    where[j] = where[j] if is_kept else i
+        LARGEST(
+            sizeof(floating), &values[0, 0], values.shape[1], &order[0], &offsets[0],
+            &maxima[0, 0], &rows[0, 0], start, stop,
+        )

@@ -20,6 +20,14 @@ from minimalml.bags._aggregate_responses._label_privacy import (
     private_aggregate,
 )
 from minimalml.bags._aggregates import aggregate_by_bag, aggregate_targets
+from minimalml.bags._label_proportions._label_proportions import (
+    LabelProportionClassifier,
+)
+from minimalml.bags._label_proportions._label_proportions_network import (
+    LabelProportionMLPClassifier,
+)
+from minimalml.bags._label_proportions._propagation import propagate_label_proportions
+from minimalml.bags._label_proportions._similarity_graph import similarity_graph
 from minimalml.bags._scorer import make_bag_scorer
 
 __all__ = [
@@ -27,6 +35,8 @@ __all__ = [
     "AggregateMLPRegressor",
     "AggregateRidge",
     "AggregateStatistics",
+    "LabelProportionClassifier",
+    "LabelProportionMLPClassifier",
     "aggregate_by_bag",
     "aggregate_loss",
     "aggregate_risk",
@@ -34,4 +44,6 @@ __all__ = [
     "make_bag_scorer",
     "optimal_bag_size",
     "private_aggregate",
+    "propagate_label_proportions",
+    "similarity_graph",
 ]
