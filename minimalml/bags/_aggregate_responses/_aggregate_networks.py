@@ -122,12 +122,11 @@ class AggregateNetwork(NetworkEstimator):
         columns = {"bag": np.arange(len(index)), "target": targets, "size": index.sizes}
         dtype = getattr(torch, self._training_settings.dtype)
         self._batches = GroupBatches(index, X, resolve_device(self.device), dtype)
+        options = {"extend": self._batches.extend}
+        if self._training_settings.optimizer != "lbfgs":  # takes all bags at once
+            options["batch_size"] = self._batches.batch_size(self.batch_size)
         try:
-            return self._fit_network(
-                columns, X, y,
-                extend=self._batches.extend,
-                batch_size=self._batches.batch_size(self.batch_size),
-            )  # fmt: skip
+            return self._fit_network(columns, X, y, **options)
         finally:
             del self._batches
 

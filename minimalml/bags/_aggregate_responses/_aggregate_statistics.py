@@ -152,26 +152,14 @@ class AggregateStatistics:
             coef[varies] = _solve(matrix[np.ix_(varies, varies)], self.products[varies])
         return coef, float(self.response_mean - self.mean @ coef)
 
-    def squared_error(self, coef, intercept):
-        """Return the sum over bags of weight times squared error of the mean.
 
-        Parameters
-        ----------
-        coef : array of shape (n_features,)
-            Coefficients of a linear model.
-
-        intercept : float
-            Its intercept.
-
-        Returns
-        -------
-        float
-            At least 0.
-        """
-        offset = self.response_mean - intercept - self.mean @ coef
-        quadratic = self.response_scatter - 2 * coef @ self.products
-        quadratic += coef @ self.between @ coef
-        return float(max(quadratic, 0.0) + self.weight * offset**2)
+def squared_error(statistics, coef, intercept):
+    """Return the sum over bags of weight times squared error of a linear model's mean."""
+    total = statistics
+    offset = total.response_mean - intercept - total.mean @ coef
+    scatter = total.response_scatter - 2 * coef @ total.products
+    scatter += coef @ total.between @ coef
+    return float(max(scatter, 0.0) + total.weight * offset**2)  # not below by rounding
 
 
 def _solve(matrix, products):

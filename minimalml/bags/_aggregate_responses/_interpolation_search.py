@@ -9,6 +9,8 @@ from operator import add
 import numpy as np
 from sklearn.model_selection import GroupKFold, check_cv
 
+from minimalml.bags._aggregate_responses._aggregate_statistics import squared_error
+
 INTERPOLATION_GRID = np.array(
     [0, 0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3], dtype=np.float64
 )
@@ -23,7 +25,7 @@ def choose_interpolation(pairs, alpha, rounding):
     errors = np.zeros(len(INTERPOLATION_GRID))
     for train, test in pairs:
         for place, interpolation in enumerate(INTERPOLATION_GRID):
-            errors[place] += test.squared_error(*train.solve(alpha, interpolation))
+            errors[place] += squared_error(test, *train.solve(alpha, interpolation))
     if not pairs:
         return 1.0, np.full(len(errors), np.nan)
     errors /= sum(test.weight for _, test in pairs)
