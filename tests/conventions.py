@@ -9,6 +9,7 @@ import warnings
 from collections import Counter
 from contextlib import redirect_stderr, redirect_stdout
 from functools import wraps
+from inspect import signature
 
 import numpy as np
 from sklearn import config_context
@@ -20,6 +21,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_checks, get_tags
 from sklearn.utils.metadata_routing import get_routing_for_object
 
+from minimalml.bags import aggregate_targets
+from minimalml.bags._bag_estimator import ProportionClassifierMixin
 from minimalml.testing._applicability import applies_to, deterministic
 from minimalml.testing._comparison import (
     METHODS,
@@ -60,9 +63,11 @@ ROW_VALUES = {
     "sample_weight": lambda n: np.linspace(0.5, 2.0, n),
     "groups": lambda n: np.arange(n) // 2 % 4,
     "tasks": lambda n: np.arange(n) // 2 % 2,
-    "bags": lambda n: np.arange(n) // 2,
+    "bags": lambda n: np.arange(n) // 3,
     "target_task": None,
 }
+# Other values, where moving them by a row would not do: bags cut in two.
+OTHER_VALUES = {"bags": lambda bags: 2 * bags + (np.arange(len(bags)) % 3 == 2)}
 
 
 def requests(estimator, method):
@@ -88,7 +93,22 @@ def row_metadata(estimator, n_samples):
     """Values for all that ``fit`` of ``estimator`` takes a row, besides X and y."""
     makers = row_makers(estimator)
     taken = {name for model in with_inner(estimator) for name in requests(model, "fit")}
-    return {name: makers[name](n_samples) for name in taken if makers.get(name)}
+    accepted = signature(estimator.fit).parameters
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in accepted.values())
+    return {
+        name: makers[name](n_samples)
+        for name in taken
+        if makers.get(name) and (takes_any or name in accepted)
+    }
+
+
+def agreeing(estimator, y, metadata):
+    """Return y, the same on all rows of a bag if the metadata have bags."""
+    if "bags" not in metadata:
+        return y
+    is_share = isinstance(estimator, ProportionClassifierMixin)
+    how = "mean" if is_share else "first"
+    return aggregate_targets(y, metadata["bags"], how=how)
 
 
 def takes_metadata(estimator):
@@ -130,6 +150,7 @@ def score(model, X, y=None):
 def check_metadata_routing(estimator, X, y):
     """Requested metadata arrive through every tool; those without a request raise."""
     metadata = row_metadata(estimator, len(X))
+    y = agreeing(estimator, y, metadata)
     direct = with_fixed_random_state(estimator).fit(X, y, **metadata)
     with config_context(enable_metadata_routing=True):
         asked = requesting(estimator, metadata)
@@ -137,7 +158,8 @@ def check_metadata_routing(estimator, X, y):
         before = outputs_with(direct, X, metadata)
         after = outputs_with(pipeline[-1], X, metadata)
         for name, values in metadata.items():
-            moved = metadata | {name: np.roll(values, 1)}
+            move = OTHER_VALUES.get(name, lambda values: np.roll(values, 1))
+            moved = metadata | {name: move(values)}
             other = outputs_with(clone(asked).fit(X, y, **moved), X, metadata)
             changed = [k for k in before if not np.array_equal(before[k], other[k])]
             assert changed or not before, f"fit ignores {name}"
@@ -151,6 +173,8 @@ def check_metadata_routing(estimator, X, y):
         search.fit(X, y, **metadata)
         cross_validate(asked, X, y, params=metadata, **tools)
         for name, values in metadata.items():
+            if name == "bags":  # its learners ask for them by default
+                continue
             try:
                 clone(make_pipeline(estimator)).fit(X, y, **{name: values})
             except UnsetMetadataPassedError as error:
@@ -259,6 +283,7 @@ def check_float32_stays(estimator, X, y):
     if is_regressor(estimator):
         kept.add("predict")
     for metadata in ({}, row_metadata(estimator, len(X))):
+        y = agreeing(estimator, y, metadata)
         model = with_fixed_random_state(estimator).fit(X, y, **metadata)
         outputs = learnt_from(model, X, y) | outputs_with(model, X, metadata)
         dtypes = {name: outputs[name].dtype for name in kept & outputs.keys()}

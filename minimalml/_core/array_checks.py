@@ -8,6 +8,7 @@ from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from minimalml._core.arrays import is_torch_tensor, to_numpy
+from minimalml._core.groups import unique_codes
 from minimalml._core.validation import check_sample_weight
 
 
@@ -91,7 +92,7 @@ def unique_labels(y, *, name="y"):
         classes, codes = y.unique(return_inverse=True)
         classes = to_numpy(classes)
     else:
-        classes, codes = _sorted_values(column_or_1d(y, warn=True))
+        classes, codes = unique_codes(column_or_1d(y, warn=True), name)
     # repeated, or one row for each class would draw a warning
     check_classification_targets(np.tile(classes, 4))
     return classes, codes
@@ -120,18 +121,6 @@ def _flat(y, name):
     if y.ndim == 1 or (y.ndim == 2 and y.shape[1] == 1):
         return y.reshape(-1)
     raise ValueError(f"{name} must be one-dimensional, got shape {tuple(y.shape)}.")
-
-
-def _sorted_values(y):
-    """Return ``np.unique(y, return_inverse=True)``; integers close together unsorted."""
-    if len(y) and y.dtype.kind == "i":
-        lowest = int(y.min())
-        if int(y.max()) - lowest < len(y):  # sorting them takes as long as reading X
-            places = y.astype(np.intp) - lowest
-            is_present = np.bincount(places) > 0
-            values = (np.flatnonzero(is_present) + lowest).astype(y.dtype)
-            return values, (np.cumsum(is_present) - 1)[places]
-    return np.unique(y, return_inverse=True)
 
 
 def _check_length(values, X, name):

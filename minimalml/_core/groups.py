@@ -1,34 +1,53 @@
-"""Bags and groups of rows: one index to hold, and sums, means and maxima by group.
+"""Bags and groups of rows: one index to hold, and what is reduced and spread by it.
 
 Ids may be of any kind that sorts and in any order. NumPy arrays are reduced by a
 compiled kernel, torch tensors by torch, on their device and with gradients.
 """
 
-from typing import Any, NamedTuple
-
 import numpy as np
-from scipy import sparse
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 
-from minimalml._core._groups import add_rows, take_larger_rows
-from minimalml._core.arrays import is_torch_tensor, to_numpy
+from minimalml._core._group_reduce import group_argmax, group_sum, sort_codes
+from minimalml._core.arrays import to_numpy
+from minimalml._core.threads import effective_n_threads, for_each_chunk
+
+# One number read and added on one thread; benchmarks/groups.py.
+SECONDS_PER_NUMBER = 5e-10
+# Numbers that a chunk of groups holds about: some 0.2 ms.
+CHUNK_NUMBERS = 1 << 18
 
 
-class GroupIndex(NamedTuple):
+class GroupIndex:
     """Which rows belong to which group; every group has at least one row.
 
-    Made by `from_ids`. Groups are numbered in the order of their sorted ids, so neither
-    the order of rows nor the kind of ids matters.
+    Groups are numbered in the order of their sorted ids, so neither the order of rows
+    nor the kind of ids matters. O(n log n) time to make, O(n) for integers that are
+    close together.
+
+    Values by row have shape (n_rows,) or (n_rows, n_columns); float32 gives float32,
+    others float64, and sums are made in float64. For tensors see `to`.
+
+    Parameters
+    ----------
+    groups : array-like or tensor of shape (n_rows,), or None
+        The id of each row's group: strings, integers, dates, categories...; None makes
+        a group of each row.
+
+    n_rows : int
+        Number of rows.
+
+    name : str, default="bags"
+        What the user calls the ids, for errors.
 
     Attributes
     ----------
     ids : ndarray of shape (n_groups,)
         Ids of the groups, sorted.
 
-    codes : ndarray of int of shape (n_samples,)
+    codes : ndarray of int of shape (n_rows,)
         Number of the group of each row: ``ids[codes]`` are the rows' ids.
 
-    order : ndarray of int of shape (n_samples,)
+    order : ndarray of int of shape (n_rows,)
         Rows sorted by group, those of a group in the order in which they came.
 
     offsets : ndarray of int of shape (n_groups + 1,)
@@ -37,61 +56,225 @@ class GroupIndex(NamedTuple):
     sizes : ndarray of int of shape (n_groups,)
         Number of rows of each group.
 
+    Raises
+    ------
+    ValueError
+        If the number of ids is not ``n_rows``, or an id is missing or infinite.
+    TypeError
+        If ids of several kinds can't be sorted.
+
     Examples
     --------
-    >>> from minimalml._core.groups import GroupIndex, group_mean
-    >>> index = GroupIndex.from_ids(["b", "a", "b"], n_samples=3)
+    >>> from minimalml._core.groups import GroupIndex
+    >>> index = GroupIndex(["b", "a", "b"], n_rows=3)
     >>> index.ids, index.codes, index.sizes
     (array(['a', 'b'], dtype='<U1'), array([1, 0, 1]), array([1, 2]))
-    >>> group_mean([1.0, 5.0, 2.0], index)
+    >>> index.mean([1.0, 5.0, 2.0])
     array([5. , 1.5])
     """
 
-    ids: Any
-    codes: Any
-    order: Any
-    offsets: Any
-    sizes: Any
+    def __init__(self, groups, n_rows, name="bags"):
+        if groups is None:
+            self.ids = self.codes = self.order = np.arange(n_rows)
+            self.sizes = np.ones(n_rows, dtype=np.intp)
+            self.offsets = np.arange(n_rows + 1)
+            return
+        self.ids, self.codes = unique_codes(checked_ids(groups, n_rows, name), name)
+        self.sizes = np.bincount(self.codes, minlength=len(self.ids))
+        self.offsets = np.concatenate([[0], np.cumsum(self.sizes)])
+        self.order = np.empty(n_rows, dtype=np.intp)
+        sort_codes(self.codes, self.offsets[:-1].copy(), self.order)
 
-    @classmethod
-    def from_ids(cls, ids, n_samples, name="groups"):
-        """Make the index of rows by the ids of their groups.
+    def __len__(self):
+        """Return the number of groups."""
+        return len(self.sizes)
 
-        O(n log n) time, O(n) for integers that are close together.
+    @property
+    def is_singletons(self):
+        """Whether every group has one row."""
+        return len(self.sizes) == len(self.codes)
+
+    def to(self, device):
+        """Return the same for tensors on ``device``: a `TorchGroupIndex`."""
+        import torch
+
+        arrays = (self.codes, self.order, self.offsets, self.sizes)
+        tensors = (torch.as_tensor(array, device=device) for array in arrays)
+        return TorchGroupIndex(self.ids, *tensors)
+
+    def sum(self, values, weight=None):
+        """Add up values by group, each times its ``weight`` of shape (n_rows,)."""
+        values = self._checked(values)
+        return self._as_dtype_of(values, self._wide_sum(values, weight))
+
+    def mean(self, values, weight=None):
+        """Average values by group; the weights of a group must not add up to 0."""
+        values = self._checked(values)
+        return self._as_dtype_of(values, self._wide_mean(values, weight))
+
+    def centred(self, values, weight=None):
+        """Subtract from each row the (weighted) mean of its group."""
+        values = self._checked(values)
+        means = self.expand(self._wide_mean(values, weight))
+        return self._as_dtype_of(values, values - means)
+
+    def max(self, values):
+        """Take the maximum by group; NaN is the largest."""
+        return self._largest(values)[0]
+
+    def argmax(self, values):
+        """Return the number of the first largest row by group (and column)."""
+        return self._largest(values)[1]
+
+    def expand(self, group_values):
+        """Give each row the value of its group."""
+        return group_values[self.codes]
+
+    def first(self, values):
+        """Return the value of each group's first row, of any type."""
+        return values[self.order[self.offsets[:-1]]]
+
+    def rows(self, group_numbers):
+        """Return the rows of these groups, one group after the other, and offsets."""
+        sizes = self.sizes[group_numbers]
+        offsets = np.concatenate([[0], np.cumsum(sizes)])
+        shifts = np.repeat(self.offsets[group_numbers] - offsets[:-1], sizes)
+        return self.order[np.arange(offsets[-1]) + shifts], offsets
+
+    def constant(self, values, name="y"):
+        """Return the value that each group's rows share, that of its first row.
 
         Parameters
         ----------
-        ids : array-like or tensor of shape (n_samples,), or None
-            Strings, integers, dates, categories...; None makes a group of each row.
+        values : ndarray of shape (n_rows,)
+            Floats may differ by rounding: 1e-9 (1 + size); others must be equal.
 
-        n_samples : int
-            Number of rows.
-
-        name : str, default="groups"
-            What the user calls the ids, for errors.
+        name : str, default="y"
+            What the user calls the values.
 
         Raises
         ------
         ValueError
-            If the number of ids is not ``n_samples``, or an id is missing.
-        TypeError
-            If ids of several kinds can't be sorted.
+            If values differ within a group.
         """
-        if ids is None:
-            values = codes = order = np.arange(n_samples)
-        else:
-            values, codes = unique_codes(checked_ids(ids, n_samples, name), name)
-            order = stable_order(codes, len(values))
-        sizes = np.bincount(codes, minlength=len(values))
-        offsets = np.concatenate([[0], np.cumsum(sizes)])
-        return cls(values, codes, order, offsets, sizes)
+        shared = self.first(values)
+        expected = shared[self.codes]
+        differs = values != expected
+        if values.dtype.kind == "f":
+            with np.errstate(over="ignore"):
+                tolerance = 1e-9 * (1.0 + np.abs(expected))
+                differs &= ~(np.abs(values - expected) <= tolerance)
+        if differs.any():
+            row = np.flatnonzero(differs)[0]
+            group = self.ids[self.codes[row]]
+            raise ValueError(
+                f"{name} must be the same on all rows of a bag, but bag {group!s} has "
+                f"{expected[row]!s} and {values[row]!s}. {name}=aggregate_targets("
+                f"{name}, bags) makes such values from those of single rows."
+            )
+        return shared
 
-    def to(self, device):
-        """Return the index with tensors on ``device``, which spares loops a transfer."""
-        import torch
+    def _checked(self, values):
+        """Return values as a contiguous array of floats."""
+        values = np.asarray(values)
+        self._check_shape(values)
+        dtype = np.float32 if values.dtype == np.float32 else np.float64
+        return np.ascontiguousarray(values, dtype=dtype)
 
-        tensors = [torch.as_tensor(array, device=device) for array in self[1:]]
-        return self._make([self.ids, *tensors])
+    def _check_shape(self, values):
+        n_rows = len(self.codes)
+        if values.ndim not in (1, 2) or len(values) != n_rows:
+            raise ValueError(
+                f"values must have shape ({n_rows},) or ({n_rows}, n_columns), got "
+                f"{tuple(values.shape)}."
+            )
+
+    def _wide_mean(self, values, weight):
+        totals = self.sizes
+        if weight is not None:
+            totals = self._wide_sum(self._checked(weight), None)
+        return self._wide_sum(values, weight) / _beside(values, totals)
+
+    def _wide_sum(self, values, weight):
+        sums = np.zeros((len(self), *values.shape[1:]))
+        if weight is not None:
+            weight = self._checked(weight).astype(np.float64, copy=False)
+        arrays = as_columns(values), self.order, self.offsets, weight, as_columns(sums)
+        self._in_chunks(group_sum, *arrays)
+        return sums
+
+    def _largest(self, values):
+        values = self._checked(values)
+        shape = (len(self), *values.shape[1:])
+        maxima, rows = np.empty(shape, values.dtype), np.empty(shape, np.intp)
+        arrays = as_columns(values), self.order, self.offsets
+        self._in_chunks(group_argmax, *arrays, as_columns(maxima), as_columns(rows))
+        return maxima, rows
+
+    def _in_chunks(self, kernel, values, *arrays):
+        """Call a kernel on chunks of groups with about equal numbers of rows."""
+        n_rows, n_columns = values.shape
+        chunk_rows = max(1, CHUNK_NUMBERS // max(1, n_columns))
+        bounds = np.searchsorted(self.offsets, np.arange(0, n_rows, chunk_rows))
+        bounds = [*bounds, len(self)]
+
+        def work(chunk, next_chunk):
+            kernel(values, *arrays, bounds[chunk], bounds[next_chunk])
+
+        n_threads = effective_n_threads(values.size, SECONDS_PER_NUMBER)
+        for_each_chunk(work, len(bounds) - 1, chunk_size=1, n_threads=n_threads)
+
+    @staticmethod
+    def _as_dtype_of(values, array):
+        return array.astype(values.dtype, copy=False)
+
+
+class TorchGroupIndex(GroupIndex):
+    """A `GroupIndex` for tensors on one device; only ``ids`` is an array.
+
+    Values keep their dtype and gradients, integers give float64, and nothing waits for
+    the device. The gradient of a maximum goes to the first largest row alone.
+    """
+
+    def __init__(self, ids, codes, order, offsets, sizes):
+        self.ids, self.codes, self.order = ids, codes, order
+        self.offsets, self.sizes = offsets, sizes
+
+    def max(self, values):
+        """Take the maximum by group; NaN is the largest."""
+        values = self._checked(values)
+        return values.gather(0, self.argmax(values))
+
+    def argmax(self, values):
+        """Return the number of the first largest row by group (and column)."""
+        from minimalml._core._group_reduce_torch import group_argmax
+
+        return group_argmax(self._checked(values), self.codes, len(self))
+
+    def _checked(self, values):
+        self._check_shape(values)
+        return values if values.is_floating_point() else values.double()
+
+    def _wide_sum(self, values, weight):
+        from minimalml._core._group_reduce_torch import group_sum
+
+        if weight is not None:
+            values = values * _beside(values, weight)
+        return group_sum(values, self.codes, len(self))
+
+    @staticmethod
+    def _as_dtype_of(values, array):
+        return array.to(values.dtype)
+
+
+def _beside(values, totals):
+    """Return one number a row or group so that it broadcasts over columns."""
+    return totals if values.ndim == 1 else totals[:, None]
+
+
+def as_columns(array):
+    """Return an array of one dimension as one column."""
+    return array[:, None] if array.ndim == 1 else array
 
 
 def checked_ids(ids, n_samples, name):
@@ -117,6 +300,10 @@ def checked_ids(ids, n_samples, name):
             f"{name} must have an id for each row; that of row "
             f"{np.flatnonzero(missing)[0]} is missing."
         )
+    if values.dtype.kind == "f" and np.isinf(values).any():
+        raise ValueError(
+            f"{name} must be finite; row {np.isinf(values).argmax()} is not."
+        )
     return values
 
 
@@ -136,105 +323,3 @@ def unique_codes(values, name="y"):
         raise TypeError(
             f"{name} must be values that can be sorted, got {', '.join(kinds)}."
         ) from error
-
-
-def stable_order(codes, n_groups):
-    """Return ``np.argsort(codes, kind="stable")`` by counting: O(n)."""
-    n_samples = len(codes)
-    starts = np.arange(n_samples + 1)
-    one_hot = sparse.csc_array(
-        (np.ones(n_samples, bool), codes, starts), shape=(n_groups, n_samples)
-    )
-    return one_hot.tocsr().indices.astype(np.intp, copy=False)
-
-
-def group_sum(values, index):
-    """Add up values by group: O(n d), in float64, or on torch in float32 at least.
-
-    Parameters
-    ----------
-    values : array-like or tensor of shape (n_samples,) or (n_samples, n_columns)
-        float32 gives float32, other arrays and integers float64; tensors keep their
-        device and gradients, and those of floats their dtype.
-
-    index : GroupIndex
-        The groups.
-
-    Returns
-    -------
-    array or tensor of shape (n_groups,) or (n_groups, n_columns)
-        In the order of ``index.ids``.
-
-    Raises
-    ------
-    ValueError
-        If ``values`` and ``index`` have different numbers of rows.
-    """
-    values = checked_values(values, index)
-    return as_dtype_of(values, wide_sums(values, index))
-
-
-def group_mean(values, index):
-    """Average values by group, as `group_sum` adds them."""
-    values = checked_values(values, index)
-    sizes = index.sizes
-    if is_torch_tensor(values):
-        sizes = index.to(values.device).sizes
-    sizes = sizes.reshape(-1, *[1] * (values.ndim - 1))
-    return as_dtype_of(values, wide_sums(values, index) / sizes)
-
-
-def group_max(values, index):
-    """Take the maximum of values by group; see `group_sum`.
-
-    NaN counts as the largest. Tied rows of a tensor share the gradient.
-    """
-    values = checked_values(values, index)
-    shape = (len(index.sizes), *values.shape[1:])
-    if is_torch_tensor(values):
-        codes = index.to(values.device).codes
-        codes = codes.reshape(-1, *[1] * (values.ndim - 1)).expand_as(values)
-        maxima = values.new_zeros(shape)
-        return maxima.scatter_reduce(0, codes, values, "amax", include_self=False)
-    maxima = np.full(shape, -np.inf, values.dtype)
-    take_larger_rows(as_columns(values), index.codes, as_columns(maxima))
-    return maxima
-
-
-def checked_values(values, index):
-    """Return values as a tensor, or a contiguous array of floats."""
-    values = values if is_torch_tensor(values) else np.asarray(values)
-    if values.ndim not in (1, 2) or len(values) != len(index.codes):
-        raise ValueError(
-            f"values must have shape ({len(index.codes)},) or "
-            f"({len(index.codes)}, n_columns), got {tuple(values.shape)}."
-        )
-    if is_torch_tensor(values):
-        return values if values.is_floating_point() else values.double()
-    dtype = np.float32 if values.dtype == np.float32 else np.float64
-    return np.ascontiguousarray(values, dtype=dtype)
-
-
-def wide_sums(values, index):
-    shape = (len(index.sizes), *values.shape[1:])
-    if is_torch_tensor(values):
-        import torch
-
-        dtype = torch.promote_types(values.dtype, torch.float32)
-        codes = index.to(values.device).codes
-        return values.new_zeros(shape, dtype=dtype).index_add(
-            0, codes, values.to(dtype)
-        )
-    sums = np.zeros(shape)
-    add_rows(as_columns(values), index.codes, as_columns(sums))
-    return sums
-
-
-def as_columns(array):
-    return array[:, None] if array.ndim == 1 else array
-
-
-def as_dtype_of(values, array):
-    if is_torch_tensor(values):
-        return array.to(values.dtype)
-    return array.astype(values.dtype, copy=False)

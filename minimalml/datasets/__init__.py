@@ -1,11 +1,14 @@
 """Generators of data on which a method's claim can be seen."""
 
+from minimalml.datasets._bags import make_aggregate_regression, make_bags
 from minimalml.datasets._compositions import make_compositions
 from minimalml.datasets._gaussian_classes import make_gaussian_classes
 from minimalml.datasets._low_rank_tasks import make_low_rank_tasks
 from minimalml.datasets._rotated_digits import make_rotated_digits
 
 __all__ = [
+    "make_aggregate_regression",
+    "make_bags",
     "make_compositions",
     "make_gaussian_classes",
     "make_low_rank_tasks",

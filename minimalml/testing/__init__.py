@@ -10,6 +10,7 @@ from minimalml.testing._parametrize import (
     parametrize_with_properties,
 )
 from minimalml.testing._strategies import (
+    bag_data,
     classification_data,
     feature_matrices,
     regression_data,
@@ -32,6 +33,7 @@ from minimalml.testing._universal_checks import (
 )
 
 __all__ = [
+    "bag_data",
     "check_feature_permutation",
     "check_fit_is_repeatable",
     "check_input_not_modified",

@@ -192,6 +192,53 @@ def classification_data(
     return st.composite(_draw_classification)(shape, n_classes, tuple(labels))
 
 
+def bag_data(
+    *,
+    target="mean",
+    n_samples=(1, 30),
+    n_features=(1, 5),
+    dtypes=DTYPES,
+    corners="all",
+):
+    """Draw a feature matrix, a target that each bag's rows share, and ids of bags.
+
+    Bags have any sizes, one bag and bags of one row among them; their rows need not
+    stand together, and ids are whole numbers, with gaps or without, or text.
+
+    Parameters
+    ----------
+    target : {"mean", "proportion", "label"}, default="mean"
+        What y holds: any number; a share of the bag's rows, such as 2 of 3; or 0 or 1,
+        both of which occur where there are two bags.
+
+    n_samples, n_features, dtypes, corners
+        As in :func:`feature_matrices`, and so are the errors raised.
+
+    Returns
+    -------
+    hypothesis.strategies.SearchStrategy
+        Of tuples (X, y, bags): shapes (n_samples, n_features), (n_samples,) and
+        (n_samples,).
+
+    Examples
+    --------
+    >>> from hypothesis import given, settings
+    >>> from minimalml.bags import aggregate_targets
+    >>> from minimalml.testing import bag_data
+    >>> @settings(max_examples=10)
+    ... @given(bag_data(target="proportion", corners=[]))
+    ... def y_is_its_own_mean(data):
+    ...     X, y, bags = data
+    ...     assert abs(aggregate_targets(y, bags) - y).max() < 1e-12
+    >>> y_is_its_own_mean()
+    """
+    st = _import_hypothesis("bag_data").strategies
+    if target not in _BAG_TARGETS:
+        raise ValueError(f"target must be among {list(_BAG_TARGETS)}, got {target!r}.")
+    shape = _check_shape(n_samples, n_features, dtypes, corners, CORNERS)
+    return st.composite(_draw_bags)(shape, _BAG_TARGETS[target])
+
+
 _CLASS_NAMES = {
     "int": lambda codes: codes,
     "str": lambda codes: np.array([f"{chr(97 + code)}" for code in codes]),
@@ -221,6 +268,47 @@ def _draw_classification(draw, shape, n_classes, labels):
     rest = draw(st.lists(st.integers(0, k - 1), min_size=size, max_size=size))
     y = _CLASS_NAMES[draw(st.sampled_from(labels))](np.array([*range(k), *rest]))
     return as_layout(X, layout), as_layout(y, layout)
+
+
+def _draw_bags(draw, shape, draw_target):
+    from hypothesis import strategies as st
+
+    X, layout = _draw_plain(draw, shape)
+    largest = st.sampled_from([0, 3, len(X) - 1])
+    number = st.integers(0, min(draw(largest), len(X) - 1))
+    numbers = draw(st.lists(number, min_size=len(X), max_size=len(X)))
+    if draw(st.booleans()):
+        numbers = draw(st.permutations(range(len(X))))
+    _, codes, sizes = np.unique(numbers, return_inverse=True, return_counts=True)
+    y = draw_target(draw, sizes).astype(X.dtype)[codes]
+    bags = _BAG_IDS[draw(st.sampled_from(sorted(_BAG_IDS)))](codes)
+    return as_layout(X, layout), as_layout(y, layout), as_layout(bags, layout)
+
+
+def _draw_shares(draw, sizes):
+    from hypothesis import strategies as st
+
+    return np.array([draw(st.integers(0, size)) for size in sizes.tolist()]) / sizes
+
+
+def _draw_labels(draw, sizes):
+    from hypothesis import strategies as st
+
+    size = max(0, len(sizes) - 2)
+    rest = draw(st.lists(st.integers(0, 1), min_size=size, max_size=size))
+    return np.array([0, 1, *rest])[: len(sizes)]
+
+
+_BAG_TARGETS = {
+    "mean": lambda draw, sizes: _draw_numbers(draw, len(sizes)),
+    "proportion": _draw_shares,
+    "label": _draw_labels,
+}
+_BAG_IDS = {
+    "consecutive": lambda codes: codes,
+    "gaps": lambda codes: 7 * codes - 3,
+    "text": lambda codes: np.array([f"bag {code}" for code in codes]),
+}
 
 
 def _draw_plain(draw, shape):

@@ -25,7 +25,7 @@ generator seeded with the epoch, so that a run that goes on from a checkpoint dr
 same. What has no estimator calls `loop.train`.
 """
 
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from functools import partial as bind
 from numbers import Integral, Real
 
@@ -111,7 +111,9 @@ class TorchEstimatorMixin(CallbackSupportMixin):
         """Whether fit goes on from the present network."""
         return (partial or self.warm_start) and hasattr(self, "module_")
 
-    def _fit_network(self, columns, X, y, *, stratify=None, partial=False, **options):
+    def _fit_network(
+        self, columns, X, y, *, stratify=None, partial=False, task=None, **options
+    ):
         """Train on rows, and set the fitted attributes.
 
         Parameters
@@ -127,6 +129,9 @@ class TorchEstimatorMixin(CallbackSupportMixin):
 
         partial : bool, default=False
             One epoch only, from the present network on.
+
+        task : FitTask, default=None
+            The fit that this is a part of; None where it is the whole.
 
         **options
             Override and add to what the public parameters say, see `TrainingOptions`.
@@ -149,13 +154,14 @@ class TorchEstimatorMixin(CallbackSupportMixin):
         self._on_network_ready()
         options = {
             **self._training_options(partial),
-            **self._validation_options(columns, X, stratify, split_seed),
+            **self._validation_options(columns, stratify, split_seed),
             "description": self._description(),
             "order_seed": order_seed,
             "noise_seed": noise_seed,
             **options,
         }
-        with fit_task(self, X, y, options["max_epochs"]) as task, ExitStack() as epoch:
+        whole = fit_task(self, X, y, options["max_epochs"]) if task is None else None
+        with whole or nullcontext(task) as task, ExitStack() as epoch:
 
             def end_epoch(state):
                 epoch.close()
@@ -213,7 +219,7 @@ class TorchEstimatorMixin(CallbackSupportMixin):
             if name not in _FREE_TO_CHANGE
         }
 
-    def _validation_options(self, columns, X, stratify, seed):
+    def _validation_options(self, columns, stratify, seed):
         """Return the training rows, and how the others are scored."""
         if not self.early_stopping:
             return {}
@@ -223,8 +229,9 @@ class TorchEstimatorMixin(CallbackSupportMixin):
 
         settings = self._training_settings
         validation_fraction = settings.validation_fraction
+        n_rows = len(next(c for c in columns.values() if c is not None))
         rows, validation_rows = train_test_split(
-            np.arange(len(X)),
+            np.arange(n_rows),
             test_size=validation_fraction,
             stratify=stratify,
             random_state=seed,
@@ -232,7 +239,7 @@ class TorchEstimatorMixin(CallbackSupportMixin):
         if len(validation_rows) < 2:
             raise ValueError(
                 f"training.validation_fraction={validation_fraction} leaves "
-                f"{len(validation_rows)} of {len(X)} rows for validation: raise it or "
+                f"{len(validation_rows)} of {n_rows} rows for validation: raise it or "
                 "give more rows."
             )
         device, dtype = resolve_device(self.device), getattr(torch, settings.dtype)

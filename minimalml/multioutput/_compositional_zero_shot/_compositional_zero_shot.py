@@ -294,7 +294,7 @@ class CompositionalZeroShotClassifier(
         self._conclude()
         return self
 
-    def _validation_options(self, columns, X, stratify, seed):
+    def _validation_options(self, columns, stratify, seed):
         return {}  # fit has held pairs out already
 
     def _validation_score(self, X, codes):
