@@ -16,6 +16,7 @@ from numbers import Integral
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from minimalml._core.threads import few_blas_threads
 from minimalml._core.validation import (
     Interval,
     Real,
@@ -25,6 +26,7 @@ from minimalml._core.validation import (
     validate_data,
 )
 from minimalml.bags._aggregate_responses._aggregate_statistics import (
+    BLOCK_ROWS,
     measure_bags,
     refuse_extremes,
 )
@@ -240,9 +242,8 @@ class AggregateRidge(AggregateRegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=FLOATS, reset=False)
-        return X @ self.coef_.astype(X.dtype, copy=False) + X.dtype.type(
-            self.intercept_
-        )
+        coef, intercept = np.asarray(self.coef_, X.dtype), X.dtype.type(self.intercept_)
+        return X @ coef + intercept
 
     def _measure(self, X, y, bags, sample_weight, *, is_first, is_partial=False):
         """Add rows to the statistics, and solve."""
@@ -255,18 +256,16 @@ class AggregateRidge(AggregateRegressorMixin, BaseEstimator):
             measure_bags, X, responses, index, weight,
             rows=rows, fit_intercept=self.fit_intercept,
         )  # fmt: skip
-        with np.errstate(over="ignore", invalid="ignore"):  # looked at right below
+        n_products = BLOCK_ROWS * X.shape[1] ** 2
+        with few_blas_threads(n_products), np.errstate(over="ignore", invalid="ignore"):
             folds = self._add_to_folds(folds, measure, len(index), is_first)
             old = [None if is_first else self.statistics_]
             statistics = merged(folds or [*old, measure()])
-        refuse_extremes(statistics, X, responses, rows)
-        self.statistics_, self._folds = statistics, folds
-        if self.interpolation != "auto":
-            self.interpolation_ = float(self.interpolation)
-        else:
+            refuse_extremes(statistics, X, responses, rows)
+            self.statistics_, self._folds = statistics, folds
             splits = partial(pairs_of_splits, self.cv, X, y, bags, kept, index, measure)
-            self._search(splits)
-        coef, self.intercept_ = statistics.solve(self.alpha, self.interpolation_)
+            self._set_interpolation(splits)
+            coef, self.intercept_ = statistics.solve(self.alpha, self.interpolation_)
         self.coef_ = coef.astype(X.dtype)
 
     def _folds_before(self, is_first, is_partial):
@@ -303,8 +302,13 @@ class AggregateRidge(AggregateRegressorMixin, BaseEstimator):
             for fold, bags in zip(folds, bags_of, strict=True)
         ]
 
-    def _search(self, pairs_of_cv):
-        """Choose the interpolation by held-out bags."""
+    def _set_interpolation(self, pairs_of_cv):
+        """Take the interpolation as given, or choose it by held-out bags."""
+        if self.interpolation != "auto":
+            self.interpolation_ = float(self.interpolation)
+            for name in ("interpolation_grid_", "interpolation_scores_"):
+                vars(self).pop(name, None)  # of an earlier fit
+            return
         total, folds = self.statistics_, self._folds
         if total.n_rows == total.n_bags or total.n_bags < 2 * len(folds):
             pairs = []
