@@ -1,5 +1,8 @@
 """The linear model beside scikit-learn's, least squares and searches by hand."""
 
+from functools import reduce
+from operator import add
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -339,3 +342,23 @@ def test_what_cannot_be_squared_is_refused(scale, name):
     data[name] = data[name] * scale
     with pytest.raises(ValueError, match=f"{name} .* to be squared: scale {name}"):
         AggregateRidge().fit(**data, bags=bags)
+
+
+def test_dask_reduces_statistics():
+    dask = pytest.importorskip("dask")
+    X, y, bags, _ = problem(0, n_samples=300, bag_size=3)
+
+    @dask.delayed
+    def statistics_of(k):
+        rows = bags % 20 == k
+        model = AggregateRidge(interpolation=0)
+        return model.partial_fit(X[rows], y[rows], bags[rows]).statistics_
+
+    parts = [statistics_of(k) for k in range(20)]
+    while len(parts) > 1:
+        parts = [
+            dask.delayed(reduce)(add, parts[i : i + 8]) for i in range(0, len(parts), 8)
+        ]
+    coef, intercept = parts[0].compute(scheduler="threads").solve(1.0, 0.3)
+    expected = AggregateRidge(1.0, interpolation=0.3).fit(X, y, bags)
+    np.testing.assert_allclose([*coef, intercept], linear(expected), **EQUAL)
