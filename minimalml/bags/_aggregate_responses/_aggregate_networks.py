@@ -24,7 +24,6 @@ from minimalml._core.validation import (
     validate_data,
 )
 from minimalml.bags._aggregate_responses._aggregate_loss import (
-    bag_losses,
     interpolated_loss,
     row_losses,
 )
@@ -114,9 +113,8 @@ class AggregateNetwork(NetworkEstimator):
         from minimalml._core.training.group_batches import GroupBatches
 
         is_new = not self._continues()
-        X, y = validate_data(
-            self, X, y, dtype=FLOATS, reset=is_new, **self._target_options
-        )
+        options = {"reset": is_new, **self._target_options}
+        X, y = validate_data(self, X, y, dtype=FLOATS, **options)
         index = GroupIndex(bags, len(X))
         targets = self._encode_bags(y, bags, index, is_new)
         columns = {"bag": np.arange(len(index)), "target": targets, "size": index.sizes}
@@ -135,18 +133,14 @@ class AggregateNetwork(NetworkEstimator):
         outputs = self._outputs(X, state.network)[:, 0]
         return self._batch_loss(batch.target, outputs, index)
 
-    def _batch_loss(self, targets, outputs, index):
-        return interpolated_loss(
-            self._loss_name, targets, outputs, index, self.interpolation
-        )
+    def _batch_loss(self, *batch):
+        return interpolated_loss(self._loss_name, *batch, self.interpolation)
 
     def _validation_score(self, columns, state):
         """Return minus the bag-level loss of the bags that are held out."""
         X, index = self._batches.gather(columns["bag"].cpu())
-        losses = bag_losses(
-            self._loss_name, columns["target"], self._outputs(X)[:, 0], index
-        )
-        return -(index.sizes * losses).sum() / len(X)
+        batch = columns["target"], self._outputs(X)[:, 0], index
+        return -interpolated_loss(self._loss_name, *batch, 0.0)
 
 
 @document_training
@@ -185,9 +179,7 @@ class AggregateMLPRegressor(AggregateRegressorMixin, AggregateNetwork):
 
     References
     ----------
-    A. Javanmard, L. Chen, V. Mirrokni, A. Badanidiyuru, G. Fu, "Learning from Aggregate
-    Responses: Instance Level versus Bag Level Loss Functions", ICLR 2024.
-    arXiv:2401.11081
+    A. Javanmard et al., "Learning from Aggregate Responses", ICLR 2024. arXiv:2401.11081
 
     Examples
     --------

@@ -274,21 +274,20 @@ class AggregateRidge(AggregateRegressorMixin, BaseEstimator):
             return []
         n_folds = 5 if self.cv is None else self.cv
         if not isinstance(n_folds, Integral):
-            if is_partial:
-                raise ValueError(
-                    "cv must be a number of folds for partial_fit with "
-                    f"interpolation='auto', got {self.cv!r}."
-                )
-            return []
-        if is_first:
-            return [None] * n_folds
-        if len(self._folds) != n_folds:
+            if not is_partial:
+                return []
+            raise ValueError(
+                "cv must be a number of folds for partial_fit with interpolation='auto', "
+                f"got {self.cv!r}."
+            )
+        folds = [None] * n_folds if is_first else self._folds
+        if len(folds) != n_folds:
             raise ValueError(
                 f"partial_fit with interpolation='auto' and cv={n_folds} must go on with "
-                f"as many folds, but the calls before kept {len(self._folds)}: call fit, "
-                "or set cv and interpolation as they were."
+                f"as many folds, but the calls before kept {len(folds)}: call fit, or set "
+                "cv and interpolation as they were."
             )
-        return self._folds
+        return folds
 
     def _add_to_folds(self, folds, measure, n_bags, is_first):
         """Deal bags to folds."""
@@ -296,10 +295,9 @@ class AggregateRidge(AggregateRegressorMixin, BaseEstimator):
             return folds
         n_seen = 0 if is_first else self.statistics_.n_bags
         dealt = deal_bags(n_bags, len(folds), n_seen, self.random_state)
-        bags_of = [np.flatnonzero(dealt == fold) for fold in range(len(folds))]
         return [
             merged([fold, measure(bags=bags)]) if len(bags) else fold
-            for fold, bags in zip(folds, bags_of, strict=True)
+            for fold, bags in zip(folds, dealt, strict=True)
         ]
 
     def _set_interpolation(self, pairs_of_cv):
