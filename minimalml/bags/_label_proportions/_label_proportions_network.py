@@ -228,9 +228,14 @@ class LabelProportionMLPClassifier(PseudoLabelMixin, NetworkEstimator):
             y,
             task=task,
             extend=self._batches.extend,
-            batch_size=self._batches.batch_size(self.batch_size),
+            batch_size=self._bags_a_step(),
             checkpoint=checkpoint,
         )
+
+    def _bags_a_step(self):
+        if self._training_settings.optimizer == "lbfgs":  # all, or refused by the loop
+            return self.batch_size
+        return self._batches.batch_size(self.batch_size)
 
     def _embed(self, X):
         """Return the features that the last layer sees."""

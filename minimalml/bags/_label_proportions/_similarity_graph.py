@@ -20,8 +20,8 @@ GRAPH_CONSTRAINTS = {
 }
 # Edges whose differences are in memory at once.
 BATCH_EDGES = 1 << 16
-# Squares of numbers beyond leave the range of floats.
-SAFE_MAGNITUDES = (1e-100, 1e100)
+# Beyond, squares may leave the range of float32, or rows count as zeros for the cosine.
+SAFE_MAGNITUDES = (1e-4, 1e15)
 
 
 @validate_params({"X": ["array-like"], **GRAPH_CONSTRAINTS}, prefer_skip_nested_validation=True)  # fmt: skip
@@ -68,11 +68,11 @@ def similarity_graph(X, *, n_neighbors=5, metric="cosine", length_scale="median"
            [0.   , 0.135, 0.   ]])
     """
     X = check_array(X, dtype=[np.float64, np.float32], input_name="X")
-    largest = float(np.abs(X).max())
-    unit = largest or 1.0
-    if SAFE_MAGNITUDES[0] < unit < SAFE_MAGNITUDES[1]:
+    unit = float(np.abs(X).max())
+    if unit == 0 or SAFE_MAGNITUDES[0] < unit < SAFE_MAGNITUDES[1]:
         unit = 1.0
-    X = X if unit == 1.0 else X / np.float64(unit)
+    else:
+        X = X / np.float64(unit)
     pairs = _neighbour_pairs(X, n_neighbors, metric)
     weights = _edge_lengths(X, pairs)
     if length_scale == "median":
