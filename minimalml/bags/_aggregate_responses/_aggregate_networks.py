@@ -147,9 +147,8 @@ class AggregateNetwork(NetworkEstimator):
 class AggregateMLPRegressor(AggregateRegressorMixin, AggregateNetwork):
     """Train a network for single rows where only the mean responses of bags are known.
 
-    For what is not linear; `AggregateRidge` is the first thing to try. The bag level,
-    ``interpolation=0``, is the default: in our measurements no other weight was better
-    for networks. Needs torch.
+    For what is not linear; `AggregateRidge` is the first thing to try. The default is
+    the bag level: for networks no other weight measured better. Needs torch.
 
     Parameters
     ----------
@@ -172,10 +171,6 @@ class AggregateMLPRegressor(AggregateRegressorMixin, AggregateNetwork):
     target_mean_, target_scale_ : float
         What was subtracted from means of bags, and what they were divided by: their
         standard deviation, 1 if it is 0, times the root of the mean bag size.
-
-    See Also
-    --------
-    AggregateRidge : The linear model, with the interpolation chosen for you.
 
     References
     ----------
@@ -259,10 +254,6 @@ class AggregateMLPClassifier(ProportionClassifierMixin, AggregateNetwork):
 
     classes_ : ndarray of shape (2,)
         The labels, 0 and 1 where y holds shares; the second is the positive class.
-
-    See Also
-    --------
-    AggregateMLPRegressor : The same for mean responses.
 
     References
     ----------

@@ -60,36 +60,32 @@ class AggregateRidge(AggregateRegressorMixin, BaseEstimator):
         Strength of the ridge penalty, on the scale of scikit-learn's ``Ridge``.
 
     interpolation : float or "auto", default="auto"
-        Weight of the spread of predictions within bags, at least 0. 0 is the bag-level
-        loss and fits ``Ridge`` to the means of bags, 1 is the instance-level loss and
-        fits it to rows that repeat their bag's mean. More shrinks more, which can help
-        against strong noise. "auto" takes what predicts held-out bags best.
+        Weight of the spread of predictions within bags, at least 0. 0, the bag level,
+        is ``Ridge`` on means of bags, 1, the instance level, on rows that repeat their
+        bag's mean. More shrinks more. "auto" takes what predicts held-out bags best.
 
     fit_intercept : bool, default=True
-        Whether there is an intercept; it enters the part between bags only.
+        Whether there is an intercept.
 
     cv : int, splitter or iterable, default=5
-        Folds of "auto", of whole bags: a number of folds, in which bags are shuffled,
-        or what splits rows by ``groups``, which are then the bags; None is 5 folds.
+        Folds of "auto": their number, bags being shuffled, or what splits rows by
+        ``groups``, which are the bags. None is 5.
 
     random_state : int, RandomState instance or None, default=None
         Seed of the folds if ``cv`` is a number.
 
     Attributes
     ----------
-    coef_ : ndarray of shape (n_features_in_,)
-        Coefficients, in the float type of the rows.
-
-    intercept_ : float
-        Intercept.
+    coef_, intercept_ : ndarray of shape (n_features_in_,), float
+        Of the linear model, coefficients in the float type of the rows.
 
     interpolation_ : float
         The weight that was used.
 
     interpolation_grid_, interpolation_scores_ : ndarray of shape (13,)
-        Weights that "auto" tried, and the mean squared error of held-out bags, each of
-        the weight of its rows. Where all bags have one row, or there are less than two
-        bags a fold, errors are NaN and the weight is 1.
+        Weights that "auto" tried, and their mean squared errors on held-out bags. Where
+        all bags have one row, or there are less than two a fold, these are NaN and the
+        weight is 1.
 
     statistics_ : AggregateStatistics
         Sums over bags. They add, and solve for other penalties.
@@ -102,7 +98,6 @@ class AggregateRidge(AggregateRegressorMixin, BaseEstimator):
 
     See Also
     --------
-    AggregateMLPRegressor : The same losses for networks.
     aggregate_risk : What the weight of the spread does to the error, by theory.
 
     Notes
@@ -116,8 +111,7 @@ class AggregateRidge(AggregateRegressorMixin, BaseEstimator):
        + \rho \sum_a \sum_{i \in a} w_i ((x_i - \bar x_a)^T \theta)^2
        + \alpha \|\theta\|^2 .
 
-    Sample weights count as repetitions of a row within its bag. At :math:`\rho = 1` and
-    bags of k random rows, coefficients are k times too small on average.
+    At :math:`\rho = 1` and bags of k random rows, coefficients are k times too small.
 
     References
     ----------
@@ -185,9 +179,8 @@ class AggregateRidge(AggregateRegressorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If y varies within a bag, ids are missing or of another number, weights are
-            negative or all 0, a split cuts a bag, or squares of X or y leave the range
-            of floats.
+            If y varies within a bag, ids are missing, weights are negative or all 0, a
+            split cuts a bag, or squares of X or y leave the range of floats.
         """
         self._measure(X, y, bags, sample_weight, is_first=True)
         if self.fit_intercept and self.statistics_.n_bags == 1:

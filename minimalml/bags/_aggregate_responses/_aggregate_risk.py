@@ -59,18 +59,12 @@ def aggregate_risk(
     >>> aggregate_risk(6, bag_size=4, interpolation=[0, 0.3, 1]).round(3)
     array([2.   , 0.538, 0.65 ])
     """
-    values = {
-        "sample_ratio": sample_ratio,
-        "bag_size": bag_size,
-        "interpolation": interpolation,
-        "signal": signal,
-        "noise": noise,
-        "alpha": alpha,
-    }
-    for name, value in values.items():
-        check_range(name, value, least=1 if name == "bag_size" else 0,
-                    is_open=name == "sample_ratio")  # fmt: skip
-    arrays = np.broadcast_arrays(*values.values())
+    ranges = {"sample_ratio": (0, True), "bag_size": (1, False)}
+    names = "sample_ratio", "bag_size", "interpolation", "signal", "noise", "alpha"
+    values = sample_ratio, bag_size, interpolation, signal, noise, alpha
+    for name, value in zip(names, values, strict=True):
+        check_range(name, value, *ranges.get(name, ()))
+    arrays = np.broadcast_arrays(*values)
     shape = arrays[0].shape
     ratio, size, rho, signal, noise, alpha = (
         np.array(array, dtype=np.float64).ravel() for array in arrays
@@ -89,7 +83,7 @@ def aggregate_risk(
     return risk.reshape(shape) if shape else float(risk[0])
 
 
-def check_range(name, value, *, least=0, is_open=False, allows_infinity=False):
+def check_range(name, value, least=0, is_open=False, *, allows_infinity=False):
     """Refuse numbers below ``least``, or at it, and what is no number."""
     value = np.asarray(value)
     is_number = value.dtype.kind in "biuf"

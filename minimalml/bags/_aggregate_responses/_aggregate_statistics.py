@@ -115,12 +115,8 @@ class AggregateStatistics:
 
         Parameters
         ----------
-        alpha : float, default=0.0
-            Strength of the ridge penalty, on the scale of scikit-learn's ``Ridge``.
-
-        interpolation : float, default=1.0
-            Weight of the spread within bags: 0 is the bag-level loss, 1 the
-            instance-level loss.
+        alpha, interpolation : float, default=0.0, 1.0
+            As in `AggregateRidge`.
 
         Returns
         -------
@@ -128,7 +124,7 @@ class AggregateStatistics:
             Coefficients; where many do equally well, those of the smallest norm.
 
         intercept : float
-            Intercept, 0 without one.
+            0 without intercept.
         """
         matrix = self.between + interpolation * self.within
         matrix.flat[:: len(matrix) + 1] += alpha
