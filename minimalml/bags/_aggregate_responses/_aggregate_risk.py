@@ -10,10 +10,10 @@ def aggregate_risk(
 ):
     """Return the error that `AggregateRidge` has on new rows, before data are collected.
 
-    Exact for many rows and features: rows are normal, responses linear in them, and bags
-    random, all of one size. Then nothing else matters: not the covariance of the rows
-    either, but for ``alpha > 0`` and where the solution is one of many. O(1) time for each
-    set of parameters, which are broadcast.
+    Exact for many rows and features where rows are normal, responses linear in them, and
+    bags random, all of one size. The covariance of the rows does not matter, but for
+    ``alpha > 0`` and where the solution is one of many: there features must be unit
+    normal. O(1) time for each set of parameters, which are broadcast.
 
     Parameters
     ----------
@@ -49,9 +49,8 @@ def aggregate_risk(
 
     Notes
     -----
-    The means of bags and the differences within them are independent, so a solution is
-    ridge regression on the means, with a random penalty that does not depend on them and
-    has the spectrum of Marchenko and Pastur. An equation in one unknown remains.
+    Means of bags and differences within are independent: a solution is ridge regression
+    on means with a random penalty. An equation in one unknown remains.
 
     Examples
     --------

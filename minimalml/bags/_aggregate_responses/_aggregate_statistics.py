@@ -30,7 +30,7 @@ ADDITIVE = (
 class AggregateStatistics:
     """Sums over bags of rows, from which `AggregateRidge` is solved; they add by ``+``.
 
-    A bag must lie in one part whole. Memory is O(n_features²), however many the rows.
+    A bag must lie in one part whole. O(n_features²) memory.
 
     Parameters
     ----------
