@@ -4,6 +4,7 @@ Javanmard, Chen, Mirrokni, Badanidiyuru, Fu, ICLR 2024 (interpolated losses); Ar
 Culotta 2017 (DLLP); Busa-Fekete, Choi, Dick, Gentile, Medina 2023 (EasyLLP).
 """
 
+import joblib
 import numpy as np
 from scipy.special import expit
 
@@ -63,19 +64,12 @@ class AggregateNetwork(NetworkEstimator):
         verbose=0,
     ):
         super().__init__(
-            hidden_layer_sizes,
-            module=module,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            early_stopping=early_stopping,
-            device=device,
-            warm_start=warm_start,
-            random_state=random_state,
-            verbose=verbose,
+            hidden_layer_sizes, module=module, max_epochs=max_epochs,
+            batch_size=batch_size, learning_rate=learning_rate,
+            weight_decay=weight_decay, early_stopping=early_stopping, device=device,
+            warm_start=warm_start, random_state=random_state, verbose=verbose,
             training=training,
-        )
+        )  # fmt: skip
         self.interpolation = interpolation
 
     @with_callbacks
@@ -123,6 +117,8 @@ class AggregateNetwork(NetworkEstimator):
         options = {"extend": self._batches.extend}
         if self._training_settings.optimizer != "lbfgs":  # takes all bags at once
             options["batch_size"] = self._batches.batch_size(self.batch_size)
+        if self._training_settings.checkpoint is not None:  # columns have no rows
+            options["description"] = self._description() | {"X": joblib.hash(X)}
         try:
             return self._fit_network(columns, X, y, **options)
         finally:
@@ -302,20 +298,12 @@ class AggregateMLPClassifier(ProportionClassifierMixin, AggregateNetwork):
         verbose=0,
     ):
         super().__init__(
-            hidden_layer_sizes,
-            interpolation=interpolation,
-            module=module,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            early_stopping=early_stopping,
-            training=training,
-            device=device,
-            warm_start=warm_start,
-            random_state=random_state,
-            verbose=verbose,
-        )
+            hidden_layer_sizes, interpolation=interpolation, module=module,
+            max_epochs=max_epochs, batch_size=batch_size, learning_rate=learning_rate,
+            weight_decay=weight_decay, early_stopping=early_stopping,
+            training=training, device=device, warm_start=warm_start,
+            random_state=random_state, verbose=verbose,
+        )  # fmt: skip
         self.loss = loss
 
     def _encode_bags(self, y, bags, index, is_new):

@@ -259,7 +259,9 @@ class AggregateRidge(AggregateRegressorMixin, BaseEstimator):
             splits = partial(pairs_of_splits, self.cv, X, y, bags, kept, index, measure)
             self._set_interpolation(splits)
             coef, self.intercept_ = statistics.solve(self.alpha, self.interpolation_)
-        self.coef_ = coef.astype(X.dtype)
+            self.coef_ = coef.astype(X.dtype)
+        if not np.isfinite(self.coef_).all():
+            raise ValueError(f"X varies too little beside y for {X.dtype}: scale X.")
 
     def _folds_before(self, is_first, is_partial):
         """Return the folds to add to, None where empty; no folds where cv splits rows."""

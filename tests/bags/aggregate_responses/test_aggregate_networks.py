@@ -203,6 +203,16 @@ def test_whole_bags_are_held_out_and_fit_goes_on(cls):
     assert warm.n_iter_ == 20 and scores[-1] > scores[0]
 
 
+def test_a_checkpoint_of_other_rows_is_refused(tmp_path):
+    X, labels, _ = labelled()
+    settings = Training(checkpoint=tmp_path / "run.pt")
+    model = AggregateMLPRegressor((4,), max_epochs=2, random_state=0, training=settings)
+    before = model.fit(X, labels.astype(float)).predict(X)
+    np.testing.assert_array_equal(model.fit(X, labels.astype(float)).predict(X), before)
+    with pytest.raises(ValueError, match="checkpoint"):
+        model.fit(X[::-1], labels.astype(float))
+
+
 def test_what_a_network_cannot_learn_from_is_named():
     X, labels, bags = labelled()
     shares = aggregate_targets(labels, bags)

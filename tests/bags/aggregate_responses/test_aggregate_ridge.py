@@ -248,6 +248,9 @@ def test_a_stream_of_bags_keeps_folds():
     expected = whole.interpolation_scores_
     np.testing.assert_allclose(stream.interpolation_scores_, expected, rtol=1e-9)
     np.testing.assert_allclose(linear(stream), linear(whole), **EQUAL)
+    assert not hasattr(
+        whole.set_params(interpolation=1).fit(X, y), "interpolation_grid_"
+    )
     fresh = AggregateRidge(random_state=0).fit(X, y, bags)
     once = AggregateRidge(random_state=0).partial_fit(X, y, bags)
     np.testing.assert_array_equal(fresh.coef_, once.coef_)
@@ -342,6 +345,15 @@ def test_what_cannot_be_squared_is_refused(scale, name):
     data[name] = data[name] * scale
     with pytest.raises(ValueError, match=f"{name} .* to be squared: scale {name}"):
         AggregateRidge().fit(**data, bags=bags)
+
+
+def test_coefficients_beyond_float32_are_refused():
+    X, y, bags, _ = problem(0)
+    tiny = (X * 1e-39).astype(np.float32)
+    with pytest.raises(ValueError, match="X varies too little beside y for float32"):
+        AggregateRidge().fit(tiny, y, bags)
+    found = AggregateRidge().fit(tiny * 1e3, y, bags)
+    assert found.score(tiny * 1e3, y, bags) > 0.5
 
 
 def test_dask_reduces_statistics():
