@@ -8,15 +8,20 @@ the caller works too, and waits for no helper that has not begun.
 import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import cache
-from threading import Lock
+from threading import Lock, current_thread, main_thread
 
 from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
+from threadpoolctl import ThreadpoolController
 
-__all__ = ["effective_n_threads", "for_each_chunk"]
+__all__ = ["effective_n_threads", "few_blas_threads", "for_each_chunk"]
 
 # Waking a sleeping thread takes 0.05 to 0.2 ms: seconds of work that are worth it.
 WORTH_A_THREAD = 1e-3
+# Multiplications of a product from which BLAS gains by sharing it among threads: some
+# milliseconds. Two threads on busy cores made 200 products of 5e6 20 times slower.
+WORTH_BLAS_THREADS = 1e8
 
 _lock = Lock()
 _n_callers = 0  # that share work out at this moment, in any thread of the process
@@ -125,3 +130,16 @@ def for_each_chunk(work, n_items, *, chunk_size, n_threads=1):
             _n_callers -= 1
     for error in filter(None, errors):
         raise error
+
+
+@cache
+def _blas():
+    return ThreadpoolController().select(user_api="blas")
+
+
+def few_blas_threads(n_multiplications):
+    """Keep BLAS from sharing products that are too small among threads."""
+    # The limit is the process's: only its main thread may set and lift it.
+    if n_multiplications > WORTH_BLAS_THREADS or current_thread() is not main_thread():
+        return nullcontext()
+    return _blas().limit(limits=1)

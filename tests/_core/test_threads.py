@@ -3,13 +3,18 @@ import threading
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from minimalml._core import threads
-from minimalml._core.threads import effective_n_threads, for_each_chunk
+from minimalml._core.threads import (
+    effective_n_threads,
+    few_blas_threads,
+    for_each_chunk,
+)
 
 pytestmark = pytest.mark.kernel
 
@@ -114,3 +119,19 @@ def test_helpers_that_never_began_keep_no_arrays(monkeypatch):
         is_freed = alive() is None
         go_on.set()
     assert is_freed
+
+
+def blas_threads():
+    pools = threadpool_info()
+    return [pool["num_threads"] for pool in pools if pool["user_api"] == "blas"]
+
+
+def test_small_products_are_not_shared_among_threads():
+    with threadpool_limits(2, user_api="blas"):
+        several = blas_threads()
+        with few_blas_threads(1e6):
+            assert max(blas_threads()) == 1
+        with few_blas_threads(1e9):
+            assert blas_threads() == several
+        with ThreadPoolExecutor(1) as pool:  # the limit would be all threads'
+            assert isinstance(pool.submit(few_blas_threads, 1).result(), nullcontext)

@@ -58,8 +58,8 @@ def aggregate_loss(
 
     Notes
     -----
-    For squared errors the instance loss is exactly the bag loss plus the mean square of
-    the distance of predictions from their bag's mean. For log loss it is never less.
+    For squared errors the instance loss is the bag loss plus the mean squared distance
+    of predictions from their bag's mean. For log loss it is never less.
 
     Examples
     --------

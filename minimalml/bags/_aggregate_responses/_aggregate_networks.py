@@ -4,6 +4,7 @@ Javanmard, Chen, Mirrokni, Badanidiyuru, Fu, ICLR 2024 (interpolated losses); Ar
 Culotta 2017 (DLLP); Busa-Fekete, Choi, Dick, Gentile, Medina 2023 (EasyLLP).
 """
 
+import joblib
 import numpy as np
 from scipy.special import expit
 
@@ -24,7 +25,6 @@ from minimalml._core.validation import (
     validate_data,
 )
 from minimalml.bags._aggregate_responses._aggregate_loss import (
-    bag_losses,
     interpolated_loss,
     row_losses,
 )
@@ -64,19 +64,12 @@ class AggregateNetwork(NetworkEstimator):
         verbose=0,
     ):
         super().__init__(
-            hidden_layer_sizes,
-            module=module,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            early_stopping=early_stopping,
-            device=device,
-            warm_start=warm_start,
-            random_state=random_state,
-            verbose=verbose,
+            hidden_layer_sizes, module=module, max_epochs=max_epochs,
+            batch_size=batch_size, learning_rate=learning_rate,
+            weight_decay=weight_decay, early_stopping=early_stopping, device=device,
+            warm_start=warm_start, random_state=random_state, verbose=verbose,
             training=training,
-        )
+        )  # fmt: skip
         self.interpolation = interpolation
 
     @with_callbacks
@@ -114,9 +107,8 @@ class AggregateNetwork(NetworkEstimator):
         from minimalml._core.training.group_batches import GroupBatches
 
         is_new = not self._continues()
-        X, y = validate_data(
-            self, X, y, dtype=FLOATS, reset=is_new, **self._target_options
-        )
+        options = {"reset": is_new, **self._target_options}
+        X, y = validate_data(self, X, y, dtype=FLOATS, **options)
         index = GroupIndex(bags, len(X))
         targets = self._encode_bags(y, bags, index, is_new)
         columns = {"bag": np.arange(len(index)), "target": targets, "size": index.sizes}
@@ -125,6 +117,8 @@ class AggregateNetwork(NetworkEstimator):
         options = {"extend": self._batches.extend}
         if self._training_settings.optimizer != "lbfgs":  # takes all bags at once
             options["batch_size"] = self._batches.batch_size(self.batch_size)
+        if self._training_settings.checkpoint is not None:  # columns have no rows
+            options["description"] = self._description() | {"X": joblib.hash(X)}
         try:
             return self._fit_network(columns, X, y, **options)
         finally:
@@ -135,27 +129,22 @@ class AggregateNetwork(NetworkEstimator):
         outputs = self._outputs(X, state.network)[:, 0]
         return self._batch_loss(batch.target, outputs, index)
 
-    def _batch_loss(self, targets, outputs, index):
-        return interpolated_loss(
-            self._loss_name, targets, outputs, index, self.interpolation
-        )
+    def _batch_loss(self, *batch):
+        return interpolated_loss(self._loss_name, *batch, self.interpolation)
 
     def _validation_score(self, columns, state):
         """Return minus the bag-level loss of the bags that are held out."""
         X, index = self._batches.gather(columns["bag"].cpu())
-        losses = bag_losses(
-            self._loss_name, columns["target"], self._outputs(X)[:, 0], index
-        )
-        return -(index.sizes * losses).sum() / len(X)
+        batch = columns["target"], self._outputs(X)[:, 0], index
+        return -interpolated_loss(self._loss_name, *batch, 0.0)
 
 
 @document_training
 class AggregateMLPRegressor(AggregateRegressorMixin, AggregateNetwork):
     """Train a network for single rows where only the mean responses of bags are known.
 
-    For what is not linear; `AggregateRidge` is the first thing to try. The bag level,
-    ``interpolation=0``, is the default: in our measurements no other weight was better
-    for networks. Needs torch.
+    For what is not linear; `AggregateRidge` is the first thing to try. The default is
+    the bag level: for networks no other weight measured better. Needs torch.
 
     Parameters
     ----------
@@ -179,15 +168,9 @@ class AggregateMLPRegressor(AggregateRegressorMixin, AggregateNetwork):
         What was subtracted from means of bags, and what they were divided by: their
         standard deviation, 1 if it is 0, times the root of the mean bag size.
 
-    See Also
-    --------
-    AggregateRidge : The linear model, with the interpolation chosen for you.
-
     References
     ----------
-    A. Javanmard, L. Chen, V. Mirrokni, A. Badanidiyuru, G. Fu, "Learning from Aggregate
-    Responses: Instance Level versus Bag Level Loss Functions", ICLR 2024.
-    arXiv:2401.11081
+    A. Javanmard et al., "Learning from Aggregate Responses", ICLR 2024. arXiv:2401.11081
 
     Examples
     --------
@@ -268,10 +251,6 @@ class AggregateMLPClassifier(ProportionClassifierMixin, AggregateNetwork):
     classes_ : ndarray of shape (2,)
         The labels, 0 and 1 where y holds shares; the second is the positive class.
 
-    See Also
-    --------
-    AggregateMLPRegressor : The same for mean responses.
-
     References
     ----------
     E. M. Ardehaly, A. Culotta, "Co-training for Demographic Classification Using Deep
@@ -288,10 +267,8 @@ class AggregateMLPClassifier(ProportionClassifierMixin, AggregateNetwork):
     >>> from minimalml.datasets import make_bags
     >>> X, labels = load_breast_cancer(return_X_y=True)
     >>> X, bags = scale(X), make_bags(len(X), 8, random_state=0)
-    >>> model = AggregateMLPClassifier((16,), max_epochs=50, random_state=0)
-    >>> model.fit(X, aggregate_targets(labels, bags), bags)
-    AggregateMLPClassifier(...)
-    >>> model.score(X, labels) > 0.9
+    >>> model = AggregateMLPClassifier((16,), max_epochs=30, random_state=0)
+    >>> model.fit(X, aggregate_targets(labels, bags), bags).score(X, labels) > 0.9
     True
     """
 
@@ -321,20 +298,12 @@ class AggregateMLPClassifier(ProportionClassifierMixin, AggregateNetwork):
         verbose=0,
     ):
         super().__init__(
-            hidden_layer_sizes,
-            interpolation=interpolation,
-            module=module,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            early_stopping=early_stopping,
-            training=training,
-            device=device,
-            warm_start=warm_start,
-            random_state=random_state,
-            verbose=verbose,
-        )
+            hidden_layer_sizes, interpolation=interpolation, module=module,
+            max_epochs=max_epochs, batch_size=batch_size, learning_rate=learning_rate,
+            weight_decay=weight_decay, early_stopping=early_stopping,
+            training=training, device=device, warm_start=warm_start,
+            random_state=random_state, verbose=verbose,
+        )  # fmt: skip
         self.loss = loss
 
     def _encode_bags(self, y, bags, index, is_new):

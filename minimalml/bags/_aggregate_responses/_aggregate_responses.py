@@ -16,6 +16,7 @@ from numbers import Integral
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from minimalml._core.threads import few_blas_threads
 from minimalml._core.validation import (
     Interval,
     Real,
@@ -25,6 +26,7 @@ from minimalml._core.validation import (
     validate_data,
 )
 from minimalml.bags._aggregate_responses._aggregate_statistics import (
+    BLOCK_ROWS,
     measure_bags,
     refuse_extremes,
 )
@@ -58,36 +60,32 @@ class AggregateRidge(AggregateRegressorMixin, BaseEstimator):
         Strength of the ridge penalty, on the scale of scikit-learn's ``Ridge``.
 
     interpolation : float or "auto", default="auto"
-        Weight of the spread of predictions within bags, at least 0. 0 is the bag-level
-        loss and fits ``Ridge`` to the means of bags, 1 is the instance-level loss and
-        fits it to rows that repeat their bag's mean. More shrinks more, which can help
-        against strong noise. "auto" takes what predicts held-out bags best.
+        Weight of the spread of predictions within bags, at least 0. 0, the bag level,
+        is ``Ridge`` on means of bags, 1, the instance level, on rows that repeat their
+        bag's mean. More shrinks more. "auto" takes what predicts held-out bags best.
 
     fit_intercept : bool, default=True
-        Whether there is an intercept; it enters the part between bags only.
+        Whether there is an intercept.
 
     cv : int, splitter or iterable, default=5
-        Folds of "auto", of whole bags: a number of folds, in which bags are shuffled,
-        or what splits rows by ``groups``, which are then the bags; None is 5 folds.
+        Folds of "auto": their number, bags being shuffled, or what splits rows by
+        ``groups``, which are the bags. None is 5.
 
     random_state : int, RandomState instance or None, default=None
         Seed of the folds if ``cv`` is a number.
 
     Attributes
     ----------
-    coef_ : ndarray of shape (n_features_in_,)
-        Coefficients, in the float type of the rows.
-
-    intercept_ : float
-        Intercept.
+    coef_, intercept_ : ndarray of shape (n_features_in_,), float
+        Of the linear model, coefficients in the float type of the rows.
 
     interpolation_ : float
         The weight that was used.
 
     interpolation_grid_, interpolation_scores_ : ndarray of shape (13,)
-        Weights that "auto" tried, and the mean squared error of held-out bags, each of
-        the weight of its rows. Where all bags have one row, or there are less than two
-        bags a fold, errors are NaN and the weight is 1.
+        Weights that "auto" tried, and their mean squared errors on held-out bags. Where
+        all bags have one row, or there are less than two a fold, these are NaN and the
+        weight is 1.
 
     statistics_ : AggregateStatistics
         Sums over bags. They add, and solve for other penalties.
@@ -100,7 +98,6 @@ class AggregateRidge(AggregateRegressorMixin, BaseEstimator):
 
     See Also
     --------
-    AggregateMLPRegressor : The same losses for networks.
     aggregate_risk : What the weight of the spread does to the error, by theory.
 
     Notes
@@ -114,8 +111,7 @@ class AggregateRidge(AggregateRegressorMixin, BaseEstimator):
        + \rho \sum_a \sum_{i \in a} w_i ((x_i - \bar x_a)^T \theta)^2
        + \alpha \|\theta\|^2 .
 
-    Sample weights count as repetitions of a row within its bag. At :math:`\rho = 1` and
-    bags of k random rows, coefficients are k times too small on average.
+    At :math:`\rho = 1` and bags of k random rows, coefficients are k times too small.
 
     References
     ----------
@@ -183,9 +179,8 @@ class AggregateRidge(AggregateRegressorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If y varies within a bag, ids are missing or of another number, weights are
-            negative or all 0, a split cuts a bag, or squares of X or y leave the range
-            of floats.
+            If y varies within a bag, ids are missing, weights are negative or all 0, a
+            split cuts a bag, or squares of X or y leave the range of floats.
         """
         self._measure(X, y, bags, sample_weight, is_first=True)
         if self.fit_intercept and self.statistics_.n_bags == 1:
@@ -240,9 +235,8 @@ class AggregateRidge(AggregateRegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=FLOATS, reset=False)
-        return X @ self.coef_.astype(X.dtype, copy=False) + X.dtype.type(
-            self.intercept_
-        )
+        coef, intercept = np.asarray(self.coef_, X.dtype), X.dtype.type(self.intercept_)
+        return X @ coef + intercept
 
     def _measure(self, X, y, bags, sample_weight, *, is_first, is_partial=False):
         """Add rows to the statistics, and solve."""
@@ -255,19 +249,19 @@ class AggregateRidge(AggregateRegressorMixin, BaseEstimator):
             measure_bags, X, responses, index, weight,
             rows=rows, fit_intercept=self.fit_intercept,
         )  # fmt: skip
-        with np.errstate(over="ignore", invalid="ignore"):  # looked at right below
+        n_products = BLOCK_ROWS * X.shape[1] ** 2
+        with few_blas_threads(n_products), np.errstate(over="ignore", invalid="ignore"):
             folds = self._add_to_folds(folds, measure, len(index), is_first)
             old = [None if is_first else self.statistics_]
             statistics = merged(folds or [*old, measure()])
-        refuse_extremes(statistics, X, responses, rows)
-        self.statistics_, self._folds = statistics, folds
-        if self.interpolation != "auto":
-            self.interpolation_ = float(self.interpolation)
-        else:
+            refuse_extremes(statistics, X, responses, rows)
+            self.statistics_, self._folds = statistics, folds
             splits = partial(pairs_of_splits, self.cv, X, y, bags, kept, index, measure)
-            self._search(splits)
-        coef, self.intercept_ = statistics.solve(self.alpha, self.interpolation_)
-        self.coef_ = coef.astype(X.dtype)
+            self._set_interpolation(splits)
+            coef, self.intercept_ = statistics.solve(self.alpha, self.interpolation_)
+            self.coef_ = coef.astype(X.dtype)
+        if not np.isfinite(self.coef_).all():
+            raise ValueError(f"X varies too little beside y for {X.dtype}: scale X.")
 
     def _folds_before(self, is_first, is_partial):
         """Return the folds to add to, None where empty; no folds where cv splits rows."""
@@ -275,21 +269,20 @@ class AggregateRidge(AggregateRegressorMixin, BaseEstimator):
             return []
         n_folds = 5 if self.cv is None else self.cv
         if not isinstance(n_folds, Integral):
-            if is_partial:
-                raise ValueError(
-                    "cv must be a number of folds for partial_fit with "
-                    f"interpolation='auto', got {self.cv!r}."
-                )
-            return []
-        if is_first:
-            return [None] * n_folds
-        if len(self._folds) != n_folds:
+            if not is_partial:
+                return []
+            raise ValueError(
+                "cv must be a number of folds for partial_fit with interpolation='auto', "
+                f"got {self.cv!r}."
+            )
+        folds = [None] * n_folds if is_first else self._folds
+        if len(folds) != n_folds:
             raise ValueError(
                 f"partial_fit with interpolation='auto' and cv={n_folds} must go on with "
-                f"as many folds, but the calls before kept {len(self._folds)}: call fit, "
-                "or set cv and interpolation as they were."
+                f"as many folds, but the calls before kept {len(folds)}: call fit, or set "
+                "cv and interpolation as they were."
             )
-        return self._folds
+        return folds
 
     def _add_to_folds(self, folds, measure, n_bags, is_first):
         """Deal bags to folds."""
@@ -297,14 +290,18 @@ class AggregateRidge(AggregateRegressorMixin, BaseEstimator):
             return folds
         n_seen = 0 if is_first else self.statistics_.n_bags
         dealt = deal_bags(n_bags, len(folds), n_seen, self.random_state)
-        bags_of = [np.flatnonzero(dealt == fold) for fold in range(len(folds))]
         return [
             merged([fold, measure(bags=bags)]) if len(bags) else fold
-            for fold, bags in zip(folds, bags_of, strict=True)
+            for fold, bags in zip(folds, dealt, strict=True)
         ]
 
-    def _search(self, pairs_of_cv):
-        """Choose the interpolation by held-out bags."""
+    def _set_interpolation(self, pairs_of_cv):
+        """Take the interpolation as given, or choose it by held-out bags."""
+        if self.interpolation != "auto":
+            self.interpolation_ = float(self.interpolation)
+            for name in ("interpolation_grid_", "interpolation_scores_"):
+                vars(self).pop(name, None)  # of an earlier fit
+            return
         total, folds = self.statistics_, self._folds
         if total.n_rows == total.n_bags or total.n_bags < 2 * len(folds):
             pairs = []

@@ -10,10 +10,10 @@ def aggregate_risk(
 ):
     """Return the error that `AggregateRidge` has on new rows, before data are collected.
 
-    Exact for many rows and features: rows are normal, responses linear in them, and bags
-    random, all of one size. Then nothing else matters: not the covariance of the rows
-    either, but for ``alpha > 0`` and where the solution is one of many. O(1) time for each
-    set of parameters, which are broadcast.
+    Exact for many rows and features where rows are normal, responses linear in them, and
+    bags random, all of one size. The covariance of the rows does not matter, but for
+    ``alpha > 0`` and where the solution is one of many: there features must be unit
+    normal. O(1) time for each set of parameters, which are broadcast.
 
     Parameters
     ----------
@@ -49,9 +49,8 @@ def aggregate_risk(
 
     Notes
     -----
-    The means of bags and the differences within them are independent, so a solution is
-    ridge regression on the means, with a random penalty that does not depend on them and
-    has the spectrum of Marchenko and Pastur. An equation in one unknown remains.
+    Means of bags and differences within are independent: a solution is ridge regression
+    on means with a random penalty. An equation in one unknown remains.
 
     Examples
     --------
@@ -59,18 +58,12 @@ def aggregate_risk(
     >>> aggregate_risk(6, bag_size=4, interpolation=[0, 0.3, 1]).round(3)
     array([2.   , 0.538, 0.65 ])
     """
-    values = {
-        "sample_ratio": sample_ratio,
-        "bag_size": bag_size,
-        "interpolation": interpolation,
-        "signal": signal,
-        "noise": noise,
-        "alpha": alpha,
-    }
-    for name, value in values.items():
-        check_range(name, value, least=1 if name == "bag_size" else 0,
-                    is_open=name == "sample_ratio")  # fmt: skip
-    arrays = np.broadcast_arrays(*values.values())
+    ranges = {"sample_ratio": (0, True), "bag_size": (1, False)}
+    names = "sample_ratio", "bag_size", "interpolation", "signal", "noise", "alpha"
+    values = sample_ratio, bag_size, interpolation, signal, noise, alpha
+    for name, value in zip(names, values, strict=True):
+        check_range(name, value, *ranges.get(name, ()))
+    arrays = np.broadcast_arrays(*values)
     shape = arrays[0].shape
     ratio, size, rho, signal, noise, alpha = (
         np.array(array, dtype=np.float64).ravel() for array in arrays
@@ -89,7 +82,7 @@ def aggregate_risk(
     return risk.reshape(shape) if shape else float(risk[0])
 
 
-def check_range(name, value, *, least=0, is_open=False, allows_infinity=False):
+def check_range(name, value, least=0, is_open=False, *, allows_infinity=False):
     """Refuse numbers below ``least``, or at it, and what is no number."""
     value = np.asarray(value)
     is_number = value.dtype.kind in "biuf"

@@ -4,7 +4,7 @@ They add, so that rows may come in parts, over time or from many machines, and a
 for another penalty costs no second look at the rows.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 
@@ -21,13 +21,16 @@ LEAST_VARIANCE, LARGEST_VARIANCE = 1e-290, 1e290
 CONSTANT = 1e-24
 # Times the number of features: condition below which a matrix counts as singular.
 SINGULAR = 1e-12
+ADDITIVE = (
+    "n_bags", "n_rows", "weight", "between", "within", "products", "response_scatter",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
 class AggregateStatistics:
     """Sums over bags of rows, from which `AggregateRidge` is solved; they add by ``+``.
 
-    A bag must lie in one part whole. Memory is O(n_features²), however many the rows.
+    A bag must lie in one part whole. O(n_features²) memory.
 
     Parameters
     ----------
@@ -37,23 +40,15 @@ class AggregateStatistics:
     weight : float
         Sum of the weights of rows, their number where they have none.
 
-    mean : ndarray of shape (n_features,)
-        Weighted mean of the rows; 0 without intercept.
+    mean, response_mean : ndarray of shape (n_features,), float
+        Weighted means of rows and responses; 0 without intercept.
 
-    response_mean : float
-        Weighted mean of the responses; 0 without intercept.
+    between, within : ndarray of shape (n_features, n_features)
+        Scatter of the means of bags, and of the rows about the means of their bags.
 
-    between : ndarray of shape (n_features, n_features)
-        Scatter of the means of bags, each times its weight, about ``mean``.
-
-    within : ndarray of shape (n_features, n_features)
-        Scatter of the rows about the means of their bags.
-
-    products : ndarray of shape (n_features,)
-        Products of means and responses of bags, both about their means.
-
-    response_scatter : float
-        Scatter of the responses of bags about their mean.
+    products, response_scatter : ndarray of shape (n_features,), float
+        Products of means and responses of bags about their means, and scatter of these
+        responses.
 
     fit_intercept : bool
         Whether scatters are about means, or about 0.
@@ -98,28 +93,19 @@ class AggregateStatistics:
                 "Statistics with and without intercept can't be added: fit_intercept "
                 "must be the same in all parts."
             )
-        weight = self.weight + other.weight
-        share = other.weight / weight
+        sums = {name: getattr(self, name) + getattr(other, name) for name in ADDITIVE}
+        share = other.weight / sums["weight"]
+        factor = self.weight * share
         apart = other.mean - self.mean
         responses_apart = other.response_mean - self.response_mean
-        factor = self.weight * share
-        between = np.outer(factor * apart, apart)
-        between += self.between
-        between += other.between
-        products = factor * responses_apart * apart
-        return AggregateStatistics(
-            n_bags=self.n_bags + other.n_bags,
-            n_rows=self.n_rows + other.n_rows,
-            weight=weight,
+        sums["between"] += np.outer(factor * apart, apart)
+        sums["products"] += factor * responses_apart * apart
+        sums["response_scatter"] += factor * responses_apart * responses_apart
+        return replace(
+            self,
             mean=self.mean + share * apart,
             response_mean=self.response_mean + share * responses_apart,
-            between=between,
-            within=self.within + other.within,
-            products=self.products + other.products + products,
-            response_scatter=self.response_scatter
-            + other.response_scatter
-            + factor * responses_apart * responses_apart,
-            fit_intercept=self.fit_intercept,
+            **sums,
         )
 
     def solve(self, alpha=0.0, interpolation=1.0):
@@ -129,12 +115,8 @@ class AggregateStatistics:
 
         Parameters
         ----------
-        alpha : float, default=0.0
-            Strength of the ridge penalty, on the scale of scikit-learn's ``Ridge``.
-
-        interpolation : float, default=1.0
-            Weight of the spread within bags: 0 is the bag-level loss, 1 the
-            instance-level loss.
+        alpha, interpolation : float, default=0.0, 1.0
+            As in `AggregateRidge`.
 
         Returns
         -------
@@ -142,7 +124,7 @@ class AggregateStatistics:
             Coefficients; where many do equally well, those of the smallest norm.
 
         intercept : float
-            Intercept, 0 without one.
+            0 without intercept.
         """
         matrix = self.between + interpolation * self.within
         matrix.flat[:: len(matrix) + 1] += alpha
@@ -192,10 +174,8 @@ def measure_bags(X, responses, index, weight, *, rows, bags=None, fit_intercept=
     def measure_block(block):
         places, offsets = index.rows(block)
         values = X[rows[places]].astype(np.float64, copy=False)
-        block_weight = None if weight is None else weight[places]
-        return _measure_block(
-            values, responses[block], block_weight, offsets, fit_intercept
-        )
+        weights = None if weight is None else weight[places]
+        return _measure_block(values, responses[block], weights, offsets, fit_intercept)
 
     blocks = np.split(bags, np.unique(cuts[cuts > 0]))
     return reduce(add, map(measure_block, blocks))

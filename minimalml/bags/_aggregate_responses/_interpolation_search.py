@@ -39,14 +39,12 @@ def merged(parts):
 
 
 def deal_bags(n_bags, n_folds, n_seen, random_state):
-    """Return the fold of each bag: shuffled, or in turn if there are fewer than folds."""
+    """Return the bags of each fold: shuffled, or in turn if there are fewer than folds."""
+    bags = np.arange(n_bags)
     if n_bags < n_folds:
-        return (n_seen + np.arange(n_bags)) % n_folds
-    bags, folds = np.arange(n_bags), np.empty(n_bags, dtype=np.intp)
+        return [bags[(n_seen + bags) % n_folds == fold] for fold in range(n_folds)]
     splitter = GroupKFold(n_folds, shuffle=True, random_state=random_state)
-    for fold, (_, test) in enumerate(splitter.split(bags, groups=bags)):
-        folds[test] = fold
-    return folds
+    return [test for _, test in splitter.split(bags, groups=bags)]
 
 
 def pairs_of_folds(folds):

@@ -13,10 +13,10 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
+from minimalml._core.threads import few_blas_threads
 from minimalml.multioutput._lasso_task_selection._documentation import document
 from minimalml.multioutput._lasso_task_selection._task_statistics import (
     TaskStatistics,
-    few_blas_threads,
     leading_directions,
     orthonormalise,
     task_moments,

@@ -4,18 +4,15 @@ Per task: count, means, and centred second moments. They add over shards, so tas
 be gathered from streams, workers or machines. The linear systems stand on them.
 """
 
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import cache
-from threading import current_thread, main_thread
 
 import numpy as np
 from sklearn.utils import check_consistent_length
 from sklearn.utils._missing import is_pandas_na
-from threadpoolctl import ThreadpoolController
 
 from minimalml._core.array_checks import check_rows, check_targets
 from minimalml._core.arrays import to_numpy
+from minimalml._core.threads import few_blas_threads
 from minimalml.multioutput._lasso_task_selection._relevance import units
 
 # A proximal term, relative to the mean diagonal: the step never increases the loss, and
@@ -24,9 +21,6 @@ PROXIMAL = 1e-10
 # Up to this many unknowns one Cholesky beats conjugate gradients (0.6 ms at 400).
 DIRECT_UNKNOWNS = 400
 CG_STEPS = 20
-# Multiplications of a task's product from which BLAS gains by sharing it among threads:
-# some milliseconds. Two threads on busy cores made 200 products of 5e6 20 times slower.
-WORTH_BLAS_THREADS = 1e8
 ADDITIVE = "counts", "means", "target_means", "scatter", "cross", "target_scatter"
 
 
@@ -334,19 +328,6 @@ def leading_directions(matrix, k):
     vectors, values, _ = np.linalg.svd(matrix, full_matrices=False)
     floor = values[0] * np.finfo(float).eps * max(matrix.shape)
     return vectors[:, :k][:, values[:k] > floor]
-
-
-@cache
-def _blas():
-    return ThreadpoolController().select(user_api="blas")
-
-
-def few_blas_threads(n_multiplications):
-    """Keep BLAS from sharing products that are too small among threads."""
-    # The limit is the process's: only its main thread may set and lift it.
-    if n_multiplications > WORTH_BLAS_THREADS or current_thread() is not main_thread():
-        return nullcontext()
-    return _blas().limit(limits=1)
 
 
 def _or_one(level):

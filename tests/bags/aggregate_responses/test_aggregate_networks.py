@@ -129,6 +129,15 @@ def test_a_linear_network_is_the_linear_model(rho):
     np.testing.assert_allclose(network.predict(X), expected, atol=1e-4)
 
 
+def test_responses_are_scaled_by_the_spread_of_single_ones():
+    X, y, bags, _ = make_aggregate_regression(4000, 3, bag_size=16, random_state=0)
+    model = AggregateMLPRegressor((), max_epochs=1).fit(X, 5 * y + 7, bags)
+    assert model.target_scale_ == pytest.approx(5 * np.sqrt(2), rel=0.1)
+    assert model.target_mean_ == pytest.approx(7, abs=0.5)
+    constant = AggregateMLPRegressor((), max_epochs=1).fit(X, np.full(4000, 7.0), bags)
+    assert constant.target_scale_ == 4.0 and np.isfinite(constant.predict(X)).all()
+
+
 def labelled(n=300):
     X, labels = make_classification(n, 5, flip_y=0.2, random_state=0)
     return X, labels, make_bags(n, 3, random_state=0)
@@ -168,7 +177,8 @@ def test_a_linear_network_of_shares_has_the_least_loss(rho):
 def test_the_unbiased_loss_is_that_of_labels_on_average():
     from minimalml._core.groups import GroupIndex
 
-    labels, logits = labelled(400)[1], torch.tensor(draws(400, 0, 1.0))
+    labels = labelled(400)[1]
+    logits = torch.tensor(2.0 * labels - 1.0 + draws(400, 0, 1.0))
     model, losses = AggregateMLPClassifier(loss="unbiased"), []
     model._share = labels.mean()
     for seed in range(300):
@@ -191,6 +201,16 @@ def test_whole_bags_are_held_out_and_fit_goes_on(cls):
     warm = cls((16,), warm_start=True, max_epochs=5, **settings)
     scores = [warm.fit(X, y, bags).score(X, y, bags) for _ in range(4)]
     assert warm.n_iter_ == 20 and scores[-1] > scores[0]
+
+
+def test_a_checkpoint_of_other_rows_is_refused(tmp_path):
+    X, labels, _ = labelled()
+    settings = Training(checkpoint=tmp_path / "run.pt")
+    model = AggregateMLPRegressor((4,), max_epochs=2, random_state=0, training=settings)
+    before = model.fit(X, labels.astype(float)).predict(X)
+    np.testing.assert_array_equal(model.fit(X, labels.astype(float)).predict(X), before)
+    with pytest.raises(ValueError, match="checkpoint"):
+        model.fit(X[::-1], labels.astype(float))
 
 
 def test_what_a_network_cannot_learn_from_is_named():

@@ -1,5 +1,8 @@
 """The linear model beside scikit-learn's, least squares and searches by hand."""
 
+from functools import reduce
+from operator import add
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -245,6 +248,9 @@ def test_a_stream_of_bags_keeps_folds():
     expected = whole.interpolation_scores_
     np.testing.assert_allclose(stream.interpolation_scores_, expected, rtol=1e-9)
     np.testing.assert_allclose(linear(stream), linear(whole), **EQUAL)
+    assert not hasattr(
+        whole.set_params(interpolation=1).fit(X, y), "interpolation_grid_"
+    )
     fresh = AggregateRidge(random_state=0).fit(X, y, bags)
     once = AggregateRidge(random_state=0).partial_fit(X, y, bags)
     np.testing.assert_array_equal(fresh.coef_, once.coef_)
@@ -339,3 +345,32 @@ def test_what_cannot_be_squared_is_refused(scale, name):
     data[name] = data[name] * scale
     with pytest.raises(ValueError, match=f"{name} .* to be squared: scale {name}"):
         AggregateRidge().fit(**data, bags=bags)
+
+
+def test_coefficients_beyond_float32_are_refused():
+    X, y, bags, _ = problem(0)
+    tiny = (X * 1e-39).astype(np.float32)
+    with pytest.raises(ValueError, match="X varies too little beside y for float32"):
+        AggregateRidge().fit(tiny, y, bags)
+    found = AggregateRidge().fit(tiny * 1e3, y, bags)
+    assert found.score(tiny * 1e3, y, bags) > 0.5
+
+
+def test_dask_reduces_statistics():
+    dask = pytest.importorskip("dask")
+    X, y, bags, _ = problem(0, n_samples=300, bag_size=3)
+
+    @dask.delayed
+    def statistics_of(k):
+        rows = bags % 20 == k
+        model = AggregateRidge(interpolation=0)
+        return model.partial_fit(X[rows], y[rows], bags[rows]).statistics_
+
+    parts = [statistics_of(k) for k in range(20)]
+    while len(parts) > 1:
+        parts = [
+            dask.delayed(reduce)(add, parts[i : i + 8]) for i in range(0, len(parts), 8)
+        ]
+    coef, intercept = parts[0].compute(scheduler="threads").solve(1.0, 0.3)
+    expected = AggregateRidge(1.0, interpolation=0.3).fit(X, y, bags)
+    np.testing.assert_allclose([*coef, intercept], linear(expected), **EQUAL)

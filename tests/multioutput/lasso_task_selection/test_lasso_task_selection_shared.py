@@ -2,8 +2,6 @@
 
 import pickle
 import socket
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from functools import partial
 
 import numpy as np
@@ -12,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.linalg import subspace_angles
 from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import threadpool_info, threadpool_limits
 
 from minimalml.multioutput import (
     SharedRepresentationRegressor,
@@ -21,10 +18,7 @@ from minimalml.multioutput import (
     task_statistics,
 )
 from minimalml.multioutput._lasso_task_selection import _task_statistics
-from minimalml.multioutput._lasso_task_selection._task_statistics import (
-    TaskMoments,
-    few_blas_threads,
-)
+from minimalml.multioutput._lasso_task_selection._task_statistics import TaskMoments
 
 FLOAT64_TOLERANCE = 1e-10
 FIELDS = (
@@ -172,22 +166,6 @@ def test_statistics_of_shards_add_up_in_any_order(seed, cut):
         expected = getattr(whole, name)
         atol = 1e-9 * max(np.abs(expected).max(), 1.0)
         np.testing.assert_allclose(getattr(parts, name), expected, atol=atol)
-
-
-def blas_threads():
-    pools = threadpool_info()
-    return [pool["num_threads"] for pool in pools if pool["user_api"] == "blas"]
-
-
-def test_small_products_are_not_shared_among_threads():
-    with threadpool_limits(2, user_api="blas"):
-        several = blas_threads()
-        with few_blas_threads(1e6):
-            assert max(blas_threads()) == 1
-        with few_blas_threads(1e9):
-            assert blas_threads() == several
-        with ThreadPoolExecutor(1) as pool:  # the limit would be all threads'
-            assert isinstance(pool.submit(few_blas_threads, 1).result(), nullcontext)
 
 
 def add_up_in_process(rank, world_size, port, path):
