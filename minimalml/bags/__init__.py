@@ -5,6 +5,20 @@ makes such a y, `aggregate_by_bag` reduces rows to bags, and `make_bag_scorer` s
 bag in a search. Which learner: what is known of a bag decides, a mean, a share or a label.
 """
 
+from minimalml.bags._aggregate_responses._aggregate_loss import aggregate_loss
+from minimalml.bags._aggregate_responses._aggregate_networks import (
+    AggregateMLPClassifier,
+    AggregateMLPRegressor,
+)
+from minimalml.bags._aggregate_responses._aggregate_responses import AggregateRidge
+from minimalml.bags._aggregate_responses._aggregate_risk import aggregate_risk
+from minimalml.bags._aggregate_responses._aggregate_statistics import (
+    AggregateStatistics,
+)
+from minimalml.bags._aggregate_responses._label_privacy import (
+    optimal_bag_size,
+    private_aggregate,
+)
 from minimalml.bags._aggregates import aggregate_by_bag, aggregate_targets
 from minimalml.bags._label_proportions._label_proportions import (
     LabelProportionClassifier,
@@ -17,11 +31,19 @@ from minimalml.bags._label_proportions._similarity_graph import similarity_graph
 from minimalml.bags._scorer import make_bag_scorer
 
 __all__ = [
+    "AggregateMLPClassifier",
+    "AggregateMLPRegressor",
+    "AggregateRidge",
+    "AggregateStatistics",
     "LabelProportionClassifier",
     "LabelProportionMLPClassifier",
     "aggregate_by_bag",
+    "aggregate_loss",
+    "aggregate_risk",
     "aggregate_targets",
     "make_bag_scorer",
+    "optimal_bag_size",
+    "private_aggregate",
     "propagate_label_proportions",
     "similarity_graph",
 ]
