@@ -24,6 +24,7 @@ from sklearn.svm import SVC
 from sklearn.utils import shuffle
 
 from minimalml.bags import (
+    AggregateMLPClassifier,
     LabelProportionClassifier,
     LabelProportionMLPClassifier,
     aggregate_targets,
@@ -52,63 +53,32 @@ figure.colorbar(points, label="probability of being positive")
 # %%
 # How large may bags be?
 # ----------------------
-# The same network on digits, odd against even, trained in three ways: on labels that
+# The same network on digits, odd against even, trained in four ways: on labels that
 # belief propagation found; on the shares of bags, by the log loss of their mean
-# probability (DLLP); and with each row's share as its own soft label. Where the lines
-# cross, change the method.
+# probability (DLLP) or by an unbiased loss (EasyLLP); and with each row's share as its
+# own soft label. Where the lines cross, change the method.
 
-import torch
-from torch.nn.functional import binary_cross_entropy, binary_cross_entropy_with_logits
-
-torch.set_num_threads(1)
 X, digits = shuffle(*load_digits(return_X_y=True), random_state=0)
 X, is_odd = StandardScaler().fit_transform(X), digits % 2
 train, test = slice(0, 1024), slice(1024, None)
+models = {
+    "beliefs": LabelProportionMLPClassifier(random_state=0, n_iterations=1),
+    "DLLP": AggregateMLPClassifier(random_state=0, max_epochs=50),
+    "EasyLLP": AggregateMLPClassifier(random_state=0, max_epochs=30, loss="unbiased"),
+    "shares as soft labels": AggregateMLPClassifier(
+        random_state=0, max_epochs=30, interpolation=1.0
+    ),
+}
 
-
-def network_on_shares(shares, bag_size, by_bag, n_epochs=50):
-    """Train on shares of bags that stand one after the other; return scores."""
-    torch.manual_seed(0)
-    network = torch.nn.Sequential(
-        torch.nn.Linear(64, 128), torch.nn.ReLU(), torch.nn.Linear(128, 64),
-        torch.nn.ReLU(), torch.nn.Linear(64, 1),
-    )  # fmt: skip
-    rows = torch.tensor(X[train].reshape(-1, bag_size, 64)).float()
-    target = torch.tensor(shares.reshape(-1, bag_size)).float()
-    optimizer = torch.optim.Adam(network.parameters())
-    n_bags = max(1, 256 // bag_size)
-    for _ in range(n_epochs):
-        for batch in torch.randperm(len(rows)).split(n_bags):
-            log_odds = network(rows[batch])[..., 0]
-            if by_bag:
-                mean = log_odds.sigmoid().mean(1).clamp(1e-6, 1 - 1e-6)
-                loss = binary_cross_entropy(mean, target[batch, 0])
-            else:
-                loss = binary_cross_entropy_with_logits(log_odds, target[batch])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-    with torch.no_grad():
-        return network(torch.tensor(X[test]).float())[:, 0].numpy()
-
-
-sizes, curves = (4, 16, 32, 64, 128), {}
+sizes, curves = (4, 16, 32, 64, 128), {name: [] for name in models}
 for size in sizes:
     bags = np.arange(1024) // size
     shares = aggregate_targets(is_odd[train], bags)
-    model = LabelProportionMLPClassifier(random_state=0, n_iterations=1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # large bags: beliefs that don't settle
-        model.fit(X[train], shares, bags=bags)
-    scores = {
-        "beliefs": model.decision_function(X[test]),
-        "DLLP": network_on_shares(shares, size, by_bag=True),
-        "shares as soft labels": network_on_shares(
-            shares, size, by_bag=False, n_epochs=30
-        ),
-    }
-    for name, score in scores.items():
-        curves.setdefault(name, []).append(roc_auc_score(is_odd[test], score))
+    for name, model in models.items():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # large bags: beliefs that don't settle
+            scores = model.fit(X[train], shares, bags=bags).predict_proba(X[test])
+        curves[name].append(roc_auc_score(is_odd[test], scores[:, 1]))
 
 figure, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
 for name, aucs in curves.items():
