@@ -63,14 +63,14 @@ X, is_odd = StandardScaler().fit_transform(X), digits % 2
 train, test = slice(0, 1024), slice(1024, None)
 models = {
     "beliefs": LabelProportionMLPClassifier(random_state=0, n_iterations=1),
-    "DLLP": AggregateMLPClassifier(random_state=0, max_epochs=50),
+    "DLLP": AggregateMLPClassifier(random_state=0, max_epochs=40),
     "EasyLLP": AggregateMLPClassifier(random_state=0, max_epochs=30, loss="unbiased"),
     "shares as soft labels": AggregateMLPClassifier(
         random_state=0, max_epochs=30, interpolation=1.0
     ),
 }
 
-sizes, curves = (4, 16, 32, 64, 128), {name: [] for name in models}
+sizes, curves = (8, 32, 64, 128), {name: [] for name in models}
 for size in sizes:
     bags = np.arange(1024) // size
     shares = aggregate_targets(is_odd[train], bags)
