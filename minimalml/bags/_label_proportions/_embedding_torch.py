@@ -4,13 +4,7 @@ from torch import nn
 
 
 class EmbeddingNetwork(nn.Module):
-    """A network, the features that its last layer sees, and a head for their means.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-        Ends in a linear layer.
-    """
+    """A network, the features that its last layer sees, and a head for their means."""
 
     def __init__(self, network):
         super().__init__()

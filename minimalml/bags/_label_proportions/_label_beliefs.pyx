@@ -167,7 +167,7 @@ cdef double find_tilt(
     """
     cdef double slope = 0.5 / strength  # 0 where counts are exact
     cdef double low = 0.0, high = 0.0, t, value, derivative, p, q, next_t
-    cdef intp_t k, turn, n_above
+    cdef intp_t k, _turn, n_above
     if slope > 0.0:
         low, high = -(size - count) / slope, count / slope
     else:
@@ -176,7 +176,7 @@ cdef double find_tilt(
         low -= 2.0 * log(size + 1.0) + 2.0
         high += 2.0 * log(size + 1.0) + 2.0
     t = min(high, max(low, 0.0))
-    for turn in range(200):
+    for _turn in range(200):
         # rows above a half are counted, and what they lack to 1 is added up
         n_above, value, derivative = 0, slope * t, slope
         for k in range(size):

@@ -49,8 +49,8 @@ class LabelProportionClassifier(
     do, and `AggregateMLPClassifier` is the better choice. Where each bag has one row,
     the shares are labels and ``estimator`` learns them as they are.
 
-    Finding neighbours takes O(n² d) time with the cosine; a step of belief propagation
-    O(n_neighbors n + Σ B √B) for bags of B rows; memory is linear in rows and edges.
+    Finding neighbours takes O(n² d) time, O(n log n) for few features; a step of belief
+    propagation O(n_neighbors n + Σ B √B) for bags of B rows; memory is linear in rows.
 
     Parameters
     ----------

@@ -9,8 +9,7 @@ from scipy.special import expit
 from minimalml._core.arrays import import_torch, resolve_device
 from minimalml._core.callbacks import fit_task, with_callbacks
 from minimalml._core.training.documentation import complete_docstring, document_training
-from minimalml._core.training.estimator import weighted_mean
-from minimalml._core.training.network import NetworkEstimator
+from minimalml._core.training.network import FLOATS, NetworkEstimator
 from minimalml._core.validation import (
     Integral,
     Interval,
@@ -26,7 +25,6 @@ from minimalml.bags._label_proportions._pseudo_labels import (
     check_bags,
 )
 
-FLOATS = [np.float64, np.float32]
 # Least distance of a predicted share from 0 and 1 in its log loss.
 SURE = 1e-6
 _OF_OTHER_NETWORKS = {"activation", "warm_start"}
@@ -185,11 +183,8 @@ class LabelProportionMLPClassifier(PseudoLabelMixin, NetworkEstimator):
         X, y = validate_data(self, X, y, dtype=FLOATS)
         self.classes_, index, shares = check_bags(y, bags)
         n_rounds = 1 if index.is_singletons else self.n_iterations
-        try:
-            with fit_task(self, X, y, n_rounds * self.max_epochs) as task:
-                self._fit_rounds(X, y, index, shares, n_rounds, task)
-        finally:
-            self._batches = None
+        with fit_task(self, X, y, n_rounds * self.max_epochs) as task:
+            self._fit_rounds(X, y, index, shares, n_rounds, task)
         return self
 
     def _fit_rounds(self, X, y, index, shares, n_rounds, task):
@@ -214,28 +209,16 @@ class LabelProportionMLPClassifier(PseudoLabelMixin, NetworkEstimator):
         rows = np.column_stack([X, labels.astype(X.dtype)])
         device, dtype = resolve_device(self.device), getattr(torch, settings.dtype)
         self._batches = GroupBatches(index, rows, device, dtype)
-        columns = {
-            "bag": np.arange(len(index)),
-            "target": shares,
-            "weight": index.sizes.astype(np.float64),
-        }
-        checkpoint = settings.checkpoint
-        if checkpoint is not None and number > 0:
-            checkpoint = f"{checkpoint}.{number}"  # each round is a run of its own
-        self._fit_network(
-            columns,
-            X,
-            y,
-            task=task,
-            extend=self._batches.extend,
-            batch_size=self._bags_a_step(),
-            checkpoint=checkpoint,
-        )
-
-    def _bags_a_step(self):
-        if self._training_settings.optimizer == "lbfgs":  # all, or refused by the loop
-            return self.batch_size
-        return self._batches.batch_size(self.batch_size)
+        options = {"extend": self._batches.extend}
+        if settings.optimizer != "lbfgs":  # takes all bags at once
+            options["batch_size"] = self._batches.batch_size(self.batch_size)
+        if settings.checkpoint is not None and number > 0:  # each round is a run
+            options["checkpoint"] = f"{settings.checkpoint}.{number}"
+        columns = {"bag": np.arange(len(index)), "target": shares}
+        try:
+            self._fit_network(columns, X, y, task=task, **options)
+        finally:
+            del self._batches
 
     def _embed(self, X):
         """Return the features that the last layer sees."""
@@ -254,7 +237,7 @@ class LabelProportionMLPClassifier(PseudoLabelMixin, NetworkEstimator):
         rows, index = batch.rows
         log_odds = self._outputs(rows[:, :-1], state.network)[:, 0]
         losses = log_loss(log_odds, rows[:, -1], reduction="none")
-        losses = {"rows": weighted_mean(index.mean(losses), batch.weight)}
+        losses = {"rows": losses.mean()}
         if self.bag_loss_weight and self._has_shares():
             outputs = state.module.bag_head(index.mean(state.module.features))[:, 0]
             losses["bags"] = self.bag_loss_weight * log_loss(outputs, batch.target)
@@ -266,28 +249,13 @@ class LabelProportionMLPClassifier(PseudoLabelMixin, NetworkEstimator):
 
         rows, index = self._batches.gather(columns["bag"].cpu())
         log_odds = self._outputs(rows[:, :-1], state.module)[:, 0]
-        shares = index.mean(log_odds.sigmoid())
-        shares = shares.clamp(SURE, 1.0 - SURE)
-        weight = columns["weight"] / columns["weight"].sum()
+        shares = index.mean(log_odds.sigmoid()).clamp(SURE, 1.0 - SURE)
+        weight = index.sizes / len(rows)
         return -binary_cross_entropy(shares, columns["target"], weight, reduction="sum")
 
     def _has_shares(self):
         """Whether some bag has several rows, so that y is more than labels."""
         return len(self._batches.sizes) < len(self._batches.X)
-
-    def decision_function(self, X):
-        """Return the log-odds of being positive.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows, scaled as those of `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-        """
-        return self._predict_outputs(X)[:, 0]
 
     def predict(self, X):
         """Predict the class of each row.
@@ -302,7 +270,7 @@ class LabelProportionMLPClassifier(PseudoLabelMixin, NetworkEstimator):
         ndarray of shape (n_samples,)
             Labels among ``classes_``.
         """
-        is_positive = self.decision_function(X) > 0
+        is_positive = self._predict_outputs(X)[:, 0] > 0
         return self.classes_[is_positive.astype(np.intp)]
 
     def predict_proba(self, X):
@@ -318,8 +286,8 @@ class LabelProportionMLPClassifier(PseudoLabelMixin, NetworkEstimator):
         ndarray of shape (n_samples, 2)
             Probabilities in the order of ``classes_``.
         """
-        log_odds = self.decision_function(X)
-        return expit(np.column_stack([-log_odds, log_odds]))
+        log_odds = self._predict_outputs(X)
+        return expit(np.hstack([-log_odds, log_odds]))
 
 
 complete_docstring(LabelProportionMLPClassifier, PARAMETERS, ATTRIBUTES)

@@ -131,7 +131,7 @@ def test_counts_label_as_many_rows_as_bags_have(digits):
     np.testing.assert_allclose(aggregate_targets(model.pseudo_labels_, bags), shares)
 
 
-def test_more_than_one_class_of_learner_and_the_default():
+def test_the_default_learner_and_methods_of_others():
     rng = np.random.default_rng(2)
     X, y, shares, bags = blobs(rng, n=200)
     fits = [LabelProportionClassifier(metric="euclidean").fit(X, shares, bags=bags) for _ in range(2)]  # fmt: skip

@@ -67,6 +67,14 @@ def test_equal_rows_are_as_similar_as_can_be():
     assert similarity_graph([[1.0, 2.0]]).nnz == 0
 
 
+def test_rows_of_zeros_are_as_far_as_orthogonal_ones_by_the_cosine():
+    angles = np.arange(0.0, 1.5, 0.1)
+    X = np.column_stack([np.cos(angles), np.sin(angles)])
+    graph = similarity_graph(np.vstack([X, [[0.0, 0.0]] * 2]), n_neighbors=1)
+    dense = graph.toarray()
+    assert dense[-2, -1] == 1.0 and not dense[-2:, :-2].any()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
