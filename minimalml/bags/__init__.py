@@ -6,6 +6,18 @@ bag in a search. Which learner: what is known of a bag decides, a mean, a share 
 """
 
 from minimalml.bags._aggregates import aggregate_by_bag, aggregate_targets
+from minimalml.bags._multiple_instance._multiple_instance import (
+    MultipleInstanceClassifier,
+)
+from minimalml.bags._multiple_instance._multiple_instance_network import (
+    MultipleInstanceMLPClassifier,
+)
 from minimalml.bags._scorer import make_bag_scorer
 
-__all__ = ["aggregate_by_bag", "aggregate_targets", "make_bag_scorer"]
+__all__ = [
+    "MultipleInstanceClassifier",
+    "MultipleInstanceMLPClassifier",
+    "aggregate_by_bag",
+    "aggregate_targets",
+    "make_bag_scorer",
+]
