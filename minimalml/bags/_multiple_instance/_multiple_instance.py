@@ -31,13 +31,19 @@ from minimalml.bags._multiple_instance._bag_classifier import FLOATS, BagClassif
 def row_scores(estimator, X):
     """Return a number above 0 for each row that a fitted classifier calls positive."""
     if hasattr(estimator, "decision_function"):
-        return estimator.decision_function(X)
-    return estimator.predict_proba(X)[:, 1] - 0.5
+        scores = estimator.decision_function(X)
+    else:
+        scores = estimator.predict_proba(X)[:, 1] - 0.5
+    if np.isnan(scores).any():
+        raise ValueError(
+            f"estimator ({type(estimator).__name__}) decides about row "
+            f"{np.isnan(scores).argmax()} by NaN, which says nothing."
+        )
+    return scores
 
 
 def _estimator_has_probabilities(self):
-    estimator = getattr(self, "estimator_", None) or self._template()
-    return hasattr(estimator, "predict_proba")
+    return hasattr(getattr(self, "estimator_", self._template()), "predict_proba")
 
 
 class MultipleInstanceClassifier(
@@ -220,7 +226,7 @@ class MultipleInstanceClassifier(
         warnings.warn(
             f"The {what} {reason}. The last fit is kept.",
             ConvergenceWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
 
     def _decide(self, X, index):
