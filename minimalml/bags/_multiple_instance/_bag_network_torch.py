@@ -3,6 +3,8 @@
 Each pooling takes outputs of shape (n_rows, n_outputs) and the index of the rows' bags.
 """
 
+import math
+
 import torch
 from torch import nn
 from torch.nn.functional import leaky_relu, logsigmoid, softplus
@@ -14,12 +16,12 @@ SMALLEST_PROBABILITY = 1e-12
 
 
 class BagNetwork(nn.Module):
-    """Outputs of rows by ``body``, pooled to a logit a bag."""
+    """Outputs of rows by ``body``, pooled to a logit a bag of about ``bag_size`` rows."""
 
-    def __init__(self, body, pooling, n_outputs):
+    def __init__(self, body, pooling, n_outputs, bag_size):
         super().__init__()
         self.body, self.n_outputs = body, n_outputs
-        self.pooling = POOLINGS[pooling](n_outputs)
+        self.pooling = POOLINGS[pooling](n_outputs, bag_size)
 
     def rows(self, X):
         """Return the outputs of rows, shape (n_rows, n_outputs)."""
@@ -39,7 +41,7 @@ class BagNetwork(nn.Module):
 class LargestRow(nn.Module):
     """The standard assumption: a bag is its largest row."""
 
-    def __init__(self, n_outputs):
+    def __init__(self, n_outputs, bag_size):
         super().__init__()
 
     def forward(self, outputs, index):
@@ -50,12 +52,14 @@ class LargestRow(nn.Module):
 class NoisyOr(nn.Module):
     """A bag is positive if one of its rows is, independently of each other."""
 
-    def __init__(self, n_outputs):
+    def __init__(self, n_outputs, bag_size):
         super().__init__()
+        # rows at even chances would make large bags surely positive, of no gradient
+        self.bias = nn.Parameter(torch.tensor(-math.log(bag_size)))
 
     def forward(self, outputs, index):
         """Return the logit of 1 minus the product of the rows' negative chances."""
-        log_negative = index.sum(logsigmoid(-outputs[:, 0]))
+        log_negative = index.sum(logsigmoid(-outputs[:, 0] - self.bias))
         positive = (-torch.expm1(log_negative)).clamp_min(SMALLEST_PROBABILITY)
         return positive.log() - log_negative
 
@@ -63,7 +67,7 @@ class NoisyOr(nn.Module):
 class Concepts(nn.Module):
     """Count, with weights above 0, the things that are found in some row."""
 
-    def __init__(self, n_outputs):
+    def __init__(self, n_outputs, bag_size):
         super().__init__()
         self.weight = nn.Parameter(0.5 * torch.randn(n_outputs))
         self.bias = nn.Parameter(torch.tensor(-0.4 * n_outputs))
@@ -76,7 +80,7 @@ class Concepts(nn.Module):
 class EmbeddingMax(nn.Module):
     """Linear in the maxima of features: a counter-example, as weights may be negative."""
 
-    def __init__(self, n_outputs):
+    def __init__(self, n_outputs, bag_size):
         super().__init__()
         self.head = nn.Linear(n_outputs, 1)
 
@@ -88,7 +92,7 @@ class EmbeddingMax(nn.Module):
 class Attention(nn.Module):
     """Linear in a mean of features by learnt weights: a counter-example."""
 
-    def __init__(self, n_outputs):
+    def __init__(self, n_outputs, bag_size):
         super().__init__()
         self.hidden = nn.Linear(n_outputs, n_outputs)
         self.score = nn.Linear(n_outputs, 1, bias=False)

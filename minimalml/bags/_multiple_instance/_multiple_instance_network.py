@@ -39,7 +39,7 @@ class MultipleInstanceMLPClassifier(
     """Classify bags that are positive if one of their rows is, by a network of rows.
 
     For bags with a label of which no row has one. With few bags "noisy_or" and
-    "concepts" learn better than "max". Scale the features. Needs torch.
+    "concepts" learn better than "max", which bears larger bags. Scale the features. Needs torch.
 
     Parameters
     ----------
@@ -95,8 +95,9 @@ class MultipleInstanceMLPClassifier(
     Notes
     -----
     With outputs f of the network of rows, the logit of a bag is ``max f(x_i)`` ("max"),
-    that of ``1 - prod(1 - sigmoid(f(x_i)))`` ("noisy_or"), or ``b + sum_k softplus(a_k)
-    sigmoid(max_i f_k(x_i))`` ("concepts"); "embedding_max" is linear in the maxima of
+    that of ``1 - prod(1 - sigmoid(f(x_i) + b))`` ("noisy_or", b is minus the logarithm of
+    the mean bag size at the start), or ``b + sum_k softplus(a_k) sigmoid(max_i f_k(x_i))``
+    ("concepts"); "embedding_max" is linear in the maxima of
     the hidden features h over rows, "attention" in their mean weighted by the softmax
     of ``w' tanh(V h)``. The loss is the mean cross-entropy over bags. A step takes time
     and memory of the rows in its bags: nothing is padded.
@@ -240,7 +241,8 @@ class MultipleInstanceMLPClassifier(
             n_features=self.n_features_in_,
             n_outputs=n_outputs,
         )
-        return BagNetwork(body, self.pooling, n_outputs)
+        bag_size = len(self._batches.X) / len(self._batches.sizes)
+        return BagNetwork(body, self.pooling, n_outputs, bag_size)
 
     def _training_loss(self, batch, state):
         from torch.nn.functional import binary_cross_entropy_with_logits

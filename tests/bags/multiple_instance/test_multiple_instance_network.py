@@ -26,10 +26,10 @@ ROUNDING = 1e-6  # of float32 sums of a few numbers about 10
 N_OUTPUTS = {"max": 1, "noisy_or": 1, "concepts": 3, "attention": 3, "embedding_max": 3}
 
 
-def a_pooling(name, seed=0):
+def a_pooling(name, seed=0, bag_size=1):
     """Return an untrained pooling in float64."""
     torch.manual_seed(seed)
-    return POOLINGS[name](N_OUTPUTS[name]).double()
+    return POOLINGS[name](N_OUTPUTS[name], bag_size).double()
 
 
 def pooled(pooling, outputs, bags):
@@ -62,7 +62,7 @@ def pooled_bag(pooling, name, rows):
     if name == "max":
         return rows[:, 0].max()
     if name == "noisy_or":
-        chances = 1 / (1 + np.exp(rows[:, 0].astype(np.longdouble)))
+        chances = 1 / (1 + np.exp(rows[:, 0].astype(np.longdouble) + weights["bias"]))
         return np.log((1 - chances.prod()) / chances.prod())
     if name == "concepts":
         heights = np.log1p(np.exp(weights["weight"]))
@@ -80,7 +80,7 @@ def pooled_bag(pooling, name, rows):
 @each_pooling
 @given(outputs=outputs_of_rows, bags=bags_of_rows)
 def test_bags_of_any_sizes_are_pooled_as_one_by_one(name, outputs, bags):
-    outputs, pooling = outputs[:, : N_OUTPUTS[name]] / 4, a_pooling(name)
+    outputs, pooling = outputs[:, : N_OUTPUTS[name]] / 4, a_pooling(name, bag_size=4)
     expected = [pooled_bag(pooling, name, outputs[bags == bag]) for bag in np.unique(bags)]  # fmt: skip
     found = pooled(pooling, outputs, bags)
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
@@ -178,6 +178,16 @@ def test_a_decision_is_the_pooling_of_the_rows_of_its_bag(name):
     np.testing.assert_array_equal(model.predict(X, bags), (decision > 0).astype(int))
 
 
+def test_a_noisy_or_starts_from_bags_at_about_even_chances():
+    X, y, bags = unit_test(n_bags=300, min_bag_size=45)
+    model = network(pooling="noisy_or", max_epochs=1, learning_rate=1e-12)
+    chances = model.fit(X, y, bags).predict_proba(X, bags)[:, 1]
+    assert 0.4 < np.median(chances) < 0.8
+    options = {"max_epochs": 30, "device": "cpu", "random_state": 0}
+    model = MultipleInstanceMLPClassifier(pooling="noisy_or", **options)
+    assert model.fit(X, y, bags).score(X, y, bags) > 0.95
+
+
 def test_labels_are_of_any_kind_and_the_second_is_positive():
     X, y, bags = unit_test()
     names = np.array(["sound", "unsound"])[y]
@@ -229,9 +239,10 @@ def test_batches_hold_bags():
             sizes.append(len(batch.target))
             return super()._training_loss(batch, state)
 
-    Watched((4,), batch_size=16, max_epochs=1, device="cpu").fit(X, y, bags)
-    assert sizes == [16, 16, 8]
-    sizes.clear()
+    for batch_size in (16, np.int64(16)):
+        Watched((4,), batch_size=batch_size, max_epochs=1, device="cpu").fit(X, y, bags)
+        assert sizes == [16, 16, 8]
+        sizes.clear()
     Watched((4,), batch_size="auto", max_epochs=1, device="cpu").fit(X, y, bags)
     assert len(sizes) == -(-40 // round(256 * 40 / len(X)))
 
