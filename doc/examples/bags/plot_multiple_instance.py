@@ -28,7 +28,7 @@ from minimalml.datasets import make_mil_unit_test
 from minimalml.testing import check_bag_score_is_monotone
 
 
-def unit_test(n_bags=200, min_bag_size=None):
+def unit_test(n_bags=150, min_bag_size=None):
     train, test = (
         make_mil_unit_test("single_concept", n_bags, split=split,
                            min_bag_size=min_bag_size, random_state=seed)
@@ -48,7 +48,7 @@ models = {
     pooling: MultipleInstanceMLPClassifier(pooling=pooling, max_epochs=20, random_state=0)
     for pooling in ("attention", "noisy_or", "max")
 }  # fmt: skip
-train, test = unit_test(300)
+train, test = unit_test(250)
 
 figure, axes = plt.subplots(2, 2, figsize=(8, 4.5), sharex="col", layout="constrained")
 for column, name in zip(axes.T, ("attention", "noisy_or"), strict=True):
@@ -84,7 +84,7 @@ except AssertionError as error:
 
 models["MI-SVM, linear"] = MultipleInstanceClassifier()
 models["mi-SVM, linear"] = MultipleInstanceClassifier(update="impute")
-sizes, aucs = (5, 15, 45), {name: [] for name in models}
+sizes, aucs = (5, 15, 40), {name: [] for name in models}
 for size in sizes:
     train, test = unit_test(min_bag_size=size)
     for name, model in models.items():
