@@ -28,6 +28,12 @@ from minimalml.bags._label_proportions._label_proportions_network import (
 )
 from minimalml.bags._label_proportions._propagation import propagate_label_proportions
 from minimalml.bags._label_proportions._similarity_graph import similarity_graph
+from minimalml.bags._multiple_instance._multiple_instance import (
+    MultipleInstanceClassifier,
+)
+from minimalml.bags._multiple_instance._multiple_instance_network import (
+    MultipleInstanceMLPClassifier,
+)
 from minimalml.bags._scorer import make_bag_scorer
 
 __all__ = [
@@ -37,6 +43,8 @@ __all__ = [
     "AggregateStatistics",
     "LabelProportionClassifier",
     "LabelProportionMLPClassifier",
+    "MultipleInstanceClassifier",
+    "MultipleInstanceMLPClassifier",
     "aggregate_by_bag",
     "aggregate_loss",
     "aggregate_risk",

@@ -104,6 +104,12 @@ def encode_proportions(y, bags, index):
     is_share = type_of_target(y) == "continuous" and y.min() >= 0 and y.max() <= 1
     if bags is not None or is_share:
         return np.array([0, 1]), check_proportions(y, index)
+    classes, codes = encode_two_classes(y)
+    return classes, codes.astype(np.float64)
+
+
+def encode_two_classes(y):
+    """Return the two classes, and for each label whether it is the second: 0 or 1."""
     check_classification_targets(y)
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) > 2:
@@ -113,7 +119,7 @@ def encode_proportions(y, bags, index):
         )
     if len(classes) < 2:
         raise ValueError(f"y must have 2 classes, got 1 class: {classes[0]!s}.")
-    return classes, codes.astype(np.float64)
+    return classes, codes
 
 
 def check_proportions(y, index):

@@ -104,18 +104,18 @@ class BagScorer(MetadataRequester):
     def _outputs(self, estimator, X, index, bags):
         """Return one output a bag."""
         method = check_response_method(estimator, self.response_method)
-        takes_bags = bags is not None and _takes_bags(estimator, method)
-        outputs = method(X, bags=bags) if takes_bags else method(X)
+        is_of_bags = bags is not None and takes_bags(estimator, method)
+        outputs = method(X, bags=bags) if is_of_bags else method(X)
         if outputs.ndim == 2 and outputs.shape[1] == 2:
             outputs = outputs[:, 1]
-        return reduce_by(index, outputs, "first" if takes_bags else self.how)
+        return reduce_by(index, outputs, "first" if is_of_bags else self.how)
 
     def _accept_sample_weight(self):
         """Tell scikit-learn that weights of rows have no meaning here."""
         return False
 
 
-def _takes_bags(estimator, method):
+def takes_bags(estimator, method):
     """Whether a method takes bags, perhaps to hand them on to a pipeline's last step."""
     if "bags" in signature(method).parameters:
         return True

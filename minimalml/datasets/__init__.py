@@ -4,6 +4,7 @@ from minimalml.datasets._bags import make_aggregate_regression, make_bags
 from minimalml.datasets._compositions import make_compositions
 from minimalml.datasets._gaussian_classes import make_gaussian_classes
 from minimalml.datasets._low_rank_tasks import make_low_rank_tasks
+from minimalml.datasets._mil_unit_tests import make_mil_unit_test
 from minimalml.datasets._rotated_digits import make_rotated_digits
 
 __all__ = [
@@ -12,5 +13,6 @@ __all__ = [
     "make_compositions",
     "make_gaussian_classes",
     "make_low_rank_tasks",
+    "make_mil_unit_test",
     "make_rotated_digits",
 ]

@@ -5,6 +5,10 @@ does not check, each with a failure message in plain words; and a pytest decorat
 runs them on many estimators. Start at :func:`parametrize_with_properties`.
 """
 
+from minimalml.testing._bag_checks import (
+    check_bag_score_is_monotone,
+    check_respects_mil_assumption,
+)
 from minimalml.testing._parametrize import (
     check_properties,
     parametrize_with_properties,
@@ -34,6 +38,7 @@ from minimalml.testing._universal_checks import (
 
 __all__ = [
     "bag_data",
+    "check_bag_score_is_monotone",
     "check_feature_permutation",
     "check_fit_is_repeatable",
     "check_input_not_modified",
@@ -42,6 +47,7 @@ __all__ = [
     "check_pickle_round_trip",
     "check_pipeline_grid_search",
     "check_properties",
+    "check_respects_mil_assumption",
     "check_row_permutation",
     "check_sample_weight_is_repetition",
     "check_target_affine_equivariance",

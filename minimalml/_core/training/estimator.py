@@ -284,7 +284,11 @@ class TorchEstimatorMixin(CallbackSupportMixin):
     def _predict_rows(self, function, X, *columns):
         """Return the same as a NumPy array, in the float type of ``X``."""
         import_torch(type(self).__name__)
-        output = self._map_rows(function, X, *columns).cpu().numpy()
+        return self._as_outputs(self._map_rows(function, X, *columns), X)
+
+    def _as_outputs(self, tensor, X):
+        """Return what the network says of ``X`` as an array, in the float type of it."""
+        output = tensor.cpu().numpy()
         if not np.isfinite(output).all():
             raise ValueError(
                 f"X gives outputs that are not finite: its largest number, "

@@ -110,7 +110,8 @@ class TrainingOptions:
                     f"batch_size={self.batch_size}: set batch_size='auto'."
                 )
             return n_rows
-        return min(200 if self.batch_size == "auto" else self.batch_size, n_rows)
+        n_asked = 200 if self.batch_size == "auto" else self.batch_size
+        return min(int(n_asked), n_rows)  # torch splits by no integer of NumPy
 
 
 @dataclass
