@@ -196,6 +196,7 @@ def test_risks_of_what_cannot_be_are_refused(name, value):
         ("epsilon", 0), ("epsilon", np.nan), ("response_range", 0), ("noise", -1),
         ("signal", -1), ("interpolation", "best"), ("interpolation", -1),
         ("sample_ratio", -6), ("max_bag_size", 0), ("max_bag_size", 2.5),
+        ("sample_ratio", [6, 7]), ("epsilon", [1, 2]), ("interpolation", [0.1, 0.2]),
     ],
 )  # fmt: skip
 def test_sizes_for_what_cannot_be_are_refused(name, value):
