@@ -115,7 +115,7 @@ def test_the_best_size_jumps_with_the_interpolation(ratio, epsilon):
     assert [result.bag_size for result in found] == [1, 5]
 
 
-@settings(max_examples=10)
+@settings(max_examples=5)
 @given(st.floats(1.1, 20), st.floats(0.1, 10), variances)
 def test_the_best_of_both_is_that_of_a_grid(ratio, epsilon, noise):
     options = {"epsilon": epsilon, "response_range": 2.0, "noise": noise}
