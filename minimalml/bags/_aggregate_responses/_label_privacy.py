@@ -145,6 +145,12 @@ def optimal_bag_size(
     >>> found.bag_size, round(found.risk, 3), round(float(found.risks[0]), 2)
     (8, 0.889, 6.64)
     """
+    given = {"sample_ratio": sample_ratio, "epsilon": epsilon, "signal": signal,
+             "response_range": response_range, "noise": noise,
+             "interpolation": interpolation}  # fmt: skip
+    for name, value in given.items():
+        if np.ndim(value) != 0:
+            raise ValueError(f"{name} must be a single number, got {value!r}.")
     check_range("epsilon", epsilon, is_open=True, allows_infinity=True)
     check_range("response_range", response_range, is_open=True)
     check_range("noise", noise)

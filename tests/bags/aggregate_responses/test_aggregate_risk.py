@@ -115,7 +115,7 @@ def test_the_best_size_jumps_with_the_interpolation(ratio, epsilon):
     assert [result.bag_size for result in found] == [1, 5]
 
 
-@settings(max_examples=10)
+@settings(max_examples=5)
 @given(st.floats(1.1, 20), st.floats(0.1, 10), variances)
 def test_the_best_of_both_is_that_of_a_grid(ratio, epsilon, noise):
     options = {"epsilon": epsilon, "response_range": 2.0, "noise": noise}
@@ -196,6 +196,7 @@ def test_risks_of_what_cannot_be_are_refused(name, value):
         ("epsilon", 0), ("epsilon", np.nan), ("response_range", 0), ("noise", -1),
         ("signal", -1), ("interpolation", "best"), ("interpolation", -1),
         ("sample_ratio", -6), ("max_bag_size", 0), ("max_bag_size", 2.5),
+        ("sample_ratio", [6, 7]), ("epsilon", [1, 2]), ("interpolation", [0.1, 0.2]),
     ],
 )  # fmt: skip
 def test_sizes_for_what_cannot_be_are_refused(name, value):
