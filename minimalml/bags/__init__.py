@@ -7,5 +7,15 @@ bag in a search. Which learner: what is known of a bag decides, a mean, a share 
 
 from minimalml.bags._aggregates import aggregate_by_bag, aggregate_targets
 from minimalml.bags._scorer import make_bag_scorer
+from minimalml.bags._subset_selection._choice import mean_jaccard_score
+from minimalml.bags._subset_selection._mean_field import mean_field_update
+from minimalml.bags._subset_selection._subset_selection import SubsetSelector
 
-__all__ = ["aggregate_by_bag", "aggregate_targets", "make_bag_scorer"]
+__all__ = [
+    "SubsetSelector",
+    "aggregate_by_bag",
+    "aggregate_targets",
+    "make_bag_scorer",
+    "mean_field_update",
+    "mean_jaccard_score",
+]

@@ -5,6 +5,10 @@ from minimalml.datasets._compositions import make_compositions
 from minimalml.datasets._gaussian_classes import make_gaussian_classes
 from minimalml.datasets._low_rank_tasks import make_low_rank_tasks
 from minimalml.datasets._rotated_digits import make_rotated_digits
+from minimalml.datasets._subsets import (
+    make_odd_one_out_subsets,
+    make_two_moons_subsets,
+)
 
 __all__ = [
     "make_aggregate_regression",
@@ -12,5 +16,7 @@ __all__ = [
     "make_compositions",
     "make_gaussian_classes",
     "make_low_rank_tasks",
+    "make_odd_one_out_subsets",
     "make_rotated_digits",
+    "make_two_moons_subsets",
 ]
