@@ -74,7 +74,7 @@ def make_odd_one_out_subsets(
     >>> X, y, bags = make_odd_one_out_subsets(
     ...     *load_digits(return_X_y=True), 2, set_size=5, random_state=0)
     >>> X.shape, y.tolist(), bags.tolist()
-    ((10, 64), [0, 1, 0, 0, 1, 0, 1, 0, 1, 1], [0, 0, 0, 0, 0, 1, 1, 1, 1, 1])
+    ((10, 64), [1, 0, 1, 0, 0, 1, 1, 1, 0, 0], [0, 0, 0, 0, 0, 1, 1, 1, 1, 1])
     """
     X, y = check_X_y(X, y, dtype=None, y_numeric=False)
     low, high = _check_subset_size(subset_size, set_size)

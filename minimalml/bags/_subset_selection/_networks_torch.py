@@ -5,7 +5,9 @@ Rows stand bag by bag and ``index`` is a `TorchGroupIndex` of them; ``masks`` of
 """
 
 from itertools import pairwise
+from numbers import Integral
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import (
@@ -22,6 +24,8 @@ from minimalml._core.training.modules import copy_module
 TEMPERATURE, N_FACTORS = 0.1, 5
 # Chances are kept this far from 0 and 1, here on the logit's scale.
 LARGEST_LOGIT = 13.8155
+# Random subsets by which predictions are made.
+N_SAMPLES_PREDICT = 64
 # Numbers of a hidden layer that are computed at once where no gradient is kept: 16 MB
 CHUNK_NUMBERS = 1 << 22
 
@@ -171,18 +175,23 @@ class Recognition(nn.Module):
 
 
 class SubsetNetwork(nn.Module):
-    """A set function and what proposes subsets for it, with the losses of both."""
+    """A set function and what proposes subsets for it, with the losses of both.
 
-    def __init__(self, set_function, recognition=None):
+    Rows that losses are given have two columns beside X: membership and weight.
+    """
+
+    def __init__(self, set_function, recognition, table_seed):
         super().__init__()
         self.set_function, self.recognition = set_function, recognition
+        self.table_seed, self.n_steps = table_seed, 1
 
     def forward(self, loss, *arguments):
         """Return one of the losses by its name: what a loop compiles is this call."""
         return getattr(self, loss)(*arguments)
 
-    def elbo_loss(self, X, index, n_masks):
+    def elbo_loss(self, rows, index, n_masks):
         """Return minus the bound on log-likelihood of the proposals, mean of bags."""
+        X = rows[:, :-2]
         logits, masks = self.recognition.draw(X, index, n_masks)
         with _frozen(self.set_function):
             utility = self.set_function(X, masks, index).mean(1)
@@ -190,12 +199,30 @@ class SubsetNetwork(nn.Module):
         entropy = -chance * logsigmoid(logits) - (1 - chance) * logsigmoid(-logits)
         return -(utility + index.sum(entropy)).mean()
 
-    def membership_loss(self, X, y, weight, index, n_masks, n_steps):
+    def membership_loss(self, rows, index, n_masks, negative_ratio):
         """Return the cross-entropy of the updated chances: bags' sums, their mean."""
-        uniforms = torch.rand(n_steps, len(X), n_masks, dtype=X.dtype, device=X.device)
-        logits = self.logits(X, index, uniforms)
-        losses = binary_cross_entropy_with_logits(logits, y, reduction="none")
-        return (weight * losses).sum() / len(index)
+        shape = self.n_steps, len(rows), n_masks
+        uniforms = torch.rand(shape, dtype=rows.dtype, device=rows.device)
+        logits = self.logits(rows[:, :-2], index, uniforms)
+        balance = balanced_weight(rows[:, -2], index, negative_ratio, is_drawn=True)
+        return _cross_entropy(logits, rows, index, balance)
+
+    def expected_loss(self, rows, index, negative_ratio):
+        """Return the same for predictions, expected over the rows that are drawn."""
+        logits = self.predicted_logits(rows[:, :-2], index)
+        balance = balanced_weight(rows[:, -2], index, negative_ratio, is_drawn=False)
+        return _cross_entropy(logits, rows, index, balance)
+
+    def predicted_logits(self, X, index):
+        """Return logits by subsets that a table gives, the same for all bags.
+
+        Its rows are the places in a bag, so that no bag changes another's answer.
+        """
+        draws = np.random.RandomState(self.table_seed).random_sample
+        table = torch.as_tensor(draws((int(index.sizes.max()), N_SAMPLES_PREDICT)))
+        places = torch.arange(len(X), device=X.device) - index.offsets[index.codes]
+        uniforms = table.to(X)[places]
+        return self.logits(X, index, uniforms.expand(self.n_steps, -1, -1))
 
     def logits(self, X, index, uniforms):
         """Return logits of rows after an update by each of ``uniforms``.
@@ -215,24 +242,46 @@ class SubsetNetwork(nn.Module):
         return logits
 
 
-def build_network(encoder, n_features, n_components, hidden_layer_sizes, context, pooling, inference):  # fmt: skip
-    """Return a `SubsetNetwork`; the arguments are those of the estimator."""
+def _cross_entropy(logits, rows, index, balance):
+    """Return the weighted loss of memberships, a sum in each bag, mean of bags."""
+    losses = binary_cross_entropy_with_logits(logits, rows[:, -2], reduction="none")
+    return (balance * rows[:, -1] * losses).sum() / len(index)
+
+
+def build_network(
+    encoder,
+    n_features,
+    n_components,
+    hidden_layer_sizes,
+    context,
+    pooling,
+    inference,
+    table_seed,
+):
+    """Return a `SubsetNetwork`; but for the seed, arguments are the estimator's."""
     sizes = list(hidden_layer_sizes)
+    if not all(isinstance(size, Integral) and size > 0 for size in sizes):
+        raise ValueError(
+            f"hidden_layer_sizes must be integers of at least 1, got {sizes!r}."
+        )
 
     def own_encoder():
         if is_torch_module(encoder):
             return copy_module(encoder)
-        widths = {"linear": [n_components], "mlp": [n_components, n_components]}[
-            encoder
-        ]
-        return _dense([n_features, *widths])
+        if not isinstance(encoder, str):
+            raise TypeError(
+                "encoder must be 'mlp', 'linear' or a torch.nn.Module, got "
+                f"{type(encoder).__name__}."
+            )
+        n_layers = {"linear": 1, "mlp": 2}[encoder]
+        return _dense([n_features, *[n_components] * n_layers])
 
     set_function = SetFunction(own_encoder(), n_components, sizes, context, pooling)
-    if inference == "mean_field":
-        return SubsetNetwork(set_function)
-    is_copula = inference == "copula"
-    recognition = Recognition(own_encoder(), n_components, sizes, is_copula)
-    return SubsetNetwork(set_function, recognition)
+    recognition = None
+    if inference != "mean_field":
+        is_copula = inference == "copula"
+        recognition = Recognition(own_encoder(), n_components, sizes, is_copula)
+    return SubsetNetwork(set_function, recognition, table_seed)
 
 
 def balanced_weight(y, index, negative_ratio, *, is_drawn):

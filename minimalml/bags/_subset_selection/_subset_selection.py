@@ -10,10 +10,9 @@ from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils import check_random_state, column_or_1d
-from sklearn.utils.validation import _num_samples
 
 from minimalml._core.array_checks import encode_labels, unique_labels
-from minimalml._core.arrays import import_torch, is_torch_module, resolve_device
+from minimalml._core.arrays import import_torch, resolve_device
 from minimalml._core.callbacks import with_callbacks
 from minimalml._core.groups import GroupIndex
 from minimalml._core.training.documentation import document_training
@@ -37,8 +36,6 @@ from minimalml.bags._subset_selection._choice import best_threshold, choose
 
 FLOATS = [np.float64, np.float32]
 AT_LEAST_1 = Interval(Integral, 1, None, closed="left")
-# Random subsets by which predictions are made.
-N_SAMPLES_PREDICT = 64
 
 
 @document_training
@@ -252,7 +249,6 @@ class SubsetSelector(BagsMixin, ClassifierMixin, TorchEstimatorMixin, BaseEstima
         torch = import_torch(type(self).__name__)
         from minimalml._core.training.group_batches import GroupBatches
 
-        self._check_network_parameters()
         X, y = validate_data(self, X, y, dtype=FLOATS, reset=not self._continues())
         membership = self._encode_membership(y)
         weight = check_sample_weight(sample_weight, X, ensure_non_negative=True)
@@ -264,9 +260,6 @@ class SubsetSelector(BagsMixin, ClassifierMixin, TorchEstimatorMixin, BaseEstima
         self._batches = GroupBatches(index, rows, device, dtype)
         self._held_out = None
         self._rule, self.threshold_ = self.selection, 0.5
-        # apart from the network's four seeds, which are drawn first
-        seeds = check_random_state(self.random_state).randint(2**31 - 1, size=5)
-        self._table_seed = int(seeds[4])
         # the means are for checkpoints, which know rows by columns
         columns = {"bag": np.arange(len(index)), "mean": index.mean(rows)}
         self._fit_network(
@@ -277,23 +270,6 @@ class SubsetSelector(BagsMixin, ClassifierMixin, TorchEstimatorMixin, BaseEstima
             self.threshold_ = self._best_threshold(membership[order] > 0, index)
         del self._batches, self._held_out
         return self
-
-    def _check_network_parameters(self):
-        sizes = self.hidden_layer_sizes
-        if not all(isinstance(size, Integral) and size > 0 for size in sizes):
-            raise ValueError(
-                f"hidden_layer_sizes must be integers of at least 1, got {sizes!r}."
-            )
-        if not isinstance(self.encoder, str) and not is_torch_module(self.encoder):
-            raise TypeError(
-                "encoder must be 'mlp', 'linear' or a torch.nn.Module, got "
-                f"{type(self.encoder).__name__}."
-            )
-        if self._training_settings.optimizer == "lbfgs":
-            raise ValueError(
-                "training.optimizer must not be 'lbfgs', whose line search needs a loss "
-                "without random subsets: use 'adam'."
-            )
 
     def _encode_membership(self, y):
         """Return 1.0 for the rows in the subset of their bag, and set the classes."""
@@ -319,13 +295,24 @@ class SubsetSelector(BagsMixin, ClassifierMixin, TorchEstimatorMixin, BaseEstima
     def _build_network(self):
         from minimalml.bags._subset_selection._networks_torch import build_network
 
+        # apart from the four seeds of training, which are drawn first
+        seeds = check_random_state(self.random_state).randint(2**31 - 1, size=5)
         return build_network(
             self.encoder, self.n_features_in_, self.n_components,
             self.hidden_layer_sizes, self.context, self.pooling, self.inference,
+            table_seed=int(seeds[4]),
         )  # fmt: skip
+
+    def _on_network_ready(self):
+        self.module_.n_steps = self.n_mean_field_steps
 
     def _training_options(self, partial=False):
         options = super()._training_options(partial)
+        if options["optimizer"] == "lbfgs":
+            raise ValueError(
+                "training.optimizer must not be 'lbfgs', whose line search needs a loss "
+                "without random subsets: use 'adam'."
+            )
         parts = [self.module_.recognition, self.module_.set_function]
         options["optimizers"] = [
             {"parameters": part.parameters()} for part in parts if part is not None
@@ -334,21 +321,11 @@ class SubsetSelector(BagsMixin, ClassifierMixin, TorchEstimatorMixin, BaseEstima
 
     def _training_loss(self, batch, state):
         """Return the losses of both networks, each moved in its turn."""
-        from minimalml.bags._subset_selection._networks_torch import balanced_weight
-
-        rows, index = batch.rows
-        X, y, weight = rows[:, :-2], rows[:, -2], rows[:, -1]
-        weight = weight * balanced_weight(y, index, self.negative_ratio, is_drawn=True)
-        losses = [
-            lambda: state.network(
-                "membership_loss", X, y, weight, index, self.n_samples,
-                self.n_mean_field_steps,
-            )
-        ]  # fmt: skip
+        network, ratio = state.network, self.negative_ratio
+        common = *batch.rows, self.n_samples
+        losses = [lambda: network("membership_loss", *common, ratio)]
         if self.module_.recognition is not None:
-            losses.insert(
-                0, lambda: state.network("elbo_loss", X, index, self.n_samples)
-            )
+            losses.insert(0, lambda: network("elbo_loss", *common))
         return list(enumerate(losses))
 
     def _validation_options(self, columns, stratify, seed):
@@ -359,22 +336,14 @@ class SubsetSelector(BagsMixin, ClassifierMixin, TorchEstimatorMixin, BaseEstima
 
     def _validation_score(self, columns, state):
         """Return minus the loss of the bags held out, expected over drawn rows."""
-        from torch.nn.functional import binary_cross_entropy_with_logits
-
-        from minimalml.bags._subset_selection._networks_torch import balanced_weight
-
         rows, index = self._batches.gather(self._held_out)
-        y = rows[:, -2]
-        logits = self._logits_of(self._batches)(rows[:, :-2], index)
-        weight = balanced_weight(y, index, self.negative_ratio, is_drawn=False)
-        losses = binary_cross_entropy_with_logits(logits, y, reduction="none")
-        return -(weight * rows[:, -1] * losses).sum() / len(index)
+        return -self.module_.expected_loss(rows, index, self.negative_ratio)
 
     def _best_threshold(self, is_member, index):
         """Return the best threshold on the bags held out, or on all."""
-        compute = self._logits_of(self._batches)
         logits = self._batches.map(
-            lambda rows, index: compute(rows[:, :-2], index), self.module_
+            lambda rows, index: self.module_.predicted_logits(rows[:, :-2], index),
+            self.module_,
         )
         kept = slice(None)
         if self._held_out is not None:
@@ -383,22 +352,6 @@ class SubsetSelector(BagsMixin, ClassifierMixin, TorchEstimatorMixin, BaseEstima
         return best_threshold(
             logits.cpu().numpy()[kept], is_member[kept], GroupIndex(codes, len(codes))
         )
-
-    def _logits_of(self, batches):
-        """Return the function from rows and index to logits that predictions use."""
-        import torch
-
-        # by the place of a row in its bag: no bag changes another's answer
-        draws = np.random.RandomState(self._table_seed).random_sample
-        table = draws((int(batches.sizes.max()), N_SAMPLES_PREDICT))
-        table = torch.as_tensor(table).to(batches.X)
-
-        def logits(X, index):
-            places = torch.arange(len(X), device=X.device) - index.offsets[index.codes]
-            uniforms = table[places].expand(self.n_mean_field_steps, -1, -1)
-            return self.module_.logits(X, index, uniforms)
-
-        return logits
 
     def _keep(self, state):
         super()._keep(state)
@@ -432,34 +385,28 @@ class SubsetSelector(BagsMixin, ClassifierMixin, TorchEstimatorMixin, BaseEstima
             What the row adds to the utility of random subsets of the others, on
             average.
         """
-        return self._in_order(X, bags, self._logits_of)
-
-    def _in_order(self, X, bags, function_of, *columns):
-        """Return a function of rows and index over all bags, in the order of X.
-
-        What gives a value a bag is returned in the order of bags.
-        """
-        import_torch(type(self).__name__)
-        from minimalml._core.training.group_batches import GroupBatches
-
         check_is_fitted(self)
         X = validate_data(self, X, dtype=FLOATS, reset=False)
         order, index = _sorted_rows(X, bags)
+        logits = np.empty(len(X), dtype=X.dtype)
+        logits[order] = self._map_bags(self.module_.predicted_logits, X[order], index)
+        return logits
+
+    def _map_bags(self, function, rows, index):
+        """Return a function of rows and their index over all bags, as an array."""
+        import_torch(type(self).__name__)
+        from minimalml._core.training.group_batches import GroupBatches
+
         parameter = next(self.module_.parameters())
-        rows = np.column_stack([X, *columns])[order]
         batches = GroupBatches(index, rows, parameter.device, parameter.dtype)
-        found = batches.map(function_of(batches), self.module_).cpu().numpy()
+        found = batches.map(function, self.module_).cpu().numpy()
         if not np.isfinite(found).all():
             raise ValueError(
                 "X gives outputs that are not finite: its largest number, "
-                f"{np.abs(X).max():g}, is too large for the network. Scale X as in fit."
+                f"{np.abs(rows).max():g}, is too large for the network. Scale X as in "
+                "fit."
             )
-        found = found.astype(X.dtype, copy=False)
-        if columns:
-            return found
-        values = np.empty_like(found)
-        values[order] = found
-        return values
+        return found
 
     def predict_proba(self, X, bags=None):
         """Return the chance of each row to be in the subset of its bag.
@@ -561,18 +508,23 @@ class SubsetSelector(BagsMixin, ClassifierMixin, TorchEstimatorMixin, BaseEstima
         ValueError
             If ``mask`` has another number of rows than X or values outside [0, 1].
         """
-        mask = column_or_1d(mask)
-        if not np.all((mask >= 0) & (mask <= 1)):
-            raise ValueError("mask must be booleans, or numbers from 0 to 1.")
-        n_rows = _num_samples(X)
-        if len(mask) != n_rows:
-            raise ValueError(f"mask has {len(mask)} values but X has {n_rows} rows.")
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=FLOATS, reset=False)
+        mask = column_or_1d(mask).astype(X.dtype)
+        if len(mask) != len(X):
+            raise ValueError(f"mask has {len(mask)} values but X has {len(X)} rows.")
+        if not ((mask >= 0) & (mask <= 1)).all():
+            raise ValueError(
+                f"mask must be booleans, or numbers in [0, 1], got {mask.min()} to "
+                f"{mask.max()}."
+            )
+        order, index = _sorted_rows(X, bags)
+        rows = np.column_stack([X, mask])[order]
 
-        def utility_of(batches):
-            function = self.set_function_
-            return lambda rows, index: function(rows[:, :-1], rows[:, -1:], index)[:, 0]
+        def utilities(rows, index):
+            return self.set_function_(rows[:, :-1], rows[:, -1:], index)[:, 0]
 
-        return self._in_order(X, bags, utility_of, mask)
+        return self._map_bags(utilities, rows, index).astype(X.dtype, copy=False)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
