@@ -2,7 +2,8 @@
 
 All take ``fit(X, y, bags)``: ids and the bag's value on each row. `aggregate_targets`
 makes such a y, `aggregate_by_bag` reduces rows to bags, and `make_bag_scorer` scores by
-bag in a search. Which learner: what is known of a bag decides, a mean, a share or a label.
+bag in a search. Which learner: what is known of a bag decides, a mean, a share, a label,
+or which of its rows were chosen (`SubsetSelector`, whose y is the row's own).
 """
 
 from minimalml.bags._aggregates import aggregate_by_bag, aggregate_targets

@@ -16,6 +16,7 @@ from torch.nn.functional import (
     logsigmoid,
     softplus,
 )
+from torch.utils.checkpoint import checkpoint
 
 from minimalml._core.arrays import is_torch_module
 from minimalml._core.training.modules import copy_module
@@ -26,8 +27,9 @@ TEMPERATURE, N_FACTORS = 0.1, 5
 LARGEST_LOGIT = 13.8155
 # Random subsets by which predictions are made.
 N_SAMPLES_PREDICT = 64
-# Numbers of a hidden layer that are computed at once where no gradient is kept: 16 MB
-CHUNK_NUMBERS = 1 << 22
+# Numbers of a hidden layer at once: 16 MB, and with gradients 256 MB. Beyond, layers are
+# computed again for the gradient, a third more work.
+CHUNK_NUMBERS, LEARNING_NUMBERS = 1 << 22, 1 << 26
 
 
 class SetFunction(nn.Module):
@@ -90,12 +92,18 @@ class SetFunction(nn.Module):
 
     def mean_gains(self, vectors, masks, index):
         """Return the mean of the gains over subsets, shape (n_rows,)."""
-        n_masks = masks.shape[1]
-        n_at_once = n_masks
-        if not torch.is_grad_enabled():
-            n_at_once = max(1, CHUNK_NUMBERS // (len(vectors) * self.widest))
-        parts = masks.split(n_at_once, dim=1)
-        return sum(self.gains(vectors, m, index).sum(1) for m in parts) / n_masks
+        n_kept = len(vectors) * self.widest  # numbers a layer and subset
+        is_learning = torch.is_grad_enabled()
+        most = LEARNING_NUMBERS if is_learning else CHUNK_NUMBERS
+        parts = masks.split(max(1, most // n_kept), dim=1)
+        if is_learning and len(parts) > 1:
+            gains = [
+                checkpoint(self.gains, vectors, part, index, use_reentrant=False)
+                for part in parts
+            ]
+        else:
+            gains = (self.gains(vectors, part, index) for part in parts)
+        return sum(gain.sum(1) for gain in gains) / masks.shape[1]
 
     def _first_layers(self, vectors, masks, index):
         """Return the first layer of each branch, (n_bags, n_masks, width)."""

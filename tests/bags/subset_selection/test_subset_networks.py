@@ -113,13 +113,22 @@ def test_logits_are_those_of_the_exact_update(context):
             np.testing.assert_allclose(found[rows], exact, atol=0.01)
 
 
-def test_parts_of_samples_make_the_same_mean(monkeypatch):
+@pytest.mark.parametrize("is_learning", [False, True])
+def test_parts_of_samples_make_the_same_mean_and_gradient(monkeypatch, is_learning):
     network, (X, index) = network_of(), bags_of()
-    with torch.no_grad():
-        whole = network.predicted_logits(X, index)
-        monkeypatch.setattr(_networks_torch, "CHUNK_NUMBERS", 7 * 14 * 5)
-        parts = network.predicted_logits(X, index)
-    torch.testing.assert_close(parts, whole, atol=ROUNDING, rtol=0)
+    function = network.set_function
+    masks, weights = masks_of(len(X), 7), list(function.parameters())
+    found = []
+    for most in (1 << 20, 2 * len(X) * 5):
+        monkeypatch.setattr(_networks_torch, "LEARNING_NUMBERS", most)
+        monkeypatch.setattr(_networks_torch, "CHUNK_NUMBERS", most)
+        with torch.set_grad_enabled(is_learning):
+            mean = function.mean_gains(function.encode(X, index), masks, index)
+        found.append([mean])
+        if is_learning:
+            loss = mean.square().sum()
+            found[-1] += torch.autograd.grad(loss, weights, allow_unused=True)
+    torch.testing.assert_close(*found, atol=ROUNDING, rtol=0)
 
 
 def test_no_bag_changes_the_answer_for_another():
