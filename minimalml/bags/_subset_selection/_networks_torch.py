@@ -87,7 +87,6 @@ class SetFunction(nn.Module):
             torch.addcmul(layer[index.codes], flips[:, :, None], move[:, None])
             for layer, move in zip(first, self._moves(vectors), strict=True)
         ]
-        # what is flipped first: tails overwrite what they are given
         return flips * (self._tails(flipped) - self._tails(first)[index.codes])
 
     def mean_gains(self, vectors, masks, index):
@@ -147,7 +146,7 @@ class Recognition(nn.Module):
         widths = [n_components, *hidden_layer_sizes]
         self.hidden = _dense(widths)
         if hidden_layer_sizes:
-            self.hidden.append(nn.ReLU(inplace=True))
+            self.hidden.append(nn.ReLU())
         self.chance = nn.Linear(widths[-1], 1)
         if is_copula:
             self.noise = nn.Linear(widths[-1], 1 + N_FACTORS)
@@ -323,8 +322,7 @@ def _dense(widths):
     """Return linear layers with ReLU between them."""
     layers = []
     for width, next_width in pairwise(widths):
-        # what a ReLU is given is of no further use: it may overwrite it
-        layers += [nn.ReLU(inplace=True), nn.Linear(width, next_width)]
+        layers += [nn.ReLU(), nn.Linear(width, next_width)]
     return nn.Sequential(*layers[1:])
 
 
