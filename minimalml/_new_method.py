@@ -112,7 +112,9 @@ def _enter(root, family, stem, words):
     head = head.rstrip() + ("\n\n" if head.endswith('"""\n\n') else "\n")
     init.write_text(f"{head}{new}\n\n__all__ = [\n{listed}]\n", "utf-8")
     page = root / "doc" / family / "index.rst"
-    page.write_text(f"{page.read_text('utf-8').rstrip()}\n   {stem}\n", "utf-8")
+    text = page.read_text("utf-8").rstrip()
+    gap = "\n\n" if text.endswith(":maxdepth: 1") else "\n"  # before the first entry
+    page.write_text(f"{text}{gap}   {stem}\n", "utf-8")
     contract = root / "pyproject.toml"
     text = contract.read_text("utf-8")
     (layer,) = re.findall(r'"(minimalml\.[^"]* \| [^"]*)"', text)

@@ -9,6 +9,7 @@ import warnings
 from collections import Counter
 from contextlib import redirect_stderr, redirect_stdout
 from functools import wraps
+from inspect import signature
 
 import numpy as np
 from sklearn import config_context
@@ -65,8 +66,8 @@ ROW_VALUES = {
     "bags": lambda n: np.arange(n) // 3,
     "target_task": None,
 }
-# Other values, where moving them by a row would not do.
-OTHER_VALUES = {"bags": lambda bags: np.arange(len(bags))}
+# Other values, where moving them by a row would not do: bags cut in two.
+OTHER_VALUES = {"bags": lambda bags: 2 * bags + (np.arange(len(bags)) % 3 == 2)}
 
 
 def requests(estimator, method):
@@ -92,7 +93,13 @@ def row_metadata(estimator, n_samples):
     """Values for all that ``fit`` of ``estimator`` takes a row, besides X and y."""
     makers = row_makers(estimator)
     taken = {name for model in with_inner(estimator) for name in requests(model, "fit")}
-    return {name: makers[name](n_samples) for name in taken if makers.get(name)}
+    accepted = signature(estimator.fit).parameters
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in accepted.values())
+    return {
+        name: makers[name](n_samples)
+        for name in taken
+        if makers.get(name) and (takes_any or name in accepted)
+    }
 
 
 def agreeing(estimator, y, metadata):

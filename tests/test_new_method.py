@@ -66,6 +66,12 @@ def test_families_keep_what_they_have(checkout):
     assert page.endswith("   odd_idea\n") and "   c_mixup\n" in page
 
 
+def test_a_new_family_has_a_page_that_lists_its_first_method(checkout):
+    write_new_method(checkout, "odd_family", "odd_idea")
+    page = (checkout / "doc/odd_family/index.rst").read_text("utf-8")
+    assert page.endswith(".. toctree::\n   :maxdepth: 1\n\n   odd_idea\n")
+
+
 @pytest.mark.parametrize(
     ("family", "stem", "sentence"),
     [

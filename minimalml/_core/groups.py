@@ -198,7 +198,7 @@ class GroupIndex:
     def _wide_sum(self, values, weight):
         sums = np.zeros((len(self), *values.shape[1:]))
         if weight is not None:
-            weight = np.ascontiguousarray(weight, dtype=np.float64)
+            weight = self._checked(weight).astype(np.float64, copy=False)
         arrays = as_columns(values), self.order, self.offsets, weight, as_columns(sums)
         self._in_chunks(group_sum, *arrays)
         return sums

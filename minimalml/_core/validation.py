@@ -7,6 +7,7 @@ that a move upstream is one edit.
 from numbers import Integral, Real
 
 from sklearn.base import _fit_context
+from sklearn.utils._metadata_requests import SIMPLE_METHODS, _MetadataRequester
 from sklearn.utils._param_validation import (
     HasMethods,
     Hidden,
@@ -18,25 +19,31 @@ from sklearn.utils._param_validation import (
     validate_params,
 )
 from sklearn.utils.validation import (
+    _check_response_method,
     _check_sample_weight,
     check_is_fitted,
     has_fit_parameter,
     validate_data,
 )
 
+check_response_method = _check_response_method
 check_sample_weight = _check_sample_weight
+MetadataRequester = _MetadataRequester
 
 __all__ = [
+    "SIMPLE_METHODS",
     "HasMethods",
     "Hidden",
     "Integral",
     "Interval",
     "InvalidParameterError",
+    "MetadataRequester",
     "Options",
     "Real",
     "StrOptions",
     "_fit_context",
     "check_is_fitted",
+    "check_response_method",
     "check_sample_weight",
     "has_fit_parameter",
     "validate_data",

@@ -6,9 +6,9 @@ import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils import column_or_1d
-from sklearn.utils._metadata_requests import SIMPLE_METHODS
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
+from minimalml._core.validation import SIMPLE_METHODS
 from minimalml.bags._aggregates import weighted_index
 
 

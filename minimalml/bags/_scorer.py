@@ -3,11 +3,10 @@
 from inspect import signature
 
 from sklearn.utils import column_or_1d
-from sklearn.utils._metadata_requests import _MetadataRequester
 from sklearn.utils.metadata_routing import get_routing_for_object
-from sklearn.utils.validation import _check_response_method
 
 from minimalml._core.groups import GroupIndex
+from minimalml._core.validation import MetadataRequester, check_response_method
 from minimalml.bags._aggregates import check_how, reduce_by
 
 
@@ -71,7 +70,7 @@ def make_bag_scorer(
     return BagScorer(score_func, how, response_method, weight_by_size, sign)
 
 
-class BagScorer(_MetadataRequester):
+class BagScorer(MetadataRequester):
     """What `make_bag_scorer` returns."""
 
     __metadata_request__score = {"bags": True}
@@ -104,7 +103,7 @@ class BagScorer(_MetadataRequester):
 
     def _outputs(self, estimator, X, index, bags):
         """Return one output a bag."""
-        method = _check_response_method(estimator, self.response_method)
+        method = check_response_method(estimator, self.response_method)
         takes_bags = bags is not None and _takes_bags(estimator, method)
         outputs = method(X, bags=bags) if takes_bags else method(X)
         if outputs.ndim == 2 and outputs.shape[1] == 2:

@@ -240,6 +240,8 @@ def test_ids_that_do_not_fit_are_named():
     for values in (np.ones(2), np.ones((3, 1, 1)), 1.0):
         with pytest.raises(ValueError, match=r"values must have shape \(3,\) or"):
             index.sum(values)
+    with pytest.raises(ValueError, match=r"values must have shape \(3,\) or"):
+        index.sum(np.ones(3), np.ones(2))
     with pytest.raises(ValueError, match=r"groups must be finite; row 1 is not"):
         GroupIndex([1.0, np.inf, 2.0], 3, "groups")
 

@@ -25,7 +25,7 @@ generator seeded with the epoch, so that a run that goes on from a checkpoint dr
 same. What has no estimator calls `loop.train`.
 """
 
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from functools import partial as bind
 from numbers import Integral, Real
 
@@ -111,7 +111,9 @@ class TorchEstimatorMixin(CallbackSupportMixin):
         """Whether fit goes on from the present network."""
         return (partial or self.warm_start) and hasattr(self, "module_")
 
-    def _fit_network(self, columns, X, y, *, stratify=None, partial=False, **options):
+    def _fit_network(
+        self, columns, X, y, *, stratify=None, partial=False, task=None, **options
+    ):
         """Train on rows, and set the fitted attributes.
 
         Parameters
@@ -127,6 +129,9 @@ class TorchEstimatorMixin(CallbackSupportMixin):
 
         partial : bool, default=False
             One epoch only, from the present network on.
+
+        task : FitTask, default=None
+            The fit that this is a part of; None where it is the whole.
 
         **options
             Override and add to what the public parameters say, see `TrainingOptions`.
@@ -155,7 +160,8 @@ class TorchEstimatorMixin(CallbackSupportMixin):
             "noise_seed": noise_seed,
             **options,
         }
-        with fit_task(self, X, y, options["max_epochs"]) as task, ExitStack() as epoch:
+        whole = fit_task(self, X, y, options["max_epochs"]) if task is None else None
+        with whole or nullcontext(task) as task, ExitStack() as epoch:
 
             def end_epoch(state):
                 epoch.close()

@@ -294,7 +294,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         targets = y.reshape(len(y), -1).astype(np.float64)
         if is_new:
             self._is_single, self.n_outputs_ = y.ndim == 1, targets.shape[1]
-            self.target_mean_, self.target_scale_ = _standard_scale(
+            self.target_mean_, self.target_scale_ = standard_scale(
                 targets, sample_weight
             )
         elif targets.shape[1] != self.n_outputs_:
@@ -338,7 +338,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         return tags
 
 
-def _standard_scale(targets, sample_weight):
+def standard_scale(targets, sample_weight):
     """Return mean and scale of each target; the squares of huge ones don't overflow."""
     largest = np.abs(targets).max(axis=0)
     largest[largest == 0] = 1.0

@@ -189,7 +189,8 @@ class SubsetNetwork(nn.Module):
 
     def __init__(self, set_function, recognition, table_seed):
         super().__init__()
-        self.set_function, self.recognition = set_function, recognition
+        # in the order of their turns
+        self.recognition, self.set_function = recognition, set_function
         self.table_seed, self.n_steps = table_seed, 1
 
     def forward(self, loss, *arguments):

@@ -258,8 +258,7 @@ class SubsetSelector(BagsMixin, ClassifierMixin, TorchEstimatorMixin, BaseEstima
         dtype = getattr(torch, self._training_settings.dtype)
         device = resolve_device(self.device)
         self._batches = GroupBatches(index, rows, device, dtype)
-        self._held_out = None
-        self._rule, self.threshold_ = self.selection, 0.5
+        self._held_out, self._rule, self.threshold_ = None, self.selection, 0.5
         # the means are for checkpoints, which know rows by columns
         columns = {"bag": np.arange(len(index)), "mean": index.mean(rows)}
         self._fit_network(
@@ -313,9 +312,8 @@ class SubsetSelector(BagsMixin, ClassifierMixin, TorchEstimatorMixin, BaseEstima
                 "training.optimizer must not be 'lbfgs', whose line search needs a loss "
                 "without random subsets: use 'adam'."
             )
-        parts = [self.module_.recognition, self.module_.set_function]
         options["optimizers"] = [
-            {"parameters": part.parameters()} for part in parts if part is not None
+            {"parameters": part.parameters()} for part in self.module_.children()
         ]
         return options
 
@@ -519,11 +517,11 @@ class SubsetSelector(BagsMixin, ClassifierMixin, TorchEstimatorMixin, BaseEstima
                 f"{mask.max()}."
             )
         order, index = _sorted_rows(X, bags)
-        rows = np.column_stack([X, mask])[order]
 
         def utilities(rows, index):
             return self.set_function_(rows[:, :-1], rows[:, -1:], index)[:, 0]
 
+        rows = np.column_stack([X, mask])[order]
         return self._map_bags(utilities, rows, index).astype(X.dtype, copy=False)
 
     def __sklearn_tags__(self):

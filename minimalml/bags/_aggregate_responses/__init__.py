@@ -1,0 +1,1 @@
+"""Learning from aggregate responses: bag-level, instance-level and interpolated losses."""

@@ -1,0 +1,1 @@
+"""Label proportions: find the positive rows by belief propagation, then learn them."""
