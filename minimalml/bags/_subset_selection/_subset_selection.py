@@ -256,8 +256,7 @@ class SubsetSelector(BagsMixin, ClassifierMixin, TorchEstimatorMixin, BaseEstima
         weight = weight[order] / weight[order].mean()
         rows = np.column_stack([X[order], membership[order], weight])
         dtype = getattr(torch, self._training_settings.dtype)
-        device = resolve_device(self.device)
-        self._batches = GroupBatches(index, rows, device, dtype)
+        self._batches = GroupBatches(index, rows, resolve_device(self.device), dtype)
         self._held_out, self._rule, self.threshold_ = None, self.selection, 0.5
         # the means are for checkpoints, which know rows by columns
         columns = {"bag": np.arange(len(index)), "mean": index.mean(rows)}
@@ -343,9 +342,8 @@ class SubsetSelector(BagsMixin, ClassifierMixin, TorchEstimatorMixin, BaseEstima
             lambda rows, index: self.module_.predicted_logits(rows[:, :-2], index),
             self.module_,
         )
-        kept = slice(None)
-        if self._held_out is not None:
-            kept = np.isin(index.codes, self._held_out)
+        chosen = index.codes if self._held_out is None else self._held_out
+        kept = np.isin(index.codes, chosen)
         codes = index.codes[kept]
         return best_threshold(
             logits.cpu().numpy()[kept], is_member[kept], GroupIndex(codes, len(codes))
