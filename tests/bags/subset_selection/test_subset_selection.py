@@ -5,6 +5,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+import torch
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_iris
@@ -12,10 +13,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-
-pytest.importorskip("torch")
-
-import torch
 
 from minimalml.bags import SubsetSelector, mean_jaccard_score
 from minimalml.datasets import make_odd_one_out_subsets, make_two_moons_subsets
