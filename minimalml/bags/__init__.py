@@ -2,7 +2,8 @@
 
 All take ``fit(X, y, bags)``: ids and the bag's value on each row. `aggregate_targets`
 makes such a y, `aggregate_by_bag` reduces rows to bags, and `make_bag_scorer` scores by
-bag in a search. Which learner: what is known of a bag decides, a mean, a share or a label.
+bag in a search. Which learner: what is known of a bag decides, a mean, a share, a label,
+or which of its rows were chosen (`SubsetSelector`, whose y is the row's own).
 """
 
 from minimalml.bags._aggregate_responses._aggregate_loss import aggregate_loss
@@ -35,6 +36,9 @@ from minimalml.bags._multiple_instance._multiple_instance_network import (
     MultipleInstanceMLPClassifier,
 )
 from minimalml.bags._scorer import make_bag_scorer
+from minimalml.bags._subset_selection._choice import mean_jaccard_score
+from minimalml.bags._subset_selection._mean_field import mean_field_update
+from minimalml.bags._subset_selection._subset_selection import SubsetSelector
 
 __all__ = [
     "AggregateMLPClassifier",
@@ -45,11 +49,14 @@ __all__ = [
     "LabelProportionMLPClassifier",
     "MultipleInstanceClassifier",
     "MultipleInstanceMLPClassifier",
+    "SubsetSelector",
     "aggregate_by_bag",
     "aggregate_loss",
     "aggregate_risk",
     "aggregate_targets",
     "make_bag_scorer",
+    "mean_field_update",
+    "mean_jaccard_score",
     "optimal_bag_size",
     "private_aggregate",
     "propagate_label_proportions",

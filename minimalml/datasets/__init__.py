@@ -6,6 +6,10 @@ from minimalml.datasets._gaussian_classes import make_gaussian_classes
 from minimalml.datasets._low_rank_tasks import make_low_rank_tasks
 from minimalml.datasets._mil_unit_tests import make_mil_unit_test
 from minimalml.datasets._rotated_digits import make_rotated_digits
+from minimalml.datasets._subsets import (
+    make_odd_one_out_subsets,
+    make_two_moons_subsets,
+)
 
 __all__ = [
     "make_aggregate_regression",
@@ -14,5 +18,7 @@ __all__ = [
     "make_gaussian_classes",
     "make_low_rank_tasks",
     "make_mil_unit_test",
+    "make_odd_one_out_subsets",
     "make_rotated_digits",
+    "make_two_moons_subsets",
 ]

@@ -1,0 +1,1 @@
+"""Subset selection: which rows of a set belong to its best subset."""
