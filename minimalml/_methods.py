@@ -70,20 +70,11 @@ def files_of(method, root):
     Returns
     -------
     dict of str to str
-        Glob patterns relative to ``root``. A kernel is asked for only where its other
-        half exists, since not every method has a loop worth one.
+        Glob patterns relative to ``root``.
     """
-    package = Path("minimalml") / method.family
     stem, family = method.stem, method.family
-    files = {}
-    for half in sorted(Path(root, package, f"_{stem}").glob("*_torch.py")):
-        name = half.stem.removesuffix("_torch")
-        # .py where NumPy's own loops are fast enough
-        files[f"CPU half of {half.name}"] = str(
-            half.relative_to(root).with_name(f"{name}.py*")
-        )
-    return files | {
-        "library": str(package / f"_{stem}*"),
+    return {
+        "library": f"minimalml/{family}/_{stem}*",
         "instances": f"tests/{family}/{stem}/instances.py",
         "tests": f"tests/{family}/{stem}/test_*.py",
         "comparison": f"benchmarks/{stem}/compare.py",
