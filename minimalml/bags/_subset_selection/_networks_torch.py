@@ -212,14 +212,12 @@ class SubsetNetwork(nn.Module):
         shape = self.n_steps, len(rows), n_masks
         uniforms = torch.rand(shape, dtype=rows.dtype, device=rows.device)
         logits = self.logits(rows[:, :-2], index, uniforms)
-        balance = balanced_weight(rows[:, -2], index, negative_ratio, is_drawn=True)
-        return _cross_entropy(logits, rows, index, balance)
+        return _cross_entropy(logits, rows, index, negative_ratio, is_drawn=True)
 
     def expected_loss(self, rows, index, negative_ratio):
         """Return the same for predictions, expected over the rows that are drawn."""
         logits = self.predicted_logits(rows[:, :-2], index)
-        balance = balanced_weight(rows[:, -2], index, negative_ratio, is_drawn=False)
-        return _cross_entropy(logits, rows, index, balance)
+        return _cross_entropy(logits, rows, index, negative_ratio, is_drawn=False)
 
     def predicted_logits(self, X, index):
         """Return logits by subsets that a table gives, the same for all bags.
@@ -250,10 +248,12 @@ class SubsetNetwork(nn.Module):
         return logits
 
 
-def _cross_entropy(logits, rows, index, balance):
+def _cross_entropy(logits, rows, index, negative_ratio, *, is_drawn):
     """Return the weighted loss of memberships, a sum in each bag, mean of bags."""
-    losses = binary_cross_entropy_with_logits(logits, rows[:, -2], reduction="none")
-    return (balance * rows[:, -1] * losses).sum() / len(index)
+    y, weight = rows[:, -2], rows[:, -1]
+    losses = binary_cross_entropy_with_logits(logits, y, reduction="none")
+    balance = balanced_weight(y, weight > 0, index, negative_ratio, is_drawn=is_drawn)
+    return (balance * weight * losses).sum() / len(index)
 
 
 def build_network(
@@ -292,27 +292,28 @@ def build_network(
     return SubsetNetwork(set_function, recognition, table_seed)
 
 
-def balanced_weight(y, index, negative_ratio, *, is_drawn):
+def balanced_weight(y, is_known, index, negative_ratio, *, is_drawn):
     """Return what each row counts for: members 1, and of the others a part.
 
     That is as many of a bag's other rows as it has members, times ``negative_ratio``,
     and at least one, so that bags without members teach too. They are drawn at random,
-    or each is given its chance to be.
+    or each is given its chance to be. Rows of unknown membership don't count.
     """
+    known = is_known.to(y.dtype)
     if negative_ratio is None:
-        return torch.ones_like(y)
-    n_members = index.sum(y)
-    n_others = index.sizes - n_members
+        return known
+    n_members = index.sum(y * known)
+    n_others = index.sum(known) - n_members
     n_kept = (negative_ratio * n_members).round()
     if negative_ratio > 0:
         n_kept = n_kept.clamp_min(1.0)
     n_kept = torch.minimum(n_kept, n_others)
     if not is_drawn:
         share = n_kept / n_others.clamp_min(1.0)
-        return torch.where(y > 0, 1.0, share[index.codes])
+        return torch.where(y > 0, 1.0, share[index.codes]) * known
     order = torch.rand(len(y), device=y.device).argsort()
-    # bag by bag, members first, the others in random order
-    keys = 2 * index.codes + (y == 0)
+    # bag by bag, members first, then others in random order, then the unknown
+    keys = 3 * index.codes + torch.where(is_known, (y == 0).long(), 2)
     order = order[keys[order].argsort(stable=True)]
     rank = torch.empty_like(index.codes)
     rank[order] = torch.arange(len(y), device=y.device) - index.offsets[index.codes]

@@ -265,7 +265,7 @@ class SubsetSelector(BagsMixin, ClassifierMixin, TorchEstimatorMixin, BaseEstima
             batch_size=self._batches.batch_size(self.batch_size),
         )  # fmt: skip
         if self.selection == "optimal":
-            self.threshold_ = self._best_threshold(membership[order] > 0, index)
+            self.threshold_ = self._best_threshold(rows, index)
         del self._batches, self._held_out
         return self
 
@@ -336,17 +336,17 @@ class SubsetSelector(BagsMixin, ClassifierMixin, TorchEstimatorMixin, BaseEstima
         rows, index = self._batches.gather(self._held_out)
         return -self.module_.expected_loss(rows, index, self.negative_ratio)
 
-    def _best_threshold(self, is_member, index):
+    def _best_threshold(self, rows, index):
         """Return the best threshold on the bags held out, or on all."""
         logits = self._batches.map(
             lambda rows, index: self.module_.predicted_logits(rows[:, :-2], index),
             self.module_,
         )
         chosen = index.codes if self._held_out is None else self._held_out
-        kept = np.isin(index.codes, chosen)
-        codes = index.codes[kept]
+        kept = np.isin(index.codes, chosen) & (rows[:, -1] > 0)
+        codes, is_member = index.codes[kept], rows[kept, -2] > 0
         return best_threshold(
-            logits.cpu().numpy()[kept], is_member[kept], GroupIndex(codes, len(codes))
+            logits.cpu().numpy()[kept], is_member, GroupIndex(codes, len(codes))
         )
 
     def _keep(self, state):

@@ -213,32 +213,43 @@ def test_the_bound_is_expected_utility_plus_entropy():
 # --- rows that count ---
 
 
+memberships = st.sampled_from([0, 1, None])  # None: unknown
+
+
 @given(
-    st.lists(st.lists(st.booleans(), min_size=1, max_size=6), min_size=1, max_size=5),
+    st.lists(st.lists(memberships, min_size=1, max_size=6), min_size=1, max_size=5),
     st.sampled_from([0.0, 0.4, 1.0, 2.0, None]),
 )
 def test_all_members_count_and_as_many_others(bags, ratio):
-    y = torch.tensor([member for bag in bags for member in bag], dtype=torch.float64)
+    rows = [member for bag in bags for member in bag]
+    y = torch.tensor([float(member or 0) for member in rows])
+    is_known = torch.tensor([member is not None for member in rows])
     codes = np.repeat(np.arange(len(bags)), [len(bag) for bag in bags])
     index = GroupIndex(codes, len(codes)).to("cpu")
-    drawn = balanced_weight(y, index, ratio, is_drawn=True).numpy()
-    expected = balanced_weight(y, index, ratio, is_drawn=False).numpy()
-    y = y.numpy()
-    assert set(drawn) <= {0.0, 1.0} and (drawn[y == 1] == 1).all()
-    for bag, members in enumerate(bags):
-        others = drawn[(codes == bag) & (y == 0)]
-        wanted = len(others)
+    drawn, expected = (
+        balanced_weight(y, is_known, index, ratio, is_drawn=is_drawn).numpy()
+        for is_drawn in (True, False)
+    )
+    members = np.array([member == 1 for member in rows])
+    others = np.array([member == 0 for member in rows])
+    assert set(drawn) <= {0.0, 1.0} and (drawn[members] == 1).all()
+    assert not drawn[~(members | others)].any()
+    for bag in range(len(bags)):
+        own = codes == bag
+        wanted = (others & own).sum()
         if ratio is not None:
-            wanted = min(wanted, max(round(ratio * sum(members)), 1 if ratio else 0))
-        assert others.sum() == wanted
-        total = expected[(codes == bag) & (y == 0)].sum()
-        assert total == pytest.approx(wanted, abs=ROUNDING)
+            n_members = (members & own).sum()
+            wanted = min(wanted, max(round(ratio * n_members), 1 if ratio else 0))
+        assert drawn[others & own].sum() == wanted
+        assert expected[others & own].sum() == pytest.approx(wanted, abs=1e-5)
+    assert (expected[~others] == drawn[~others]).all()
 
 
 def test_the_others_are_drawn_evenly_and_anew():
     _, index = bags_of()
     y = torch.zeros(len(index.codes), dtype=torch.float64)
-    draws = [balanced_weight(y, index, 1.0, is_drawn=True) for _ in range(2000)]
+    known = torch.ones(len(y), dtype=torch.bool)
+    draws = [balanced_weight(y, known, index, 1.0, is_drawn=True) for _ in range(2000)]
     mean = torch.stack(draws).mean(0).numpy()
     share = np.repeat(1 / np.array(SIZES), SIZES)
     spread = np.sqrt(share * (1 - share) / 2000)

@@ -141,23 +141,25 @@ def test_rules_stay_as_they_were_fitted():
         assert model.predict(X).all()
 
 
-def test_rows_of_weight_zero_are_seen_but_their_labels_are_not():
+@pytest.mark.parametrize("negative_ratio", [1.0, None])
+def test_rows_of_weight_zero_are_seen_but_their_labels_are_not(negative_ratio):
     X, y, bags = odd_irises()
     weight = np.where((np.arange(len(X)) % 8 == 0) | (bags < 20), 0.0, 1.0)
-    flipped = np.where(weight > 0, y, 1 - y)
-    kept = bags >= 20
-    before = SubsetSelector(**FEW, negative_ratio=None).fit(X, y, bags, weight)
-    for args in (
+    flipped, kept = np.where(weight > 0, y, 1 - y), bags >= 20
+    options = {"negative_ratio": negative_ratio, "selection": "optimal"}
+    model = SubsetSelector(**FEW, **options)
+    before = clone(model).fit(X, y, bags, weight)
+    for rows in (
         (X, flipped, bags, weight),
         (X[kept], y[kept], bags[kept], weight[kept]),
     ):
-        after = SubsetSelector(**FEW, negative_ratio=None).fit(*args)
+        after = clone(model).fit(*rows)
+        assert after.threshold_ == before.threshold_
         np.testing.assert_array_equal(
             before.decision_function(X, bags), after.decision_function(X, bags)
         )
-    other = X + (weight == 0)[:, None] * (bags >= 20)[:, None]
-    after = SubsetSelector(**FEW, negative_ratio=None).fit(other, y, bags, weight)
-    assert after.loss_curve_ != before.loss_curve_
+    other = X + (weight == 0)[:, None] * kept[:, None]
+    assert clone(model).fit(other, y, bags, weight).loss_curve_ != before.loss_curve_
 
 
 def test_bags_without_members_and_with_members_alone_are_learnt_from():
