@@ -3,6 +3,7 @@
 from inspect import signature
 
 import numpy as np
+from scipy.special import expit
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils import column_or_1d
@@ -94,6 +95,42 @@ class ProportionClassifierMixin(BagsMixin, ClassifierMixin):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = False
         return tags
+
+
+class LogOddsMixin:
+    """Classes and probabilities of rows, from the one output of a network."""
+
+    def predict_proba(self, X):
+        """Predict the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows, scaled as those of `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, 2)
+            Probabilities in the order of ``classes_``.
+        """
+        log_odds = self._predict_outputs(X)
+        return expit(np.hstack([-log_odds, log_odds]))
+
+    def predict(self, X):
+        """Predict the class of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows, scaled as those of `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Labels among ``classes_``.
+        """
+        is_positive = self._predict_outputs(X)[:, 0] > 0
+        return self.classes_[is_positive.astype(np.intp)]
 
 
 def encode_proportions(y, bags, index):

@@ -6,7 +6,6 @@ Culotta 2017 (DLLP); Busa-Fekete, Choi, Dick, Gentile, Medina 2023 (EasyLLP).
 
 import joblib
 import numpy as np
-from scipy.special import expit
 
 from minimalml._core.arrays import import_torch, resolve_device
 from minimalml._core.callbacks import with_callbacks
@@ -30,6 +29,7 @@ from minimalml.bags._aggregate_responses._aggregate_loss import (
 )
 from minimalml.bags._bag_estimator import (
     AggregateRegressorMixin,
+    LogOddsMixin,
     ProportionClassifierMixin,
     encode_proportions,
 )
@@ -219,7 +219,7 @@ class AggregateMLPRegressor(AggregateRegressorMixin, AggregateNetwork):
 
 
 @document_training
-class AggregateMLPClassifier(ProportionClassifierMixin, AggregateNetwork):
+class AggregateMLPClassifier(LogOddsMixin, ProportionClassifierMixin, AggregateNetwork):
     """Train a network for single rows where only shares of two classes are known.
 
     The defaults are the method known as DLLP: the mean probability of a bag is compared
@@ -336,35 +336,3 @@ class AggregateMLPClassifier(ProportionClassifierMixin, AggregateNetwork):
         # labels that a row of the bag has on average, given its share; beyond [0, 1]
         labels = index.sizes * (targets - self._share) + self._share
         return row_losses("log_loss", index.expand(labels), outputs).mean()
-
-    def predict_proba(self, X):
-        """Predict the probability of each class.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows, scaled as those of `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, 2)
-            Probabilities in the order of ``classes_``.
-        """
-        logits = self._predict_outputs(X)
-        return expit(np.hstack([-logits, logits]))
-
-    def predict(self, X):
-        """Predict the class of single rows.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows, scaled as those of `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            Labels among ``classes_``.
-        """
-        is_positive = self._predict_outputs(X)[:, 0] > 0
-        return self.classes_[is_positive.astype(int)]

@@ -4,7 +4,6 @@ Its features then tell which rows are alike, and better beliefs come of these.
 """
 
 import numpy as np
-from scipy.special import expit
 
 from minimalml._core.arrays import import_torch, resolve_device
 from minimalml._core.callbacks import fit_task, with_callbacks
@@ -17,6 +16,7 @@ from minimalml._core.validation import (
     _fit_context,
     validate_data,
 )
+from minimalml.bags._bag_estimator import LogOddsMixin
 from minimalml.bags._label_proportions._pseudo_labels import (
     ATTRIBUTES,
     LABELLING_CONSTRAINTS,
@@ -31,7 +31,7 @@ _OF_OTHER_NETWORKS = {"activation", "warm_start"}
 
 
 @document_training
-class LabelProportionMLPClassifier(PseudoLabelMixin, NetworkEstimator):
+class LabelProportionMLPClassifier(LogOddsMixin, PseudoLabelMixin, NetworkEstimator):
     """Find the positive rows of bags of known shares by a network's own features.
 
     As `LabelProportionClassifier`, with a network as the classifier. It learns the
@@ -256,38 +256,6 @@ class LabelProportionMLPClassifier(PseudoLabelMixin, NetworkEstimator):
     def _has_shares(self):
         """Whether some bag has several rows, so that y is more than labels."""
         return len(self._batches.sizes) < len(self._batches.X)
-
-    def predict(self, X):
-        """Predict the class of each row.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows, scaled as those of `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            Labels among ``classes_``.
-        """
-        is_positive = self._predict_outputs(X)[:, 0] > 0
-        return self.classes_[is_positive.astype(np.intp)]
-
-    def predict_proba(self, X):
-        """Predict the probability of each class.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows, scaled as those of `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, 2)
-            Probabilities in the order of ``classes_``.
-        """
-        log_odds = self._predict_outputs(X)
-        return expit(np.hstack([-log_odds, log_odds]))
 
 
 complete_docstring(LabelProportionMLPClassifier, PARAMETERS, ATTRIBUTES)
