@@ -4,10 +4,14 @@ import importlib.util
 import tracemalloc
 
 import numpy as np
-from sklearn.linear_model import Lasso
+from sklearn.linear_model import Lasso, RidgeCV
 
 from benchmarks.compare import Comparison
 from minimalml.multioutput import (
+    ActiveMultiTaskClassifier,
+    ActiveMultiTaskRegressor,
+    LassoTaskSelector,
+    SharedRepresentationRegressor,
     fit_shared_representation,
     make_low_rank_tasks,
     relevance_lasso,
@@ -119,6 +123,25 @@ def print_memory():
     print("memory of the fit, given the statistics: " + ", ".join(peaks))
 
 
+def tasks_and_heads(n):
+    """Rows of 40 tasks, and the heads behind them."""
+    X, y, tasks, truth = make_low_rank_tasks(
+        39, 30, 4, noise=NOISE, random_state=0, n_samples=n // 40
+    )
+    return X, y, tasks, truth.heads, truth.target_head
+
+
+def active(estimator, is_classifier=False):
+    """Spend a quarter of the rows on the sources, and learn the last task."""
+
+    def fit(data):
+        X, y, tasks, *_ = data
+        model = estimator(4, budget=len(y) // 4, random_state=0)
+        return model.fit(X, y > 0 if is_classifier else y, tasks)
+
+    return fit
+
+
 relevance_peers = {"scikit-learn Lasso, one by one": one_by_one(scikit_learn)}
 if importlib.util.find_spec("skglm"):
     relevance_peers["skglm Lasso, one by one"] = one_by_one(skglm)
@@ -146,5 +169,21 @@ COMPARISONS = [
         target="n = 100,000 in under 10 s and 5 times faster than Adam; memory of the "
         "fit does not grow with n",
         afterwards=print_memory,
+    ),
+    Comparison(
+        title="The estimators on n rows of 40 tasks, 30 features",
+        setup=tasks_and_heads,
+        ours=active(ActiveMultiTaskRegressor),
+        peers={
+            "ActiveMultiTaskClassifier": active(ActiveMultiTaskClassifier, True),
+            "SharedRepresentationRegressor, all rows": lambda data: (
+                SharedRepresentationRegressor(4).fit(*data[:3])
+            ),
+            "LassoTaskSelector, given the heads": lambda data: LassoTaskSelector().fit(
+                data[3], data[4]
+            ),
+            "RidgeCV, all rows as one task": lambda data: RidgeCV().fit(*data[:2]),
+        },
+        sizes=(4_000, 40_000),
     ),
 ]
