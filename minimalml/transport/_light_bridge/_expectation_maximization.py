@@ -12,8 +12,8 @@ import numpy as np
 from sklearn.utils import gen_batches
 
 from minimalml.transport._light_bridge._gaussian_map import (
-    entropic_scale,
-    entropic_scale_diagonal,
+    gaussian_maps,
+    times_each,
 )
 from minimalml.transport._light_bridge._potential import (
     BLOCK_ROWS,
@@ -84,13 +84,7 @@ def _maximize(potential, source, target, sizes, reg_covar):
     active = (sizes[0] * source.shares >= 1) & (sizes[1] * target.shares >= 1)
     m0, C0 = _weighted_gaussians(source, active, reg_covar)
     m1, C1 = _weighted_gaussians(target, active, reg_covar)
-    if potential.is_diagonal:
-        S = entropic_scale_diagonal(C0, C1, epsilon)
-        moved = S * m0
-    else:
-        S = entropic_scale(C0, C1, epsilon)
-        moved = np.einsum("kij,kj->ki", S, m0)
-    r = m1 - moved
+    S, r = gaussian_maps(m0, C0, m1, C1, epsilon, reg_covar)
     goal = Potential(*(np.array(part) for part in potential[:3]), epsilon)
     goal.means[active], goal.covariances[active] = r, S
     before = _exponents(m0, covariances[active], means[active], epsilon)
@@ -116,11 +110,8 @@ def _weighted_gaussians(moments, active, reg_covar):
 
 def _exponents(points, covariances, means, epsilon):
     """Return the logarithm of the source term of each component at its own point."""
-    if covariances.ndim == 2:
-        moved = covariances * points
-    else:
-        moved = np.einsum("kij,kj->ki", covariances, points)
-    return ((moved + 2 * means) * points).sum(axis=1) / (2 * epsilon)
+    moved = times_each(covariances, points) + 2 * means
+    return (moved * points).sum(axis=1) / (2 * epsilon)
 
 
 def _towards(potential, goal, step):

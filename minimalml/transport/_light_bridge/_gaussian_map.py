@@ -1,5 +1,7 @@
 """Entropic transport between two Gaussians, in closed form."""
 
+from numbers import Real
+
 import numpy as np
 from sklearn.utils import check_array
 
@@ -71,31 +73,43 @@ def gaussian_entropic_map(m0, C0, m1, C1, epsilon):
     C0, C1 = (
         _check_covariance(C, name, len(m0)) for name, C in (("C0", C0), ("C1", C1))
     )
-    if not 0 < epsilon < np.inf:
-        raise ValueError(f"epsilon must be above 0 and finite, got {epsilon!r}.")
-    S = entropic_scale(C0, C1, epsilon)
-    return S, m1 - S @ m0
+    check_epsilon(epsilon)
+    S, r = gaussian_maps(m0, C0, m1[None], C1[None], epsilon)
+    return S[0], r[0]
 
 
-def entropic_scale(C0, C1, epsilon):
-    """Return S of ``S C0 S + epsilon S = C1`` for stacks of matrices."""
-    variances, axes = np.linalg.eigh(C1)
-    # rounding may leave a variance of 0 below it
-    root = axes * np.sqrt(variances.clip(0))[..., None, :]
-    transposed = np.swapaxes(root, -1, -2)
-    values, vectors = np.linalg.eigh(transposed @ C0 @ root)
-    half = root @ vectors * np.sqrt(_scale(values.clip(0), epsilon))[..., None, :]
-    return half @ np.swapaxes(half, -1, -2)
+def gaussian_maps(m0, C0, m1, C1, epsilon, smallest_variance=0.0):
+    """Return S and r of each Gaussian of a stack, by diagonals or by matrices C1.
+
+    Rounding may have left matrices C1 variances below the smallest that they can have.
+    """
+    if C1.ndim == 2:
+        S = C1 * _scale(C0 * C1, epsilon)
+    else:
+        variances, axes = np.linalg.eigh(C1)
+        root = axes * np.sqrt(variances.clip(smallest_variance))[:, None]
+        values, vectors = np.linalg.eigh(np.swapaxes(root, 1, 2) @ C0 @ root)
+        half = root @ vectors * np.sqrt(_scale(values.clip(0), epsilon))[:, None]
+        S = half @ np.swapaxes(half, 1, 2)
+    return S, m1 - times_each(S, m0)
 
 
-def entropic_scale_diagonal(c0, c1, epsilon):
-    """Return S of ``S c0 S + epsilon S = c1`` for each coordinate by itself."""
-    return c1 * _scale(c0 * c1, epsilon)
+def times_each(S, points):
+    """Return ``S_k @ points[k]`` for diagonals or matrices S, or of one point for all."""
+    return S * points if S.ndim == 2 else (S @ points[..., None])[..., 0]
 
 
 def _scale(product, epsilon):
     """Return ``(sqrt(epsilon^2 / 4 + x) - epsilon / 2) / x``, which has a limit at 0."""
-    return 2 / (epsilon + np.sqrt(epsilon**2 + 4 * product))
+    return 2 / (epsilon + np.hypot(epsilon, 2 * np.sqrt(product)))
+
+
+def check_epsilon(epsilon):
+    """Refuse what is no weight of an entropy."""
+    if not (isinstance(epsilon, Real) and 0 < epsilon < np.inf):
+        raise ValueError(
+            f"epsilon must be a number above 0 and finite, got {epsilon!r}."
+        )
 
 
 def _check_covariance(C, name, n_features):

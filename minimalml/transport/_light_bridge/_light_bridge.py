@@ -11,7 +11,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_array, check_random_state, gen_batches
+from sklearn.utils import check_array, check_random_state, check_scalar, gen_batches
 
 from minimalml._core.callbacks import CallbackSupportMixin, fit_task, with_callbacks
 from minimalml._core.sample_domain import split_domains
@@ -20,6 +20,7 @@ from minimalml._core.validation import (
     StrOptions,
     _fit_context,
     check_is_fitted,
+    check_sample_weight,
     validate_data,
 )
 from minimalml.transport._light_bridge._adam import adam
@@ -42,12 +43,15 @@ from minimalml.transport._light_bridge._process import (
     draw_path,
     drift,
 )
-from minimalml.transport._light_bridge._start import start_at_mixture, start_at_rows
+from minimalml.transport._light_bridge._start import (
+    check_samples,
+    smallest_epsilon,
+    start_at_mixture,
+    start_at_rows,
+)
 
 FLOATS = [np.float64, np.float32]
 MAX_ITER = {"em": 200, "adam": 2000}
-# Of the mean variance: with less entropy a component covers a small part of the rows.
-SMALLEST_EPSILON = 1e-3
 
 
 class LightSchrodingerBridge(
@@ -57,9 +61,9 @@ class LightSchrodingerBridge(
 
     For two samples whose rows are not paired, such as cells at two times: it maps new
     rows, draws where they may end with a calibrated spread, and shows the way there.
-    Minutes on a CPU up to some hundred features. An iteration takes O(n K d) time, with
-    full matrices O(n K d^2 + K d^3); memory is below three times that of the rows. Not
-    for maps without spread: a small ``epsilon`` needs many components.
+    Minutes on a CPU up to some hundred features: an iteration takes O(n K d) time, with
+    full matrices O(n K d^2 + K d^3), and twice the memory of the rows (a start by "gmm"
+    O(n K)). Not for maps without spread: a small ``epsilon`` needs many components.
 
     Parameters
     ----------
@@ -320,11 +324,22 @@ class LightSchrodingerBridge(
         return self._fit(X0, X1)
 
     def _fit(self, X0, X1):
-        self._check_samples(X0, X1)
-        X0, X1 = (X.astype(np.float64) for X in (X0, X1))
-        center = (X0.mean(axis=0) + X1.mean(axis=0)) / 2
+        check_samples(X0, X1, self.n_components)
+        if self.solver == "adam" and self.covariance_type == "full":
+            raise ValueError(
+                "solver='adam' takes covariance_type='diag' only, got 'full'."
+            )
+        center = sum(X.mean(axis=0, dtype=np.float64) for X in (X0, X1)) / 2
         X0, X1 = X0 - center, X1 - center
-        self._check_epsilon(X0, X1)
+        smallest = smallest_epsilon(X0, X1)
+        if self.epsilon < smallest:
+            warnings.warn(
+                f"epsilon={self.epsilon:g} is small beside the variance of the features: "
+                "it takes many components, and the loss is ill-conditioned. Take more "
+                f"components, or an epsilon of at least {smallest:.2g}.",
+                UserWarning,
+                stacklevel=5,
+            )
         rng = check_random_state(self.random_state)
         steps = self._steps(X0, X1, self._start(X0, X1, rng), rng)
         # what centering on the middle of both means takes from the loss
@@ -345,40 +360,6 @@ class LightSchrodingerBridge(
             self._warn_not_converged()
         self.loss_ = float(loss + offset)
         return self
-
-    def _check_samples(self, X0, X1):
-        """Refuse what can't be fitted."""
-        if min(len(X0), len(X1)) < 2:
-            raise ValueError(
-                f"A bridge needs at least 2 rows of each sample, got {len(X0)} of the "
-                f"source and {len(X1)} of the target."
-            )
-        if self.n_components > len(X1):
-            raise ValueError(
-                f"n_components={self.n_components} is more than the {len(X1)} rows of "
-                "the target."
-            )
-        if self.solver == "adam" and self.covariance_type == "full":
-            raise ValueError(
-                "solver='adam' takes covariance_type='diag' only, got 'full'."
-            )
-
-    def _check_epsilon(self, X0, X1):
-        """Warn where the entropy is small beside the spread of the rows."""
-        variance = (X0.var(axis=0).mean() + X1.var(axis=0).mean()) / 2
-        if not np.isfinite(variance):
-            raise ValueError(
-                "X has numbers whose squares overflow: scale the features."
-            )
-        if self.epsilon < SMALLEST_EPSILON * variance:
-            warnings.warn(
-                f"epsilon={self.epsilon:g} is small beside a mean variance of "
-                f"{variance:g}: it takes many components, and the loss is "
-                "ill-conditioned. Take more components, or an epsilon of at least "
-                f"{SMALLEST_EPSILON * variance:.2g}.",
-                UserWarning,
-                stacklevel=6,
-            )
 
     def _start(self, X0, X1, rng):
         """Return the potential of the first iteration."""
@@ -427,9 +408,7 @@ class LightSchrodingerBridge(
         ndarray of shape (n_samples, n_features)
             The conditional means, in the float type of X.
         """
-        X, dtype = self._rows(X)
-        means = [conditional_mean(rows, self._potential) for rows in _blocks(X)]
-        return np.concatenate(means).astype(dtype)
+        return self._by_blocks(conditional_mean, X)
 
     def conditional_moments(self, X):
         """Compute mean and covariance of where rows of the source end.
@@ -448,8 +427,7 @@ class LightSchrodingerBridge(
             The conditional covariance matrices.
         """
         X, dtype = self._rows(X)
-        moments = (conditional_moments(rows, self._potential) for rows in _blocks(X))
-        mean, covariance = (np.concatenate(part) for part in zip(*moments, strict=True))
+        mean, covariance = conditional_moments(X, self._potential)
         return mean.astype(dtype), covariance.astype(dtype)
 
     def sample_conditional(self, X, n_samples=1, random_state=None):
@@ -471,13 +449,9 @@ class LightSchrodingerBridge(
         ndarray of shape (n_rows, n_samples, n_features)
             Draws of x1 given each row.
         """
-        X, dtype = self._rows(X)
-        if not isinstance(n_samples, Integral) or n_samples < 1:
-            raise ValueError(
-                f"n_samples must be an int of at least 1, got {n_samples!r}."
-            )
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
         rng = check_random_state(random_state)
-        return draw_conditional(X, self._potential, n_samples, rng).astype(dtype)
+        return self._by_blocks(draw_conditional, X, int(n_samples), rng)
 
     def sample_path(self, X, times, random_state=None):
         """Draw the way of each row from the source to the target.
@@ -505,16 +479,13 @@ class LightSchrodingerBridge(
         ValueError
             If ``times`` do not grow or leave [0, 1].
         """
-        X, dtype = self._rows(X)
-        times = check_array(
-            times, dtype=np.float64, ensure_2d=False, input_name="times"
-        )
-        is_inside = times.min() >= 0 and times.max() <= 1
-        if times.ndim != 1 or not is_inside or (np.diff(times) <= 0).any():
+        options = {"ensure_2d": False, "ensure_min_samples": 0}
+        times = check_array(times, dtype=np.float64, input_name="times", **options)
+        grows = times.ndim == 1 and times.size and (np.diff(times) > 0).all()
+        if not grows or times[0] < 0 or times[-1] > 1:
             raise ValueError(f"times must grow within [0, 1], got {times.tolist()}.")
         rng = check_random_state(random_state)
-        ends = draw_conditional(X, self._potential, 1, rng)[:, 0]
-        return draw_path(X, ends, times, self.epsilon_, rng).astype(dtype)
+        return self._by_blocks(draw_path, X, times, rng)
 
     def drift(self, X, t):
         """Compute the drift of the diffusion ``dx = drift dt + sqrt(epsilon) dW``.
@@ -538,26 +509,18 @@ class LightSchrodingerBridge(
             If a time is outside [0, 1).
         """
         X, dtype = self._rows(X)
-        t = check_array(
-            t, dtype=np.float64, ensure_2d=False, ensure_min_samples=0, input_name="t"
-        )
+        options = {"ensure_2d": False, "ensure_min_samples": 0}
+        t = check_array(t, dtype=np.float64, input_name="t", **options)
         if t.shape not in ((), (len(X),)):
             raise ValueError(
                 f"t must be one number or one for each of the {len(X)} rows, got shape "
                 f"{t.shape}."
             )
-        if (t == 1).any():
-            raise ValueError(
-                "t must be below 1, got 1: use t < 1; the mean of x1 is x there."
-            )
         if (t < 0).any() or (t > 1).any():
             raise ValueError(f"t must be in [0, 1), got {t.min():g} to {t.max():g}.")
-        t = np.broadcast_to(t, len(X))
-        parts = [
-            drift(X[rows], t[rows], self._potential)
-            for rows in gen_batches(len(X), BLOCK_ROWS)
-        ]
-        return np.concatenate(parts).astype(dtype)
+        if (t == 1).any():
+            raise ValueError("use t < 1, got 1: the mean of x1 is x there.")
+        return drift(X, np.broadcast_to(t, len(X)), self._potential).astype(dtype)
 
     def log_potential(self, X1):
         """Compute the logarithm of the adjusted potential v at rows of the target.
@@ -591,7 +554,7 @@ class LightSchrodingerBridge(
         X0, dtype = self._rows(X0)
         return log_sums(X0, source_terms(self._potential)).astype(dtype)
 
-    def score(self, X, y=None, sample_domain=None):
+    def score(self, X, y=None, sample_domain=None, sample_weight=None):
         """Return minus the loss, which compares bridges of one ``epsilon``.
 
         Parameters
@@ -606,14 +569,20 @@ class LightSchrodingerBridge(
             At least 0 for a row of the source, below 0 for one of the target. None
             takes every row as both.
 
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of rows within their sample.
+
         Returns
         -------
         float
             The higher the better.
         """
         X, _ = self._rows(X)
-        source, target = split_domains(sample_domain, len(X))
-        return -potential_loss(X[source], X[target], self._potential)
+        samples = split_domains(sample_domain, len(X))
+        weight = check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        X0, X1 = (X[rows] for rows in samples)
+        weights = [weight[rows] for rows in samples]
+        return -potential_loss(X0, X1, self._potential, weights)
 
     def _rows(self, X):
         """Return checked rows as float64, in which all is computed, and their type."""
@@ -621,11 +590,16 @@ class LightSchrodingerBridge(
         X = validate_data(self, X, dtype=FLOATS, reset=False)
         return X.astype(np.float64, copy=False), X.dtype
 
+    def _by_blocks(self, function, X, *options):
+        """Return ``function(rows, potential, *options)`` of blocks of rows, as one."""
+        X, dtype = self._rows(X)
+        parts = [
+            function(X[block], self._potential, *options)
+            for block in gen_batches(len(X), BLOCK_ROWS)
+        ]
+        return np.concatenate(parts).astype(dtype)
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-
-def _blocks(X):
-    return (X[block] for block in gen_batches(len(X), BLOCK_ROWS))

@@ -11,6 +11,8 @@ from scipy.linalg import solve_triangular
 from scipy.special import logsumexp
 from sklearn.utils import check_array, gen_batches
 
+from minimalml.transport._light_bridge._gaussian_map import check_epsilon, times_each
+
 # Rows at a time: their terms for a hundred components take 3 MB, about a cache.
 BLOCK_ROWS = 4096
 
@@ -30,9 +32,7 @@ class Potential(NamedTuple):
 
     def translate(self, shift):
         """Return the potential of the same plan after all rows moved by ``shift``."""
-        moved = (
-            shift * self.covariances if self.is_diagonal else self.covariances @ shift
-        )
+        moved = times_each(self.covariances, shift)
         means = self.means + shift - moved
         added = (2 * means + moved) @ shift / (2 * self.epsilon)
         return self._replace(means=means, log_weights=self.log_weights - added)
@@ -138,8 +138,7 @@ def check_potential(log_weights, means, covariances, epsilon):
             f"covariances must have shape {means.shape} (diagonals) or "
             f"{(*means.shape, n_features)}, got {covariances.shape}."
         )
-    if not 0 < epsilon < np.inf:
-        raise ValueError(f"epsilon must be above 0 and finite, got {epsilon!r}.")
+    check_epsilon(epsilon)
     if covariances.ndim == 2 and (covariances <= 0).any():
         raise ValueError(
             f"covariances must be positive, got diagonals down to {covariances.min():g}."
@@ -157,8 +156,8 @@ def cholesky(covariances):
         return np.linalg.cholesky(covariances)
     except np.linalg.LinAlgError as error:
         raise ValueError(
-            "covariances must be positive definite. In a fit, columns that depend on "
-            "each other need a larger reg_covar, or rows of a smaller scale."
+            "covariances must be positive definite. A fit keeps them so by reg_covar: "
+            "raise it, or scale the features."
         ) from error
 
 
@@ -232,7 +231,8 @@ def log_sums(X, terms):
     return np.concatenate([softmax_inplace(terms(X[block])) for block in blocks])
 
 
-def potential_loss(X0, X1, potential):
-    """Return the loss of a checked potential."""
-    normalizers = log_sums(X0, source_terms(potential))
-    return float(normalizers.mean() - log_sums(X1, target_terms(potential)).mean())
+def potential_loss(X0, X1, potential, weights=(None, None)):
+    """Return the loss of a checked potential, with weights of rows of both samples."""
+    sums = log_sums(X0, source_terms(potential)), log_sums(X1, target_terms(potential))
+    normalizer, density = map(np.average, sums, (None, None), weights)
+    return float(normalizer - density)

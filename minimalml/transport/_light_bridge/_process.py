@@ -60,13 +60,16 @@ def draw_conditional(X, potential, n_samples, rng):
     return draws
 
 
-def draw_path(X, ends, times, epsilon, rng):
-    """Return Brownian bridges from rows to their ends at growing times."""
+def draw_path(X, potential, times, rng):
+    """Return Brownian bridges at growing times, from rows to draws of their ends."""
+    ends = draw_conditional(X, potential, 1, rng)[:, 0]
     path = np.empty((len(X), len(times), X.shape[1]))
     position, now = X, 0.0
     for number, time in enumerate(times):
         share = (time - now) / (1 - now)
-        noise = np.sqrt(epsilon * share * (1 - time)) * rng.standard_normal(X.shape)
+        noise = np.sqrt(potential.epsilon * share * (1 - time)) * rng.standard_normal(
+            X.shape
+        )
         position = position + share * (ends - position) + noise
         path[:, number], now = position, time
     return path

@@ -1,4 +1,4 @@
-"""Where a fit of the potential starts."""
+"""Where a fit starts: what it asks of the two samples, and the first potential."""
 
 import warnings
 
@@ -7,14 +7,43 @@ from scipy.special import logsumexp
 from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
+from sklearn.utils import gen_batches
 
-from minimalml.transport._light_bridge._gaussian_map import (
-    entropic_scale,
-    entropic_scale_diagonal,
+from minimalml.transport._light_bridge._gaussian_map import gaussian_maps
+from minimalml.transport._light_bridge._potential import (
+    BLOCK_ROWS,
+    Potential,
+    source_terms,
 )
-from minimalml.transport._light_bridge._potential import Potential, source_terms
 
 VARIANCE_AT_ROWS = 0.1  # S where components start at rows of the target
+# Of the mean variance: with less entropy a component covers a small part of the rows.
+SMALLEST_EPSILON = 1e-3
+
+
+def check_samples(X0, X1, n_components):
+    """Refuse samples of too few rows."""
+    if min(len(X0), len(X1)) < 2:
+        raise ValueError(
+            f"A bridge needs at least 2 rows of each sample, got {len(X0)} of the "
+            f"source and {len(X1)} of the target."
+        )
+    if n_components > len(X1):
+        raise ValueError(
+            f"n_components={n_components} is more than the {len(X1)} rows of the target."
+        )
+
+
+def smallest_epsilon(X0, X1):
+    """Return the weight of the entropy below which the loss is ill-conditioned."""
+    with np.errstate(over="ignore"):
+        variance = np.mean([X0.var(axis=0), X1.var(axis=0)])
+        fourth_power = variance**2
+    if not np.isfinite(fourth_power):
+        raise ValueError(
+            "X has numbers whose fourth powers overflow: scale the features."
+        )
+    return SMALLEST_EPSILON * variance
 
 
 def start_at_rows(X1, n_components, epsilon, *, covariance_type, random_state):
@@ -34,15 +63,19 @@ def start_at_mixture(X0, X1, n_components, epsilon, **options):
         # a start need not have converged
         warnings.simplefilter("ignore", ConvergenceWarning)
         mixture.fit(X1)
-    m0 = X0.mean(axis=0)
     if mixture.covariances_.ndim == 2:
-        S = entropic_scale_diagonal(X0.var(axis=0), mixture.covariances_, epsilon)
-        means = mixture.means_ - S * m0
+        C0 = X0.var(axis=0)
     else:
         C0 = np.atleast_2d(np.cov(X0, rowvar=False, bias=True))
-        S = entropic_scale(C0, mixture.covariances_, epsilon)
-        means = mixture.means_ - S @ m0
+    S, means = gaussian_maps(
+        X0.mean(axis=0), C0, mixture.means_, mixture.covariances_, epsilon
+    )
     unweighted = Potential(np.zeros(n_components), means, S, epsilon)
     # each component gets its weight of the mixture, on average over the source
-    totals = logsumexp(source_terms(unweighted)(X0), axis=0) - np.log(len(X0))
+    terms = source_terms(unweighted)
+    blocks = gen_batches(len(X0), BLOCK_ROWS)
+    totals = logsumexp(
+        [logsumexp(terms(X0[block]), axis=0) for block in blocks], axis=0
+    )
+    totals -= np.log(len(X0))
     return unweighted._replace(log_weights=np.log(mixture.weights_) - totals)
