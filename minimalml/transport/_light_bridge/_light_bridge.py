@@ -582,6 +582,8 @@ class LightSchrodingerBridge(
         weight = check_sample_weight(sample_weight, X, ensure_non_negative=True)
         X0, X1 = (X[rows] for rows in samples)
         weights = [weight[rows] for rows in samples]
+        if not all(part.any() for part in weights):
+            raise ValueError("sample_weight is 0 on all rows of the source or target.")
         return -potential_loss(X0, X1, self._potential, weights)
 
     def _rows(self, X):
