@@ -13,8 +13,13 @@ from minimalml.transport import LightSchrodingerBridge
 N_TRUE, RADIUS = 5, 5.0
 
 
-def known_pair(n, n_features, epsilon, seed):
-    """Return the true bridge, and rows of both samples, which are not paired."""
+def known_pair(n, n_features, epsilon, seed, together=True):
+    """Return the true bridge, and rows of both samples.
+
+    Drawn together, the target rows are where the source rows end, and the plan between
+    the samples is nearly the true one; no fit is told which belongs to which. Drawn
+    apart, as samples of two experiments are, their own best plan is further from it.
+    """
     rng = np.random.RandomState(seed)
     means = rng.normal(size=(N_TRUE, n_features))
     means *= RADIUS / np.linalg.norm(means, axis=1, keepdims=True)
@@ -25,8 +30,9 @@ def known_pair(n, n_features, epsilon, seed):
         np.full(N_TRUE, -np.log(N_TRUE)), means, S,
         epsilon=epsilon, covariance_type="full",
     )  # fmt: skip
-    X0, hidden = rng.normal(size=(2, n, n_features))
-    return truth, X0, truth.sample_conditional(hidden, random_state=rng)[:, 0]
+    X0, others = rng.normal(size=(2, n, n_features))
+    X1 = truth.sample_conditional(X0 if together else others, random_state=rng)[:, 0]
+    return truth, X0, X1[rng.permutation(n)]
 
 
 def squared_distance(m0, C0, m1, C1):
