@@ -80,7 +80,7 @@ def _expect(X0, X1, potential):
 def _maximize(potential, source, target, sizes, reg_covar):
     """Return the potential of the Gaussian map of each component."""
     _, means, covariances, epsilon = potential
-    # a component of less than a row has no moments: it stays as it is
+    # a component of less than a row has no moments: only its weight changes
     active = (sizes[0] * source.shares >= 1) & (sizes[1] * target.shares >= 1)
     m0, C0 = _weighted_gaussians(source, active, reg_covar)
     m1, C1 = _weighted_gaussians(target, active, reg_covar)
@@ -88,11 +88,9 @@ def _maximize(potential, source, target, sizes, reg_covar):
     goal = Potential(*(np.array(part) for part in potential[:3]), epsilon)
     goal.means[active], goal.covariances[active] = r, S
     before = _exponents(m0, covariances[active], means[active], epsilon)
-    goal.log_weights[active] += (
-        np.log(target.shares[active] / source.shares[active])
-        + before
-        - _exponents(m0, S, r, epsilon)
-    )
+    goal.log_weights[active] += before - _exponents(m0, S, r, epsilon)
+    seen = (source.shares > 0) & (target.shares > 0)
+    goal.log_weights[seen] += np.log(target.shares[seen] / source.shares[seen])
     return goal
 
 

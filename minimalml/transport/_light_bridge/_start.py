@@ -7,16 +7,17 @@ from scipy.special import logsumexp
 from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
-from sklearn.utils import gen_batches
 
 from minimalml.transport._light_bridge._gaussian_map import gaussian_maps
 from minimalml.transport._light_bridge._potential import (
-    BLOCK_ROWS,
     Potential,
+    softmax_inplace,
     source_terms,
 )
 
 VARIANCE_AT_ROWS = 0.1  # S where components start at rows of the target
+# Sinkhorn's iterations at the start, until no share of the source is 10 % off.
+MAX_BALANCING, BALANCED = 100, 0.1
 # Of the mean variance: with less entropy a component covers a small part of the rows.
 SMALLEST_EPSILON = 1e-3
 
@@ -70,12 +71,25 @@ def start_at_mixture(X0, X1, n_components, epsilon, **options):
     S, means = gaussian_maps(
         X0.mean(axis=0), C0, mixture.means_, mixture.covariances_, epsilon
     )
-    unweighted = Potential(np.zeros(n_components), means, S, epsilon)
-    # each component gets its weight of the mixture, on average over the source
-    terms = source_terms(unweighted)
-    blocks = gen_batches(len(X0), BLOCK_ROWS)
-    totals = logsumexp(
-        [logsumexp(terms(X0[block]), axis=0) for block in blocks], axis=0
+    potential = Potential(np.zeros(n_components), means, S, epsilon)
+    return potential._replace(
+        log_weights=balance(source_terms(potential)(X0), np.log(mixture.weights_))
     )
-    totals -= np.log(len(X0))
-    return unweighted._replace(log_weights=np.log(mixture.weights_) - totals)
+
+
+def balance(exponents, log_shares):
+    """Return log weights that give each component its share of the source.
+
+    One of Sinkhorn's iterations makes the integrals right, but where epsilon is small
+    it leaves most components without a row, which would stay so.
+    """
+    log_weights = log_shares - logsumexp(exponents, axis=0)
+    for _ in range(MAX_BALANCING):
+        terms = exponents + log_weights  # (n_source_samples, n_components)
+        softmax_inplace(terms)
+        found = terms.mean(axis=0).clip(np.finfo(float).tiny)
+        change = log_shares - np.log(found)
+        log_weights += change
+        if np.abs(change).max() < BALANCED:
+            break
+    return log_weights

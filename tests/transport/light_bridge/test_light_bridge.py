@@ -164,6 +164,21 @@ def test_adam_comes_near_the_other_solver():
 
 
 @QUIET
+@pytest.mark.parametrize("epsilon", [0.03, 0.3])
+@pytest.mark.parametrize("init", ["gmm", "samples"])
+def test_little_entropy_leaves_no_component_without_rows(rng, epsilon, init):
+    angle = 4 * rng.random(600)
+    X1 = (1 + angle[:, None]) * np.column_stack([np.cos(angle), np.sin(angle)]) / 2
+    X0, options = rng.normal(size=X1.shape), {"n_components": 40, "epsilon": epsilon}
+    em = bridge_of(X0, X1, init=init, **options)
+    adam = bridge_of(X0, X1, init="samples", solver="adam", **options)
+    assert em.loss_ < adam.loss_
+    ends = em.sample_conditional(X0, random_state=0)[:, 0]
+    apart = np.linalg.norm(ends[:, None] - X1, axis=2)
+    assert apart.min(axis=0).mean() < 0.1 > apart.min(axis=1).mean()
+
+
+@QUIET
 def test_the_score_prefers_the_truth_on_new_rows(rng):
     truth, X0 = known_bridge("full"), rng.normal(size=(4000, 2))
     X1 = truth.sample_conditional(rng.normal(size=X0.shape), random_state=0)[:, 0]
