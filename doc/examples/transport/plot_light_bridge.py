@@ -22,12 +22,12 @@ from minimalml.transport import LightSchrodingerBridge
 
 def moons(n, seed):
     X, _ = make_moons(n, noise=0.06, random_state=seed)
-    return (X - [0.5, 0.25]) * 2.2
+    return (X - [0.5, 0.25]) * 1.7
 
 
 def swiss_roll(n, seed):
     X, _ = make_swiss_roll(n, noise=0.4, random_state=seed)
-    return X[:, [0, 2]] / 7.5 + [6, 0]
+    return X[:, [0, 2]] / 7.5 + [11, 0]
 
 
 bridge = LightSchrodingerBridge(100, epsilon=0.1, tol=1e-3, random_state=0)
@@ -36,7 +36,7 @@ bridge.fit_samples(moons(1500, seed=0), swiss_roll(1500, seed=0))
 times = np.linspace(0, 1, 41)
 path = bridge.sample_path(moons(1000, seed=1), times, random_state=0)
 
-figure, ax = plt.subplots(figsize=(9, 3.6), layout="constrained")
+figure, ax = plt.subplots(figsize=(9, 3), layout="constrained")
 for row in path[:60]:
     ax.plot(*row.T, color="0.6", linewidth=0.5, alpha=0.7)
 for number, color in zip((0, 10, 20, 30, 40), plt.cm.viridis(np.linspace(0, 0.9, 5)), strict=True):  # fmt: skip
@@ -52,7 +52,7 @@ ax.legend(loc="upper center", ncols=5, markerscale=3, bbox_to_anchor=(0.5, -0.02
 # color are the ends of one row, the cross is ``transform``, their mean.
 
 X0 = np.random.default_rng(0).normal(size=(1500, 2))
-X1 = swiss_roll(1500, seed=0) - [6, 0]
+X1 = swiss_roll(1500, seed=0) - [11, 0]
 some = np.array([[-1.2, 0.4], [0.3, 1.2], [1.0, -0.8]])
 
 figure, axes = plt.subplots(

@@ -1,5 +1,7 @@
 """Fit the potential by Adam on minibatches, as in the paper; diagonal matrices only."""
 
+from itertools import count
+
 import numpy as np
 
 from minimalml.transport._light_bridge._expectation_maximization import share_moments
@@ -14,12 +16,10 @@ SMALLEST_SCALE = 1e-8  # of a gradient, added below the fraction line
 
 
 def adam(X0, X1, potential, *, learning_rate, batch_size, random_state):
-    """Yield potentials, their losses on the step's rows, and False: it has no test."""
+    """Yield potentials, their losses on the step's rows, and a fall that ends nothing."""
     parameters = _pack(potential)
     mean, square = np.zeros_like(parameters), np.zeros_like(parameters)
-    step = 0
-    while True:
-        step += 1
+    for step in count(1):
         batches = (X[random_state.randint(len(X), size=batch_size)] for X in (X0, X1))
         loss, gradient = loss_and_gradient(*batches, potential)
         mean += (1 - DECAYS[0]) * (gradient - mean)
@@ -27,7 +27,7 @@ def adam(X0, X1, potential, *, learning_rate, batch_size, random_state):
         scale = np.sqrt(square / (1 - DECAYS[1] ** step)) + SMALLEST_SCALE
         parameters -= learning_rate * mean / (1 - DECAYS[0] ** step) / scale
         potential = _unpack(parameters, potential.epsilon)
-        yield potential, loss, False
+        yield potential, loss, np.inf
 
 
 def _pack(potential):

@@ -52,8 +52,8 @@ def share_moments(X, terms, is_diagonal):
     return Moments(*(total / len(X) for total in sums))
 
 
-def expectation_maximization(X0, X1, potential, *, tol, reg_covar):
-    """Yield potentials, their losses, and whether the loss fell by less than ``tol``."""
+def expectation_maximization(X0, X1, potential, reg_covar):
+    """Yield potentials, their losses, and by how much the loss fell."""
     sizes = len(X0), len(X1)
     source, target, loss = _expect(X0, X1, potential)
     while True:
@@ -67,7 +67,7 @@ def expectation_maximization(X0, X1, potential, *, tol, reg_covar):
                 source, target = trial_source, trial_target
                 break
             step /= 2
-        yield potential, loss, previous - loss < tol
+        yield potential, loss, previous - loss
 
 
 def _expect(X0, X1, potential):

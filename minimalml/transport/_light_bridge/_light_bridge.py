@@ -44,7 +44,7 @@ from minimalml.transport._light_bridge._process import (
     drift,
 )
 from minimalml.transport._light_bridge._start import (
-    check_samples,
+    check_sizes,
     smallest_epsilon,
     start_at_mixture,
     start_at_rows,
@@ -295,7 +295,7 @@ class LightSchrodingerBridge(
         """
         X = validate_data(self, X, dtype=FLOATS, ensure_min_samples=2)
         source, target = split_domains(sample_domain, len(X))
-        return self._fit(X[source], X[target])
+        return self._fit(X, y, source, target)
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
@@ -321,16 +321,18 @@ class LightSchrodingerBridge(
         """
         X0 = validate_data(self, X0, dtype=FLOATS)
         X1 = validate_data(self, X1, dtype=FLOATS, reset=False)
-        return self._fit(X0, X1)
+        rows = np.arange(len(X0) + len(X1))
+        return self._fit(np.vstack([X0, X1]), None, *np.split(rows, [len(X0)]))
 
-    def _fit(self, X0, X1):
-        check_samples(X0, X1, self.n_components)
+    def _fit(self, X, y, source, target):
+        check_sizes(len(source), len(target), self.n_components)
         if self.solver == "adam" and self.covariance_type == "full":
             raise ValueError(
                 "solver='adam' takes covariance_type='diag' only, got 'full'."
             )
-        center = sum(X.mean(axis=0, dtype=np.float64) for X in (X0, X1)) / 2
-        X0, X1 = X0 - center, X1 - center
+        means = [X[rows].mean(axis=0, dtype=np.float64) for rows in (source, target)]
+        center = np.mean(means, axis=0)
+        X0, X1 = X[source] - center, X[target] - center
         smallest = smallest_epsilon(X0, X1)
         if self.epsilon < smallest:
             warnings.warn(
@@ -345,19 +347,25 @@ class LightSchrodingerBridge(
         # what centering on the middle of both means takes from the loss
         offset = center @ center / self.epsilon
         losses, max_iter = [], self.max_iter or MAX_ITER[self.solver]
-        with fit_task(self, X0, None, max_iter) as task:
+        with fit_task(self, X, y, max_iter) as task:
             for self.n_iter_ in range(1, max_iter + 1):
                 with task.step("iteration"):
-                    potential, loss, self.converged_ = next(steps)
+                    potential, loss, fall = next(steps)
                     self._keep(potential.translate(center).normalize())
                 losses.append(loss + offset)
+                self.converged_ = bool(fall < self.tol)
                 if self.converged_ or task.is_stopped:
                     break
         self.loss_curve_ = np.array(losses)
         if self.solver == "adam":
             loss = potential_loss(X0, X1, potential)
         elif not (self.converged_ or task.is_stopped):
-            self._warn_not_converged()
+            warnings.warn(
+                f"The loss still fell by {fall:.2g} in iteration {self.n_iter_}, with "
+                f"tol={self.tol:g}: raise max_iter.",
+                ConvergenceWarning,
+                stacklevel=5,
+            )
         self.loss_ = float(loss + offset)
         return self
 
@@ -372,19 +380,9 @@ class LightSchrodingerBridge(
     def _steps(self, X0, X1, start, rng):
         """Return the iterator over what the solver finds."""
         if self.solver == "em":
-            options = {"tol": self.tol, "reg_covar": self.reg_covar}
-            return expectation_maximization(X0, X1, start, **options)
+            return expectation_maximization(X0, X1, start, self.reg_covar)
         options = {"learning_rate": self.learning_rate, "batch_size": self.batch_size}
         return adam(X0, X1, start, **options, random_state=rng)
-
-    def _warn_not_converged(self):
-        falls = -np.diff(self.loss_curve_[-2:], prepend=np.nan)
-        warnings.warn(
-            f"The loss still fell by {falls[-1]:.2g} in iteration {self.n_iter_}, with "
-            f"tol={self.tol:g}: raise max_iter.",
-            ConvergenceWarning,
-            stacklevel=6,
-        )
 
     def _keep(self, potential):
         self.log_weights_, self.means_, self.covariances_, self.epsilon_ = potential

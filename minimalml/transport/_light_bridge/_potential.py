@@ -183,6 +183,8 @@ def source_terms(potential):
 def target_terms(potential):
     """Return the function from rows x1 to the logarithms of the K terms of v(x1)."""
     log_weights, means, covariances, epsilon = potential
+    center = means.mean(axis=0)  # squares of numbers far from 0 would lose digits
+    means = means - center
     if potential.is_diagonal:
         precisions = 1 / covariances
         log_determinants = np.log(covariances).sum(axis=1)
@@ -195,6 +197,7 @@ def target_terms(potential):
     log_determinants += means.shape[1] * np.log(2 * np.pi * epsilon)
 
     def terms(X):
+        X = X - center
         if potential.is_diagonal:
             squares = X**2 @ precisions.T
             squares -= X @ (2 * means * precisions).T
@@ -233,6 +236,9 @@ def log_sums(X, terms):
 
 def potential_loss(X0, X1, potential, weights=(None, None)):
     """Return the loss of a checked potential, with weights of rows of both samples."""
-    sums = log_sums(X0, source_terms(potential)), log_sums(X1, target_terms(potential))
-    normalizer, density = map(np.average, sums, (None, None), weights)
-    return float(normalizer - density)
+    normalizers = log_sums(X0, source_terms(potential))
+    densities = log_sums(X1, target_terms(potential))
+    return float(
+        np.average(normalizers, weights=weights[0])
+        - np.average(densities, weights=weights[1])
+    )

@@ -22,16 +22,16 @@ MAX_BALANCING, BALANCED = 100, 0.1
 SMALLEST_EPSILON = 1e-3
 
 
-def check_samples(X0, X1, n_components):
+def check_sizes(n_source, n_target, n_components):
     """Refuse samples of too few rows."""
-    if min(len(X0), len(X1)) < 2:
+    if min(n_source, n_target) < 2:
         raise ValueError(
-            f"A bridge needs at least 2 rows of each sample, got {len(X0)} of the "
-            f"source and {len(X1)} of the target."
+            f"A bridge needs at least 2 rows of each sample, got {n_source} of the "
+            f"source and {n_target} of the target."
         )
-    if n_components > len(X1):
+    if n_components > n_target:
         raise ValueError(
-            f"n_components={n_components} is more than the {len(X1)} rows of the target."
+            f"n_components={n_components} is more than the {n_target} rows of the target."
         )
 
 
