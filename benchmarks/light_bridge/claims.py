@@ -146,11 +146,11 @@ def drawn_apart():
 
 def sinkhorn_moments(X0, X1, epsilon, new):
     """Moments of the discrete plan at the source row that is nearest to each new row."""
-    import ot
+    import ot as pot  # codespell:ignore ot
 
     n = len(X0)
-    plan = ot.sinkhorn(
-        np.full(n, 1 / n), np.full(n, 1 / n), ot.dist(X0, X1) / 2, epsilon,
+    plan = pot.sinkhorn(
+        np.full(n, 1 / n), np.full(n, 1 / n), pot.dist(X0, X1) / 2, epsilon,
         method="sinkhorn_log", numItermax=300, stopThr=1e-6, warn=False,
     )  # fmt: skip
     nearest = NearestNeighbors(n_neighbors=1).fit(X0).kneighbors(new)[1][:, 0]

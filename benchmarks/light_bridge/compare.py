@@ -98,11 +98,11 @@ def fit_as_published(data):
 
 
 def sinkhorn(data):
-    import ot
+    import ot as pot  # codespell:ignore ot
 
     X0, X1 = data
     shares = np.full(len(X0), 1 / len(X0))
-    return ot.sinkhorn(shares, shares, ot.dist(X0, X1) / 2, EPSILON, warn=False)
+    return pot.sinkhorn(shares, shares, pot.dist(X0, X1) / 2, EPSILON, warn=False)
 
 
 @cache
@@ -172,7 +172,7 @@ COMPARISONS = [
         title="A whole fit beside a plan of all pairs of rows",
         setup=two_samples,
         ours=fit,
-        peers={"ot.sinkhorn": sinkhorn},
+        peers={"Sinkhorn of POT": sinkhorn},
         sizes=(500, 2_000, 4_000),
         threads=(1,),
         repeats=1,

@@ -82,10 +82,10 @@ def test_little_entropy_leaves_equal_samples_where_they_are(rng):
 
 @QUIET
 def test_the_map_is_that_of_sinkhorn():
-    ot = pytest.importorskip("ot")
+    pot = pytest.importorskip("ot")  # codespell:ignore ot
     X0, X1 = two_samples(400)
-    cost = ot.dist(X0, X1) / 2
-    plan = ot.sinkhorn(np.full(len(X0), 1 / len(X0)), np.full(400, 1 / 400), cost, 1.0)
+    cost = pot.dist(X0, X1) / 2
+    plan = pot.sinkhorn(np.full(len(X0), 1 / len(X0)), np.full(400, 1 / 400), cost, 1.0)
     expected = plan @ X1 / plan.sum(axis=1, keepdims=True)
     for kind in TYPES:
         mapped = bridge_of(X0, X1, n_components=8, covariance_type=kind).transform(X0)
