@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
+from scipy.special import softmax
 from scipy.stats import special_ortho_group
 from sklearn import config_context
-from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -20,6 +21,7 @@ from minimalml.transport import (
     gaussian_entropic_map,
     light_bridge_loss,
 )
+from minimalml.transport._light_bridge._start import balance
 from tests.transport.light_bridge.bridges import (
     TYPES,
     known_bridge,
@@ -196,6 +198,12 @@ def test_the_score_prefers_the_truth_on_new_rows(rng):
     assert best == -light_bridge_loss(X0[2000:], X1[2000:], *parameters("full"), 0.8)
 
 
+def test_a_start_gives_each_component_its_share_of_the_source(rng):
+    shares, exponents = np.array([0.6, 0.3, 0.1]), 30 * rng.normal(size=(500, 3))
+    terms = exponents + balance(exponents, np.log(shares))
+    np.testing.assert_allclose(softmax(terms, axis=1).mean(axis=0), shares, rtol=0.1)
+
+
 def test_what_stops_the_solver_is_said():
     X0, X1 = two_samples()
     with pytest.warns(ConvergenceWarning, match=r"fell by .* in iteration 3, .*max_iter") as w:  # fmt: skip
@@ -346,11 +354,6 @@ ONE = np.zeros((1, 2))
 def test_what_cannot_be_asked_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call(known_bridge("diag"))
-
-
-def test_a_bridge_without_fit_says_so():
-    with pytest.raises(NotFittedError):
-        LightSchrodingerBridge().drift(ONE, 0.5)
 
 
 # --- with scikit-learn's tools ---
