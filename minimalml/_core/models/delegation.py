@@ -65,7 +65,7 @@ def delegated(method, does, returns):
 
     def call(self, X):
         check_is_fitted(self)
-        return getattr(self.estimator_, method)(X)
+        return getattr(self.estimator_, method)(self._rows_for_estimator(X))
 
     call.__name__, call.__qualname__ = method, f"DelegatingMixin.{method}"
     call.__doc__ = DOCSTRING.format(does=does, returns=returns)
@@ -150,12 +150,17 @@ class DelegatingMixin(RoutingMixin):
         float
         """
         check_is_fitted(self)
+        X = self._rows_for_estimator(X)
         return self.estimator_.score(X, y, **self._route("score", params))
 
     @property
     def classes_(self):
         """Classes of the fitted classifier."""
         return self.estimator_.classes_
+
+    def _rows_for_estimator(self, X):
+        """Return rows as ``estimator_`` saw them in fit; here, as they are given."""
+        return X
 
     def _take_feature_names(self):
         """Set ``n_features_in_`` and ``feature_names_in_`` as ``estimator_`` has them."""
