@@ -142,7 +142,9 @@ class TransportedEstimator(
             with task.step("map", inner=mapper):
                 self.mapper_ = mapper.fit(X, sample_domain=sample_domain)
             moved = mapper.transform(X[source])
-            with task.step("fit", attributes={"estimator_": estimator}, inner=estimator):
+            with task.step(
+                "fit", attributes={"estimator_": estimator}, inner=estimator
+            ):
                 self.estimator_ = estimator.fit(moved, y, **params)
         return self
 

@@ -107,6 +107,8 @@ class DelegatingMixin(RoutingMixin):
     """Methods, tags and classes of ``estimator_``, where it has them."""
 
     _routed_methods = ("fit", "score")
+    # Pipeline.score asks for it, None at least; whether it is used, the estimator decides
+    __metadata_request__score = {"sample_weight": True}
 
     predict = delegated(
         "predict", "Predict", "ndarray of shape (n_samples,) or (n_samples, n_outputs)"
@@ -131,7 +133,7 @@ class DelegatingMixin(RoutingMixin):
     )
 
     @available_if(_estimator_has("score"))
-    def score(self, X, y=None, **params):
+    def score(self, X, y=None, sample_weight=None, **params):
         """Score the fitted estimator.
 
         Parameters
@@ -142,6 +144,9 @@ class DelegatingMixin(RoutingMixin):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Their targets.
 
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of rows, where the estimator's ``score`` takes them.
+
         **params : dict
             Passed to the estimator's ``score``.
 
@@ -151,6 +156,8 @@ class DelegatingMixin(RoutingMixin):
         """
         check_is_fitted(self)
         X = self._rows_for_estimator(X)
+        if sample_weight is not None:  # pipelines hand on None too
+            params["sample_weight"] = sample_weight
         return self.estimator_.score(X, y, **self._route("score", params))
 
     @property

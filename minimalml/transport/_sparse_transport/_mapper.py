@@ -233,7 +233,9 @@ class SparseTransportMapper(
                 f"metric={self.metric!r} gives costs that are negative or not finite: "
                 "scale X, or take another metric."
             )
-        if not cost.any() and (np.ptp(X_source, axis=0).any() or (X_source[0] != X_target).any()):
+        if not cost.any() and (
+            np.ptp(X_source, axis=0).any() or (X_source[0] != X_target).any()
+        ):
             raise ValueError(
                 f"metric={self.metric!r} gives a cost of 0 to all pairs of rows, though "
                 "rows differ: scale X, or take another metric."
@@ -241,7 +243,11 @@ class SparseTransportMapper(
         return cost
 
     def _metric(self):
-        return self.metric if callable(self.metric) else EXACT.get(self.metric, self.metric)
+        return (
+            self.metric
+            if callable(self.metric)
+            else EXACT.get(self.metric, self.metric)
+        )
 
     def transform(self, X):
         """Move rows from where sources are to where targets are.

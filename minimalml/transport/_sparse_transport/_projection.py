@@ -69,7 +69,11 @@ def project_sparse_simplex(v, max_nonzeros, *, total=1.0, axis=-1):
     array([0.3, 0. , 0.7, 0. ])
     """
     v = check_array(
-        v, dtype=[np.float64, np.float32], ensure_2d=False, allow_nd=True, input_name="v"
+        v,
+        dtype=[np.float64, np.float32],
+        ensure_2d=False,
+        allow_nd=True,
+        input_name="v",
     )
     if not -v.ndim <= axis < v.ndim:
         raise ValueError(f"axis={axis} but v has {v.ndim} dimensions.")

@@ -205,7 +205,10 @@ def semi_dual_objective(alpha, a, b, cost, *, max_nonzeros, reg=1.0):
 def check_problem(a, b, cost, max_nonzeros, reg):
     """Return masses as float64 and costs as floats, or say what is wrong with them."""
     cost = check_array(
-        cost, dtype=[np.float64, np.float32], ensure_non_negative=True, input_name="cost"
+        cost,
+        dtype=[np.float64, np.float32],
+        ensure_non_negative=True,
+        input_name="cost",
     )
     if not 0 < reg < np.inf:
         raise ValueError(
@@ -316,7 +319,9 @@ class Problem:
 
     def __post_init__(self):
         self.has_mass = self.a > 0
-        _check_coverage(self.max_nonzeros, self.has_mass.sum(), np.count_nonzero(self.b))
+        _check_coverage(
+            self.max_nonzeros, self.has_mass.sum(), np.count_nonzero(self.b)
+        )
         cost = self.cost if self.has_mass.all() else self.cost[self.has_mass]
         costs, cost_range = np.array(cost.T, order="C"), np.ptp(cost)
         self.cost_unit, self.mass_unit = _exponent(cost_range), _exponent(self.b.sum())
@@ -357,7 +362,7 @@ class Problem:
             potentials,
             beta,
             value=float(np.ldexp(value, self.cost_unit + self.mass_unit)),
-            transport_cost=float(np.vdot(plan.data, self.cost[plan.nonzero()])),
+            transport_cost=float(plan.multiply(self.cost).sum(dtype=np.float64)),
             row_violation=float(np.abs(gradient).sum() / self.dual.b.sum()),
             n_iter=n_iter,
             converged=bool(np.abs(gradient).max() <= tol * self.dual.a.max()),

@@ -9,7 +9,10 @@ DOMAINS = {"sample_domain": lambda n: np.where(np.arange(n) % 3 == 2, -1, 1)}
 ROW_VALUES = {"SparseTransportMapper": DOMAINS, "TransportedEstimator": DOMAINS}
 
 INSTANCES = {
-    "SparseTransportMapper": [SparseTransportMapper(), SparseTransportMapper(3, metric="euclidean")],
+    "SparseTransportMapper": [
+        SparseTransportMapper(),
+        SparseTransportMapper(3, metric="euclidean"),
+    ],
     "TransportedEstimator": [
         TransportedEstimator(LogisticRegression()),
         TransportedEstimator(Ridge(), SparseTransportMapper(5)),
