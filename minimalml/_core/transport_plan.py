@@ -67,18 +67,30 @@ def transport_plan(a, b, cost, *, who):
         raise ValueError("masses must be finite and at least 0, with one above 0.")
     if not abs(total - other) <= MASS_TOLERANCE * total:
         raise ValueError(f"masses must have the same total, got {total} and {other}.")
+    # POT's tolerances are absolute: rows and columns are reduced, and scaled to about 1
+    by_row = cost.min(axis=1)
+    reduced = cost - by_row[:, None]
+    by_column = reduced.min(axis=0)
+    reduced -= by_column
+    scale = 2.0 ** np.ceil(np.log2(reduced.max())) if reduced.any() else 1.0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # said again below, as an error
         plan, log = ot.emd(
-            a, b * (total / other), cost, numItermax=MAX_ITERATIONS, log=True
+            a,
+            b * (total / other),
+            reduced / scale,
+            numItermax=MAX_ITERATIONS,
+            log=True,
         )
     if log["warning"] is not None:
         raise RuntimeError(
             f"transport of {len(a)} to {len(b)} masses was not solved within "
             f"{MAX_ITERATIONS} iterations: {log['warning']}"
         )
-    u, v = np.array(log["u"]), np.array(log["v"])
+    u, v = log["u"] * scale + by_row, log["v"] * scale + by_column
     # POT guesses the potentials of rows without mass
     u[a == 0] = (cost[a == 0][:, b > 0] - v[b > 0]).min(axis=1)
     v[b == 0] = (cost[:, b == 0] - u[:, None]).min(axis=0)
-    return TransportPlan(float(log["cost"]), csr_array(plan), u, v)
+    plan = csr_array(plan)
+    rows, columns = plan.nonzero()
+    return TransportPlan(float(plan.data @ cost[rows, columns]), plan, u, v)

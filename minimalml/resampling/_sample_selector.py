@@ -135,6 +135,7 @@ def pool_and_target(selector, X, X_target=None, sample_domain=None):
     kinds = dict(
         accept_sparse="csr" if is_sparse_taken else False,
         dtype=[np.float64, np.float32],
+        order="C",  # the order of rows in memory must not change a rounding
     )
     X = validate_data(selector, X, **kinds)
     selector.n_samples_in_ = X.shape[0]

@@ -4,7 +4,7 @@ from inspect import signature
 
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
-from sklearn.utils import _safe_indexing, column_or_1d
+from sklearn.utils import _safe_indexing, column_or_1d, indexable
 from sklearn.utils.metadata_routing import (
     MethodMapping,
     _routing_enabled,
@@ -112,6 +112,7 @@ class SelectedSamplesEstimator(
         -------
         self : SelectedSamplesEstimator
         """
+        X, y = indexable(X, y)
         of_selector, of_estimator = self._split_params(params)
         with fit_task(self, X, y, n_steps=2) as task:
             self.selector_ = clone(self.selector)

@@ -12,15 +12,21 @@ from minimalml._core.transport_plan import transport_plan
 TOLERANCE = 1e-9  # rounding of sums of masses
 
 
-@given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 10**6))
-def test_plan_is_optimal_and_potentials_prove_it(n_rows, n_columns, seed):
+@given(
+    st.integers(1, 6),
+    st.integers(1, 6),
+    st.sampled_from([1e-200, 1e-9, 1.0, 1e200]),
+    st.integers(0, 10**6),
+)
+def test_plan_is_optimal_and_potentials_prove_it(n_rows, n_columns, scale, seed):
     rng = np.random.default_rng(seed)
     a, b = (rng.integers(0, 4, size=n).astype(float) for n in (n_rows, n_columns))
     a[0], b[0] = a[0] + 1, b[0] + 1
     b *= a.sum() / b.sum()
     cost = rng.normal(size=(n_rows, n_columns)).round(1)
 
-    value, plan, u, v = transport_plan(a, b, cost, who="test")
+    value, plan, u, v = transport_plan(a, b, cost * scale, who="test")
+    value, u, v = value / scale, u / scale, v / scale
     dense = plan.toarray()
     np.testing.assert_allclose(dense.sum(axis=1), a, atol=TOLERANCE)
     np.testing.assert_allclose(dense.sum(axis=0), b, atol=TOLERANCE)
@@ -29,6 +35,9 @@ def test_plan_is_optimal_and_potentials_prove_it(n_rows, n_columns, seed):
     assert np.abs(gaps[dense > 0]).max() <= TOLERANCE
     assert value == pytest.approx((dense * cost).sum(), abs=TOLERANCE)
     assert value == pytest.approx(_by_linear_programme(a, b, cost), abs=1e-7)
+    far = cost + 1e6 * rng.uniform(size=(n_rows, 1))  # changes no plan
+    moved = transport_plan(a, b, far, who="test").plan.toarray()
+    assert (moved * cost).sum() == pytest.approx(value, abs=1e-7)
 
 
 def _by_linear_programme(a, b, cost):
