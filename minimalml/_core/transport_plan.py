@@ -73,12 +73,13 @@ def transport_plan(a, b, cost, *, who):
     by_column = reduced.min(axis=0)
     reduced -= by_column
     scale = 2.0 ** np.ceil(np.log2(reduced.max())) if reduced.any() else 1.0
+    reduced /= scale
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # said again below, as an error
         plan, log = ot.emd(
             a,
             b * (total / other),
-            reduced / scale,
+            reduced,
             numItermax=MAX_ITERATIONS,
             log=True,
         )
