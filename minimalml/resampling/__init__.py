@@ -15,6 +15,13 @@ from minimalml.resampling._c_mixup._target_kernel import (
 )
 from minimalml.resampling._c_mixup._target_kernel_display import TargetKernelDisplay
 from minimalml.resampling._facility_location import greedy_facility_location
+from minimalml.resampling._open_set_coreset._augmented_transformer import (
+    CoresetAugmentedTransformer,
+)
+from minimalml.resampling._open_set_coreset._open_set_coreset import (
+    OpenSetCoresetSelector,
+)
+from minimalml.resampling._open_set_coreset._rounds import iterative_coreset
 from minimalml.resampling._sample_selector import SampleSelectorMixin
 from minimalml.resampling._selected_samples import SelectedSamplesEstimator
 from minimalml.resampling._transport_coreset._exchange import marginal_improvement
@@ -27,6 +34,8 @@ __all__ = [
     "CMixup",
     "CMixupMLPRegressor",
     "CMixupRegressor",
+    "CoresetAugmentedTransformer",
+    "OpenSetCoresetSelector",
     "SampleSelectorMixin",
     "SelectedSamplesEstimator",
     "TargetKernelDisplay",
@@ -34,6 +43,7 @@ __all__ = [
     "TransportCoresetSelector",
     "gradient_norms",
     "greedy_facility_location",
+    "iterative_coreset",
     "marginal_improvement",
     "mix",
     "mix_tasks",

@@ -7,10 +7,13 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 
-from minimalml.resampling import TransportCoresetSelector
+from minimalml.resampling import OpenSetCoresetSelector, TransportCoresetSelector
 
-SELECTORS = [TransportCoresetSelector()]
-NESTED = []  # smaller budgets are prefixes of larger ones
+SELECTORS = [
+    OpenSetCoresetSelector(30, stopping_ratio=None),
+    TransportCoresetSelector(),
+]
+NESTED = [OpenSetCoresetSelector]  # smaller budgets are prefixes of larger ones
 N_POOL, N_TARGET = 60, 15
 
 pytestmark = pytest.mark.parametrize("selector", SELECTORS, ids=repr)
