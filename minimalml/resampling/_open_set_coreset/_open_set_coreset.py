@@ -248,9 +248,8 @@ class OpenSetCoresetSelector(SampleSelectorMixin, BaseEstimator):
             yield part, safe_sparse_dot(_unit_rows(rows[part]), self.cluster_centers_.T)
 
     def _warn_of_zeros(self, rows):
-        parts = gen_batches(rows.shape[0], BLOCK_NUMBERS // rows.shape[1] + 1)
-        norms = [row_norms(_unit_rows(rows[part]), squared=True) for part in parts]
-        n_zeros = np.count_nonzero(np.concatenate(norms) == 0)
+        filled = (rows != 0).sum(axis=1) if sparse.issparse(rows) else rows.any(axis=1)
+        n_zeros = rows.shape[0] - np.count_nonzero(filled)
         if n_zeros:
             warnings.warn(
                 f"{n_zeros} rows are 0 in all features: their similarity to any other "
@@ -293,12 +292,17 @@ def _unit_rows(X):
 
     scikit-learn's ``normalize`` takes rows of 1e-16 for zeros, and squares overflow.
     """
-    X = _divided(X, abs(X).max(axis=1))
-    return _divided(X, row_norms(X))
+    lengths = row_norms(X)
+    smallest = np.sqrt(np.finfo(X.dtype).tiny) / np.finfo(X.dtype).eps
+    if not (np.isfinite(lengths) & (lengths > smallest)).all():
+        largest = abs(X).max(axis=1)
+        largest = largest.toarray().ravel() if sparse.issparse(X) else largest
+        X = _divided(X, np.exp2(np.frexp(largest)[1] - 1.0))  # exact
+        lengths = row_norms(X)
+    return _divided(X, lengths)
 
 
 def _divided(X, scales):
-    scales = scales.toarray().ravel() if sparse.issparse(scales) else scales
     scales = np.where(scales > 0, scales, 1).astype(X.dtype)
     if not sparse.issparse(X):
         return X / scales[:, None]
