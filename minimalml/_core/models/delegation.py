@@ -156,7 +156,9 @@ class DelegatingMixin(RoutingMixin):
         """
         check_is_fitted(self)
         X = self._rows_for_estimator(X)
-        if sample_weight is not None:  # pipelines hand on None too
+        if (
+            sample_weight is not None
+        ):  # Pipeline.score routes None, which not every score takes
             params["sample_weight"] = sample_weight
         return self.estimator_.score(X, y, **self._route("score", params))
 

@@ -6,13 +6,12 @@ from numbers import Real
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.metrics import pairwise_distances, pairwise_distances_chunked
-from sklearn.neighbors import VALID_METRICS
 
 from minimalml._core.callbacks import CallbackSupportMixin, fit_task, with_callbacks
 from minimalml._core.sample_domain import split_domains
 from minimalml._core.validation import (
+    PAIRWISE_METRIC,
     Interval,
-    StrOptions,
     _fit_context,
     check_is_fitted,
     validate_data,
@@ -26,8 +25,6 @@ from minimalml.transport._sparse_transport._sparse_transport import (
 )
 
 FLOATS = [np.float64, np.float32]
-# Those left out need a matrix, or variances, that only all rows together give
-METRICS = {*VALID_METRICS["brute"]} - {"precomputed", "mahalanobis", "seuclidean"}
 # scikit-learn's own distances are differences of products: equal rows are not at 0
 EXACT = {"euclidean": "minkowski", "l2": "minkowski"}
 
@@ -117,7 +114,7 @@ class SparseTransportMapper(
     _parameter_constraints = {
         "max_nonzeros": PROBLEM_CONSTRAINTS["max_nonzeros"],
         "reg": [Interval(Real, 0, None, closed="neither")],
-        "metric": [StrOptions(METRICS), callable],
+        "metric": PAIRWISE_METRIC,
         **SOLVER_CONSTRAINTS,
     }
 
