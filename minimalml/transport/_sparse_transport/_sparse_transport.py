@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import csc_array
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_array, column_or_1d
+from sklearn.utils import check_array
 
 from minimalml._core.validation import Interval, validate_params
 from minimalml.transport._sparse_transport._dual import SemiDual, maximize
@@ -232,10 +232,11 @@ def _check_vector(values, name, size, **options):
     values = check_array(
         values, dtype=np.float64, ensure_2d=False, input_name=name, **options
     )
-    values = column_or_1d(values, input_name=name)
-    if len(values) != size:
-        raise ValueError(f"{name} has {len(values)} entries but cost asks for {size}.")
-    return values
+    if values.shape not in ((size,), (size, 1)):
+        raise ValueError(
+            f"{name} has shape {values.shape} but cost asks for {size} entries."
+        )
+    return values.reshape(size)
 
 
 @dataclass
