@@ -18,13 +18,21 @@ from minimalml.linear_model._naive_bayes_probe._regime_curve import (
     RegimeCurveDisplay,
     generative_discriminative_curve,
 )
+from minimalml.linear_model._screening._binning import birge_rozenholc_bins
+from minimalml.linear_model._screening._screening import (
+    MutualInformationScreener,
+    mutual_information_scores,
+)
 
 __all__ = [
     "ClassMoments",
+    "MutualInformationScreener",
     "NaiveBayesProbe",
     "RegimeCurveDisplay",
+    "birge_rozenholc_bins",
     "class_moments",
     "cross_validate_naive_bayes",
     "generative_discriminative_curve",
     "make_gaussian_classes",
+    "mutual_information_scores",
 ]
