@@ -3,6 +3,9 @@
 `NaiveBayesProbe` is fitted in one pass and needs few labels;
 `generative_discriminative_curve` finds the number of labels from which another
 classifier, such as logistic regression, is better.
+
+`MutualInformationScreener` keeps the columns of a wide table that tell most about the
+target, before a model is fitted.
 """
 
 from minimalml.datasets import make_gaussian_classes
