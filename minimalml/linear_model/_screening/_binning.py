@@ -18,7 +18,8 @@ from minimalml.linear_model._screening._histograms import (
 )
 
 MOST_BINS = 99
-# Wider than any gap of two edges is 1 / 9702 > 1 / 16384; a power of two keeps it exact.
+# Edges are 1 / 9702 apart at least, so one at most is inside a bucket; a power of two
+# multiplies without rounding.
 N_BUCKETS = 1 << 14
 
 

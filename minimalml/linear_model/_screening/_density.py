@@ -22,9 +22,7 @@ class Axis(NamedTuple):
     """One variable on its axis of the grid."""
 
     places: np.ndarray  # (n_rows,) in steps of the grid
-    distances: (
-        np.ndarray
-    )  # (period / 2 + 1,) of nodes, squared, 1 where the kernel ends
+    distances: np.ndarray  # (period / 2 + 1,) of nodes, squared; 1: the kernel's end
 
 
 def bandwidths(columns):

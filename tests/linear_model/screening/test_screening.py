@@ -230,7 +230,7 @@ def test_so_many_columns_are_kept(rng, wanted, n_kept):
 
 
 def test_of_equal_columns_the_first_are_kept(rng):
-    X = np.tile(rng.normal(size=(60, 1)), 30)
+    X = np.tile(rng.normal(size=(60, 1)), 300)
     for method in METHODS:
         kept = MutualInformationScreener(3, method=method).fit(X, X[:, 0]).support_
         assert np.flatnonzero(kept).tolist() == [0, 1, 2]
@@ -247,13 +247,6 @@ def test_it_scores_for_select_k_best(rng):
     peer = SelectKBest(mutual_information_scores, k=2).fit(X, X[:, 4] ** 2)
     ours = MutualInformationScreener(2).fit(X, X[:, 4] ** 2)
     np.testing.assert_array_equal(peer.get_support(), ours.get_support())
-
-
-def test_names_of_columns_are_kept(rng):
-    X = pd.DataFrame(rng.normal(size=(50, 3)), columns=["age", "dose", "day"])
-    screener = MutualInformationScreener(1).set_output(transform="pandas")
-    kept = screener.fit_transform(X, X["dose"] ** 2)
-    assert kept.columns.tolist() == ["dose"]
 
 
 def test_a_search_in_a_pipeline(rng):
@@ -321,7 +314,8 @@ def test_more_columns_than_there_are_are_refused(rng):
         ([np.nan, *range(19)], {}, "y contains NaN"),
         ([np.inf, *range(19)], {}, "y contains infinity"),
         (np.array([np.inf, *range(19)], dtype=object), {}, "y contains infinity"),
-        (np.array([None, *"ab" * 9, "c"], dtype=object), {}, "None|missing"),
+        (np.array([None, *"ab" * 9, "c"], dtype=object), {}, "y.*missing"),
+        (np.array([None] * 20), {}, "y.*missing"),
         (np.arange(19), {}, "inconsistent numbers of samples"),
         (np.ones((20, 2)), {}, "1d array"),
     ],
