@@ -151,7 +151,7 @@ def test_curves_are_found_where_correlation_is_blind(rng):
         (np.arange(99) % 20, False),  # less than five rows a value
         (np.arange(210) % 21, False),
         (np.arange(100) % 20 / 8, False),
-        (np.arange(100) % 2 == 0, True),
+        (np.arange(8) % 2 == 0, True),
         (np.arange(100).astype(str), True),
         (pd.Series(list("ab") * 50, dtype="category"), True),
         (pd.Series(np.arange(100) / 8, dtype=object), False),
@@ -230,10 +230,10 @@ def test_so_many_columns_are_kept(rng, wanted, n_kept):
 
 
 def test_of_equal_columns_the_first_are_kept(rng):
-    X = np.tile(rng.normal(size=(60, 1)), 300)
+    X = np.tile(rng.normal(size=(60, 2)), 150)
     for method in METHODS:
         kept = MutualInformationScreener(3, method=method).fit(X, X[:, 0]).support_
-        assert np.flatnonzero(kept).tolist() == [0, 1, 2]
+        assert np.flatnonzero(kept).tolist() == [0, 2, 4]
 
 
 def test_parameters_set_after_fit_change_no_selection(rng):
