@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from minimalml.linear_model._screening._histograms import linear_binning_2d
-from scipy.special import xlogy
+from scipy.special import rel_entr, xlogy
 
 from minimalml.linear_model import birge_rozenholc_bins, mutual_information_scores
 from minimalml.linear_model._screening import _screening
@@ -13,7 +13,11 @@ from minimalml.linear_model._screening._binning import (
     all_edges,
     to_unit_interval,
 )
-from minimalml.linear_model._screening._density import axes, joint_mass
+from minimalml.linear_model._screening._density import (
+    axes,
+    grid_information,
+    joint_mass,
+)
 
 pytestmark = pytest.mark.kernel
 
@@ -103,6 +107,8 @@ def test_the_grid_holds_the_density_of_the_kernels(rng, grid_size, tolerance):
     density = np.maximum(kernels, 0).sum(axis=0)
     density /= density.sum()
     assert np.abs(mass - density).max() <= tolerance * density.max()
+    expected = rel_entr(density, np.outer(density.sum(axis=1), density.sum(axis=0)))
+    assert grid_information(mass) == pytest.approx(expected.sum(), rel=2 * tolerance)
 
 
 @pytest.mark.parametrize("draw", ["uniform", "laplace", "mostly equal"])
