@@ -262,7 +262,7 @@ class Problem:
         costs, cost_range = np.array(cost.T, order="C"), np.ptp(cost)
         self.cost_unit, self.mass_unit = _exponent(cost_range), _exponent(self.b.sum())
         with np.errstate(over="ignore"):
-            reg = float(np.ldexp(self.reg, self.mass_unit - self.cost_unit))
+            reg = np.ldexp(float(self.reg), self.mass_unit - self.cost_unit)
         if not 0 < reg < np.inf:
             raise ValueError(
                 f"reg={self.reg} is out of all proportion to costs that range over "
