@@ -1,8 +1,9 @@
-"""Linear classifiers on the features of a frozen pre-trained network.
+"""Linear models for few labels, and for many features of which few matter.
 
-`NaiveBayesProbe` is fitted in one pass and needs few labels;
-`generative_discriminative_curve` finds the number of labels from which another
-classifier, such as logistic regression, is better.
+`NaiveBayesProbe` classifies features of a frozen network, in one pass and from few labels;
+`generative_discriminative_curve` finds the number of labels from which another classifier
+is better. `NonconvexRegressor` and `NonconvexClassifier` find the few features that matter
+without shrinking their coefficients; their solvers are plain functions.
 """
 
 from minimalml.datasets import make_gaussian_classes
@@ -18,13 +19,25 @@ from minimalml.linear_model._naive_bayes_probe._regime_curve import (
     RegimeCurveDisplay,
     generative_discriminative_curve,
 )
+from minimalml.linear_model._nonconvex._nonconvex import (
+    NonconvexClassifier,
+    NonconvexRegressor,
+)
+from minimalml.linear_model._proximal import (
+    accelerated_proximal_gradient,
+    proximal_conjugate_gradient,
+)
 
 __all__ = [
     "ClassMoments",
     "NaiveBayesProbe",
+    "NonconvexClassifier",
+    "NonconvexRegressor",
     "RegimeCurveDisplay",
+    "accelerated_proximal_gradient",
     "class_moments",
     "cross_validate_naive_bayes",
     "generative_discriminative_curve",
     "make_gaussian_classes",
+    "proximal_conjugate_gradient",
 ]
