@@ -19,10 +19,8 @@ from minimalml.linear_model._naive_bayes_probe._regime_curve import (
     RegimeCurveDisplay,
     generative_discriminative_curve,
 )
-from minimalml.linear_model._nonconvex._nonconvex import (
-    NonconvexClassifier,
-    NonconvexRegressor,
-)
+from minimalml.linear_model._nonconvex._nonconvex import NonconvexRegressor
+from minimalml.linear_model._nonconvex._nonconvex_classifier import NonconvexClassifier
 from minimalml.linear_model._proximal import (
     accelerated_proximal_gradient,
     proximal_conjugate_gradient,

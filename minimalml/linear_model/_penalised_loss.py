@@ -44,6 +44,10 @@ class SquaredLoss:
         """Return the largest curvature, or nearly so."""
         return largest_eigenvalue(self.design)
 
+    def is_separated(self, coef, flat_from):
+        """Whether larger multiples of ``coef`` are better for ever: never."""
+        return False
+
 
 class LogisticLoss:
     """Weighted sum of the losses of labels 0 and 1 by the logits ``design @ coef``."""
@@ -65,6 +69,15 @@ class LogisticLoss:
     def curvature(self):
         """Return a bound on the curvature, or nearly so."""
         return largest_eigenvalue(np.sqrt(self.weights)[:, None] * self.design) / 4
+
+    def is_separated(self, coef, flat_from):
+        """Whether larger multiples of ``coef`` are better for ever.
+
+        So it is if each row is on its side, and the penalty flat where coefficients are.
+        """
+        margins = (2 * self.target - 1) * (self.design @ coef)
+        is_flat = (np.abs(coef) >= flat_from) | (coef == 0)
+        return bool((margins > 0).all() and is_flat.all())
 
 
 def largest_eigenvalue(design):
@@ -92,12 +105,12 @@ def largest_eigenvalue(design):
 
 def minimise(
     loss, penalty, start, *, solver="accelerated", curvature=None, max_iter=5000,
-    tol=1e-6, task=None,
+    tol=1e-6, after_iteration=None,
 ):  # fmt: skip
     """Minimise ``loss`` plus ``penalty`` from ``start``; return result and objective.
 
-    ``curvature`` is that of the loss, where it is known. ``task`` shows the iterations
-    to callbacks.
+    ``curvature`` is that of the loss, where it is known. It ends early where
+    ``after_iteration(coef)`` is true.
     """
 
     def objective(coef):
@@ -121,9 +134,9 @@ def minimise(
         else:
             steps = conjugate_steps(gradient, objective, *options)
         result = iterate(
-            steps, gradient, start, penalty.threshold, max_iter, tol, task
+            steps, gradient, start, penalty.threshold, max_iter, tol, after_iteration
         )  # fmt: skip
         after = objective(result.x)
-        if after <= before + 1e-12 * abs(before) or (task and task.is_stopped):
+        if after <= before + 1e-12 * abs(before):
             return result, after
         lipschitz *= 2  # what was taken for a bound was none

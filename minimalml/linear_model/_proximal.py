@@ -5,7 +5,6 @@ momentum of Ghadimi and Lan, one with conjugate directions of Hager and Zhang.
 """
 
 from collections import deque
-from contextlib import nullcontext
 from typing import NamedTuple
 
 import numpy as np
@@ -223,18 +222,18 @@ def stationarity(slope, x, threshold):
     return _largest(np.where(x == 0, at_zero, slope + threshold * np.sign(x)))
 
 
-def iterate(steps, gradient, start, threshold, max_iter, tol, task=None):
-    """Take steps until one ends at a stationary point; ``task`` shows them to callbacks."""
-    x, n_iter, violation = start, 0, None
-    while n_iter < max_iter and not (task and task.is_stopped):
+def iterate(steps, gradient, start, threshold, max_iter, tol, after_iteration=None):
+    """Take steps until one ends at a stationary point, or ``after_iteration(x)`` is true."""
+    x, n_iter, violation = start, 0, np.inf
+    while n_iter < max_iter:
         n_iter += 1
-        with task.step("iteration") if task else nullcontext():
-            x, gap = next(steps)
+        x, gap = next(steps)
         # one more gradient, so only where the step says that it may be the last
-        violation = stationarity(gradient(x), x, threshold) if gap < tol else None
-        if (violation is not None and violation < tol) or not np.isfinite(gap):
+        violation = stationarity(gradient(x), x, threshold) if gap < tol else np.inf
+        is_stopped = after_iteration is not None and after_iteration(x)
+        if is_stopped or violation < tol or not np.isfinite(gap):
             break
-    if violation is None:
+    if violation == np.inf:
         violation = stationarity(gradient(x), x, threshold)
     return ProximalResult(x, n_iter, violation, violation < tol)
 

@@ -22,7 +22,9 @@ def test_it_reduces_to_a_known_thing(rng):
 
 @given(X=arrays(float, (7, 3), elements=st.floats(-1e3, 1e3)))
 def test_order_of_rows_changes_nothing(X):
-    np.testing.assert_allclose(nonconvex_means(X[::-1]), nonconvex_means(X), atol=ROUNDING)
+    np.testing.assert_allclose(
+        nonconvex_means(X[::-1]), nonconvex_means(X), atol=ROUNDING
+    )
 
 
 def test_nothing_is_taken_away_at_strength_zero(rng):
