@@ -11,6 +11,7 @@ from scipy.special import expit
 from minimalml.linear_model._proximal import (
     accelerated_steps,
     conjugate_steps,
+    has_risen,
     iterate,
 )
 
@@ -124,7 +125,7 @@ def minimise(
     before = objective(start)
     if not np.isfinite([before, lipschitz]).all():
         raise ValueError(
-            "Squares of X or y leave the range of float64: scale X and y, or set "
+            "Squares of X or y leave the range of float64: scale them, X by "
             "standardize=True."
         )
     while True:
@@ -137,6 +138,6 @@ def minimise(
             steps, gradient, start, penalty.threshold, max_iter, tol, after_iteration
         )  # fmt: skip
         after = objective(result.x)
-        if after <= before + 1e-12 * abs(before):
+        if not has_risen(after, before):
             return result, after
         lipschitz *= 2  # what was taken for a bound was none

@@ -15,7 +15,9 @@ from minimalml._core.validation import Integral, Interval, Real, validate_params
 # L is a bound: a step a little shorter is safe from its rounding
 SHARE_OF_LONGEST_STEP = 0.99
 N_REMEMBERED = 10  # values of the objective that a conjugate step may rise to
+MAX_HALVINGS = 100  # of a step, where no bound holds
 MAX_EVALUATIONS = 12  # of the gradient in a line search
+ROUNDING = 1e-12  # of an objective, by which it may seem to rise
 FLATNESS = 0.1  # of the slope that a line search may leave
 
 _CONSTRAINTS = {
@@ -185,7 +187,7 @@ def proximal_conjugate_gradient(
     residual :math:`s(x) = x - p(x)` is 0 where x is stationary. Directions are those of
     Hager and Zhang for s in place of a gradient; a line search seeks where s is
     orthogonal to the direction. The result is p. Where the objective exceeds its last ten
-    values, a step of proximal gradient is taken instead, halved if the objective rises
+    values, a step of proximal gradient is taken instead, halved while the objective rises
     there too.
 
     References
@@ -220,6 +222,11 @@ def stationarity(slope, x, threshold):
     """Return the distance from 0 to ``slope`` plus the subgradients, the largest."""
     at_zero = np.maximum(np.abs(slope) - threshold, 0.0)
     return _largest(np.where(x == 0, at_zero, slope + threshold * np.sign(x)))
+
+
+def has_risen(value, before):
+    """Whether an objective is larger than before, by more than rounding, or no number."""
+    return not value <= before + ROUNDING * abs(before)
 
 
 def iterate(steps, gradient, start, threshold, max_iter, tol, after_iteration=None):
@@ -266,23 +273,31 @@ def conjugate_steps(gradient, objective, start, threshold, lipschitz):
     def residual(x):
         return x - soft_threshold(x - step * gradient(x), step * threshold)
 
-    x, shift = start, residual(start)
+    def descend(x, before):
+        """Return the residual at x whose step leaves the objective below ``before``."""
+        nonlocal step
+        for _ in range(MAX_HALVINGS):
+            shift = residual(x)
+            value = objective(x - shift)
+            if not has_risen(value, before):
+                break
+            step /= 2
+        return shift, value
+
+    x = start
+    shift, value = descend(x, objective(x))
     point, direction = x - shift, -shift
-    values = deque([objective(point)], N_REMEMBERED)
+    values = deque([value], N_REMEMBERED)
     while True:
         yield point, _largest(shift) / step
         x_new, shift_new = _search_line(residual, x, shift, direction)
         value = objective(x_new - shift_new)
-        if value <= max(values):
+        if not has_risen(value, max(values)):
             direction = _conjugate_direction(shift, shift_new, direction)
             x, shift = x_new, shift_new
         else:
-            x, shift = point, residual(point)
-            value = objective(x - shift)
-            if not value <= values[-1]:
-                step /= 2
-                shift = residual(x)
-                value = objective(x - shift)
+            x = point
+            shift, value = descend(x, values[-1])
             direction = -shift
         point = x - shift
         values.append(value)

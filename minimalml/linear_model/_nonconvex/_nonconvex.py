@@ -151,7 +151,7 @@ class NonconvexRegressor(RegressorMixin, NonconvexModel):
         points = np.zeros((1, X.shape[1])) if warm is None else rows.prepare(*warm)[0]
         roots = np.sqrt(rows.weights)
         losses = [SquaredLoss(roots[:, None] * rows.columns, roots * (rows.y - offset))]
-        self._solve((X, y), rows, losses, points, offset)
+        self._solve((X, y), rows, losses, points, _attributes, offset)
         return self
 
     def predict(self, X):
@@ -169,5 +169,6 @@ class NonconvexRegressor(RegressorMixin, NonconvexModel):
         """
         return self._scores(X)[:, 0]
 
-    def _attributes(self, coef, intercept):
-        return {"coef_": coef[0], "intercept_": float(intercept[0])}
+
+def _attributes(coef, intercept):
+    return {"coef_": coef[0], "intercept_": float(intercept[0])}

@@ -150,8 +150,11 @@ class NonconvexClassifier(ClassifierMixin, NonconvexModel):
         if self.fit_intercept:
             design = np.column_stack([design, np.ones(len(design))])
         losses = [LogisticLoss(design, target, rows.weights) for target in targets]
-        self.classes_ = classes
-        self._solve((X, y), rows, losses, points[:, : design.shape[1]], 0.0)
+
+        def attributes(coef, intercept):
+            return {"classes_": classes, "coef_": coef, "intercept_": intercept}
+
+        self._solve((X, y), rows, losses, points[:, : design.shape[1]], attributes)
         return self
 
     def decision_function(self, X):
@@ -209,9 +212,6 @@ class NonconvexClassifier(ClassifierMixin, NonconvexModel):
         codes = (scores[:, 0] > 0).astype(int) if is_binary else scores.argmax(axis=1)
         return self.classes_[codes]
 
-    def _attributes(self, coef, intercept):
-        return {"classes_": self.classes_, "coef_": coef, "intercept_": intercept}
-
     def _starts(self, classes, rows, targets):
         """Return where to start for each target: coefficients and, last, the constant."""
         n_features = rows.columns.shape[1]
@@ -231,7 +231,8 @@ def _one_against_rest(classes, codes):
     """Return 0 and 1 of each class, or of the second of two, a row for each target."""
     if len(classes) < 2:
         raise ValueError(
-            f"NonconvexClassifier needs at least two classes, got one class: {classes[0]!r}."
+            "NonconvexClassifier needs at least two classes, got one class: "
+            f"{classes.tolist()[0]!r}."
         )
     absent = classes[np.bincount(codes, minlength=len(classes)) == 0]
     if len(absent):

@@ -67,9 +67,9 @@ class NonconvexModel(CallbackSupportMixin, BaseEstimator):
         self.warm_start = warm_start
 
     def _weigh(self, X, y, sample_weight):
-        return weigh_rows(
-            X, y, sample_weight, center=self.fit_intercept, scale=self.standardize
-        )
+        center, scale = self.fit_intercept, self.standardize
+        with np.errstate(over="ignore", invalid="ignore"):
+            return weigh_rows(X, y, sample_weight, center=center, scale=scale)
 
     def _earlier(self, shape):
         """Return coefficients and intercepts of the fit before, None for a cold start."""
@@ -84,53 +84,59 @@ class NonconvexModel(CallbackSupportMixin, BaseEstimator):
             )
         return coef, np.atleast_1d(self.intercept_)
 
-    def _solve(self, data, rows, losses, points, offset):
+    def _solve(self, data, rows, losses, points, attributes, offset=0.0):
         """Minimise each loss from its row of ``points``, and set the fitted attributes.
 
         Columns of points beyond those of the rows are of ones, and free of the penalty.
+        ``attributes(coef, intercept)`` names what is needed to predict.
         """
         n_features, dtype = rows.columns.shape[1], data[0].dtype
 
         def fitted():
             constants = offset + points[:, n_features:].sum(axis=1)
             coef, intercept = rows.restore(points[:, :n_features], constants)
-            return self._attributes(coef.astype(dtype), intercept)
+            return attributes(coef.astype(dtype), intercept)
 
         alphas = np.where(np.arange(points.shape[1]) < n_features, self.alpha, 0.0)
-        penalty = make_penalty(self.penalty, alphas, self.concavity)
         n_steps = self.max_iter * len(losses)
         with (
             few_blas_threads(rows.columns.size),
             np.errstate(over="ignore", invalid="ignore"),
             fit_task(self, *data, n_steps) as task,
         ):
+            penalty = make_penalty(self.penalty, alphas, self.concavity)
             curvature = losses[0].curvature()  # of them all
             fits = [
                 self._minimise(loss, penalty, points, number, curvature, task, fitted)
                 for number, loss in enumerate(losses)
             ]
-            attributes = fitted()
-        results, objectives = zip(*fits, strict=True)
-        attributes["n_iter_"] = max(result.n_iter for result in results)
-        attributes["stationarity_"] = max(result.stationarity for result in results)
-        attributes["objective_"] = sum(objectives)
-        for name, value in attributes.items():
-            setattr(self, name, value)
-        if not (np.isfinite(self.coef_).all() and np.isfinite(self.intercept_).all()):
+            found = fitted()
+        if not all(np.isfinite(found[name]).all() for name in ("coef_", "intercept_")):
             raise ValueError(f"X varies too little beside y for {dtype}: scale X.")
-        separated = (
+        results, objectives = zip(*fits, strict=True)
+        found["n_iter_"] = max(result.n_iter for result in results)
+        found["stationarity_"] = max(result.stationarity for result in results)
+        found["objective_"] = sum(objectives)
+        for name, value in found.items():
+            setattr(self, name, value)
+        is_separated = any(
             loss.is_separated(point, penalty.cap)
             for loss, point in zip(losses, points, strict=True)
         )
-        if any(separated):
-            warnings.warn(SEPARATION, ConvergenceWarning, stacklevel=3)
-        elif not (task.is_stopped or all(result.converged for result in results)):
+        if not task.is_stopped:
+            self._warn(is_separated, all(result.converged for result in results))
+
+    def _warn(self, is_separated, has_converged):
+        """Say that there may be no minimum, or else that none was reached."""
+        if is_separated:
+            warnings.warn(SEPARATION, ConvergenceWarning, stacklevel=4)
+        elif not has_converged:
             warnings.warn(
                 f"The solver ended after {self.n_iter_} iterations with a stationarity "
                 f"of {self.stationarity_:.1e}, not below tol={self.tol:g}: raise max_iter "
                 "or tol.",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
 
     def _minimise(self, loss, penalty, points, number, curvature, task, fitted):
@@ -152,7 +158,7 @@ class NonconvexModel(CallbackSupportMixin, BaseEstimator):
 
     def _scores(self, X):
         """Return one score for each row and row of ``coef_``."""
-        check_is_fitted(self)
+        check_is_fitted(self, "coef_")
         X = validate_data(self, X, dtype=FLOATS, reset=False)
         coef = np.atleast_2d(self.coef_).astype(X.dtype, copy=False)
         return X @ coef.T + np.asarray(self.intercept_, dtype=X.dtype)
