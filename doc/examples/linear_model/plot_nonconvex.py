@@ -69,7 +69,9 @@ right.legend(title="mean and deviation of 20 tables")
 grid = {"alpha": np.geomspace(0.02, 1, 10)}
 X, y = tables[0]
 for penalty, name in NAMES.items():
-    best = GridSearchCV(NonconvexRegressor(penalty), grid, cv=5).fit(X, y).best_estimator_
+    best = (
+        GridSearchCV(NonconvexRegressor(penalty), grid, cv=5).fit(X, y).best_estimator_
+    )
     is_true = truth[best.coef_ != 0] != 0
     print(f"{name:6}alpha {best.alpha:.2f}: {is_true.sum()} true columns and "
           f"{(~is_true).sum():2} false, error {np.linalg.norm(best.coef_ - truth):.2f}")  # fmt: skip

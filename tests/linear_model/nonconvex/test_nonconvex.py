@@ -117,6 +117,12 @@ def test_a_constant_target_has_no_coefficients(table):
     assert not model.coef_.any() and model.intercept_ == 0.1
 
 
+def test_a_column_constant_but_for_rounding_has_no_coefficient():
+    X = 1e8 * (1 + np.finfo(float).eps * np.tile([[0.0], [1.0]], (10, 1)))
+    model = NonconvexRegressor().fit(X, np.tile([-3.0, 3.0], 10))
+    assert np.ptp(X) > 0 and not model.coef_.any()
+
+
 # --- stationary points ---
 
 

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -16,7 +16,7 @@ from minimalml.linear_model._penalised_loss import (
     minimise,
 )
 from minimalml.linear_model._penalties import make_penalty
-from minimalml.linear_model._proximal import soft_threshold
+from minimalml.linear_model._proximal import _conjugate_direction, soft_threshold
 from tests.linear_model.nonconvex.problems import (
     SLOPES,
     VALUES,
@@ -55,6 +55,18 @@ def test_slope_is_that_of_l1_plus_the_concave_part(name, alpha, t):
 def test_a_large_concavity_is_l1(name, alpha, t):
     far = make_penalty(name, alpha, concavity=1e12)
     assert far.value(np.array([t])) == pytest.approx(alpha * t, rel=1e-6, abs=1e-9)
+
+
+@given(alpha=alphas, a=coefs, b=coefs)
+@pytest.mark.parametrize("name", ["scad", "mcp"])
+def test_the_concave_part_keeps_its_bound_on_the_curvature(name, alpha, a, b):
+    penalty = make_penalty(name, alpha)
+    first, second = penalty.concave_gradient(np.array([a, b]))
+    assert abs(first - second) <= penalty.curvature * abs(a - b) + 1e-9
+    rise = penalty.concave_gradient(penalty.cap) - penalty.concave_gradient(
+        penalty.start
+    )
+    assert -rise == pytest.approx(penalty.curvature * (penalty.cap - penalty.start))
 
 
 @pytest.mark.parametrize("name", VALUES)
@@ -153,6 +165,23 @@ def test_acceleration_halves_the_iterations_where_columns_are_correlated(name):
         result, _ = minimise(loss, penalty, np.zeros(500), curvature=curvature)
         plain = count_plain_iterations(loss, penalty, curvature)
         assert result.converged and result.n_iter <= plain / 2
+
+
+def test_conjugate_directions_save_iterations_where_columns_are_correlated():
+    loss, penalty, curvature = regression(0.9, 0)
+    counts = [
+        minimise(loss, penalty, np.zeros(500), solver=solver, curvature=curvature)[0]
+        for solver in SOLVERS
+    ]
+    assert counts[1].n_iter <= 0.6 * counts[0].n_iter
+
+
+@given(vectors=arrays(float, (3, 4), elements=st.floats(-9, 9)))
+def test_conjugate_directions_descend_as_hager_and_zhang_prove(vectors):
+    shift, new, direction = vectors
+    assume(shift.any() and abs(direction @ (new - shift)) > 1e-3)
+    found = _conjugate_direction(shift, new, direction)
+    assert found @ new <= -7 / 8 * (new @ new) + 1e-6
 
 
 def test_accelerated_steps_are_those_of_the_formulas():
