@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minimalml.linear_model._proximal import clip
+
 DEFAULT_CONCAVITY = {"scad": 3.7, "mcp": 3.0, "l1": np.inf}  # of Fan, Li; of Breheny
 SMALLEST_CONCAVITY = {"scad": 2.0, "mcp": 1.0, "l1": -np.inf}  # all must be larger
 
@@ -39,8 +41,7 @@ class FoldedPenalty(NamedTuple):
 
     def concave_gradient(self, coef):
         """Return the gradient of the sum without its l1 part, which is smooth."""
-        inner = np.clip(coef, -self.start, self.start)
-        return (inner - np.clip(coef, -self.cap, self.cap)) / self.width
+        return (clip(coef, self.start) - clip(coef, self.cap)) / self.width
 
 
 def make_penalty(name, alpha, concavity=None):

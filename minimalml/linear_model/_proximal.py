@@ -213,9 +213,15 @@ def proximal_conjugate_gradient(
     return iterate(steps, gradient, start, threshold, max_iter, tol)
 
 
+def clip(x, bound):
+    """Return the nearest numbers from ``-bound`` to ``bound``."""
+    # np.clip takes twice the time for a few hundred numbers
+    return np.minimum(np.maximum(x, -bound), bound)
+
+
 def soft_threshold(x, threshold):
     """Move each number towards zero by ``threshold``, and not past it."""
-    return x - np.clip(x, -threshold, threshold)
+    return x - clip(x, threshold)
 
 
 def stationarity(slope, x, threshold):
@@ -338,7 +344,7 @@ def _conjugate_direction(shift, shift_new, direction):
 
 
 def _largest(values):
-    return float(np.max(np.abs(values), initial=0.0))
+    return float(np.abs(values).max())
 
 
 def _check_problem(gradient, start, threshold):

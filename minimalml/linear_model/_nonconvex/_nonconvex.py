@@ -22,8 +22,7 @@ class NonconvexRegressor(RegressorMixin, NonconvexModel):
 
     For many features of which few matter, where Lasso would shrink the coefficients that
     it keeps, and keep too many. The objective is not convex: the result is a stationary
-    point, exactly sparse. Where columns are hardly correlated coordinate descent is
-    faster; for prediction alone, of dense effects, take Ridge.
+    point, exactly sparse. Not for neighbours that are alike and all matter.
 
     O(n p) time an iteration, with at most 2 p rows after one pass of O(n p²) over
     longer tables, and O(n p) memory.
