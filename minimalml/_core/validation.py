@@ -7,6 +7,7 @@ that a move upstream is one edit.
 from numbers import Integral, Real
 
 from sklearn.base import _fit_context
+from sklearn.metrics.pairwise import _VALID_METRICS
 from sklearn.utils._metadata_requests import SIMPLE_METHODS, _MetadataRequester
 from sklearn.utils._param_validation import (
     HasMethods,
@@ -29,8 +30,14 @@ from sklearn.utils.validation import (
 check_response_method = _check_response_method
 check_sample_weight = _check_sample_weight
 MetadataRequester = _MetadataRequester
+# Distances between two sets of rows, without NaN.
+PAIRWISE_METRIC = [
+    StrOptions(set(_VALID_METRICS) - {"precomputed", "nan_euclidean"}),
+    callable,
+]
 
 __all__ = [
+    "PAIRWISE_METRIC",
     "SIMPLE_METHODS",
     "HasMethods",
     "Hidden",

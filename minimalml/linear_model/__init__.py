@@ -2,8 +2,11 @@
 
 `NaiveBayesProbe` classifies features of a frozen network, in one pass and from few labels;
 `generative_discriminative_curve` finds the number of labels from which another classifier
-is better. `NonconvexRegressor` and `NonconvexClassifier` find the few features that matter
-without shrinking their coefficients; their solvers are plain functions.
+is better.
+
+`MutualInformationScreener` keeps the columns of a wide table that tell most about the
+target. `NonconvexRegressor` and `NonconvexClassifier` find those that matter in a linear
+model, without shrinking their coefficients.
 """
 
 from minimalml.datasets import make_gaussian_classes
@@ -25,17 +28,25 @@ from minimalml.linear_model._proximal import (
     accelerated_proximal_gradient,
     proximal_conjugate_gradient,
 )
+from minimalml.linear_model._screening._binning import birge_rozenholc_bins
+from minimalml.linear_model._screening._screening import (
+    MutualInformationScreener,
+    mutual_information_scores,
+)
 
 __all__ = [
     "ClassMoments",
+    "MutualInformationScreener",
     "NaiveBayesProbe",
     "NonconvexClassifier",
     "NonconvexRegressor",
     "RegimeCurveDisplay",
     "accelerated_proximal_gradient",
+    "birge_rozenholc_bins",
     "class_moments",
     "cross_validate_naive_bayes",
     "generative_discriminative_curve",
     "make_gaussian_classes",
+    "mutual_information_scores",
     "proximal_conjugate_gradient",
 ]

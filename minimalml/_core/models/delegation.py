@@ -150,6 +150,8 @@ class DelegatingMixin(RoutingMixin):
         float
         """
         check_is_fitted(self)
+        # Pipeline.score routes sample_weight=None, which not every score takes
+        params = {name: value for name, value in params.items() if value is not None}
         return self.estimator_.score(X, y, **self._route("score", params))
 
     @property
