@@ -131,11 +131,11 @@ def one_fit(penalty, seed):
 
 
 @claim(
-    "From zero, at one strength and correlation 0.9, acceleration ends at objectives no "
-    "higher than coordinate descent's, and at least as much of the signal"
+    "Where few true columns lie scattered among correlated ones, acceleration from zero "
+    "ends no higher than coordinate descent, and with at least as much of the signal"
 )
 def stationary_points():
-    """Scattered true columns; lower means by more than one part in a million."""
+    """One strength, correlation 0.9; lower means by more than one part in a million."""
     measured, summary, holds = {}, [], []
     for penalty in PENALTIES:
         runs = np.array([one_fit(penalty, seed) for seed in SEEDS])
