@@ -257,7 +257,8 @@ def check_callbacks(estimator, X, y):
     calls = recorder.calls
     assert calls["setup"] == calls["teardown"] > 0, calls
     assert calls["begin"] == calls["end"] > 0, calls
-    if recorder.latest is not None:
+    answers = any(hasattr(recorder.latest, method) for method in METHODS)
+    if recorder.latest is not None and answers:
         assert said_about(recorder.latest, X)
     for name in {name for name, *_ in recorder.tasks}:
         if recorder.most_siblings(name) > 1:

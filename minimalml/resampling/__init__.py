@@ -1,8 +1,8 @@
-"""Train on convex combinations of rows whose labels are close.
+"""Other rows than those that came: mixed, selected, or weighed in each batch.
 
-For regression with few or noisy rows, or with data that shift. `CMixupRegressor` goes
-around any regressor; `CMixup` resamples in an imbalanced-learn pipeline; the plain
-functions and `TargetKernelSampler` serve a training loop of your own.
+Few or shifting rows for regression: `CMixupRegressor`. A target sample and a budget:
+`TransportCoresetSelector` selects rows that look like it as a group. Go around any
+estimator by `SelectedSamplesEstimator`; write a selector by `SampleSelectorMixin`.
 """
 
 from minimalml.resampling._c_mixup._c_mixup import CMixup
@@ -14,13 +14,37 @@ from minimalml.resampling._c_mixup._target_kernel import (
     sample_partners,
 )
 from minimalml.resampling._c_mixup._target_kernel_display import TargetKernelDisplay
+from minimalml.resampling._facility_location import greedy_facility_location
+from minimalml.resampling._open_set_coreset._augmented_transformer import (
+    CoresetAugmentedTransformer,
+)
+from minimalml.resampling._open_set_coreset._open_set_coreset import (
+    OpenSetCoresetSelector,
+)
+from minimalml.resampling._open_set_coreset._rounds import iterative_coreset
+from minimalml.resampling._sample_selector import SampleSelectorMixin
+from minimalml.resampling._selected_samples import SelectedSamplesEstimator
+from minimalml.resampling._transport_coreset._exchange import marginal_improvement
+from minimalml.resampling._transport_coreset._gradient_norms import gradient_norms
+from minimalml.resampling._transport_coreset._transport_coreset import (
+    TransportCoresetSelector,
+)
 
 __all__ = [
     "CMixup",
     "CMixupMLPRegressor",
     "CMixupRegressor",
+    "CoresetAugmentedTransformer",
+    "OpenSetCoresetSelector",
+    "SampleSelectorMixin",
+    "SelectedSamplesEstimator",
     "TargetKernelDisplay",
     "TargetKernelSampler",
+    "TransportCoresetSelector",
+    "gradient_norms",
+    "greedy_facility_location",
+    "iterative_coreset",
+    "marginal_improvement",
     "mix",
     "mix_tasks",
     "sample_partners",

@@ -89,9 +89,9 @@ def said_about(model, X):
 def learnt_from(model, X, y):
     """Collect what ``model`` learnt about rows and columns, or made of them."""
     names = (*ROW_ATTRIBUTES, "sample_indices_")
-    learnt = {
-        name: _as_array(getattr(model, name)) for name in names if hasattr(model, name)
-    }
+    found = {name: getattr(model, name) for name in names if hasattr(model, name)}
+    # others may call other things so, such as a transformer embedding_
+    learnt = {name: _as_array(v) for name, v in found.items() if np.ndim(v)}
     if hasattr(model, "get_support"):
         learnt["get_support"] = _as_array(model.get_support())
     if hasattr(model, "fit_resample"):

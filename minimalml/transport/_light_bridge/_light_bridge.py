@@ -144,6 +144,8 @@ class LightSchrodingerBridge(
     --------
     gaussian_entropic_map : The same for two Gaussians, in closed form.
     light_bridge_loss : What the fit lowers.
+    SparseTransportMapper : Moves rows without a spread.
+    TransportedEstimator : Learns from rows that a bridge moved.
     sklearn.mixture.GaussianMixture : Models one sample alike.
 
     Notes

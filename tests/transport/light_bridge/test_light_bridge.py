@@ -12,12 +12,14 @@ from scipy.special import softmax
 from scipy.stats import special_ortho_group
 from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from minimalml.transport import (
     LightSchrodingerBridge,
+    TransportedEstimator,
     gaussian_entropic_map,
     light_bridge_loss,
 )
@@ -373,3 +375,13 @@ def test_a_search_splits_both_samples_in_a_pipeline():
         search.fit(X, domain, sample_domain=domain)
     assert list(search.best_params_.values()) == [3]
     assert search.best_estimator_.transform(X).shape == X.shape
+
+
+def test_a_classifier_learns_from_rows_that_a_bridge_moved(rng):
+    y, X = np.arange(200) % 2, rng.normal(size=(200, 2))
+    X += 4 * y[:, None] * [1, 0]
+    shifted, domain = X + [3, -3], np.repeat([1, -1], 200)
+    bridge = LightSchrodingerBridge(2, covariance_type="full", random_state=0, tol=1e-3)
+    model = TransportedEstimator(LogisticRegression(), mapper=bridge)
+    model.fit(np.vstack([X, shifted]), np.r_[y, 0 * y], sample_domain=domain)
+    assert model.score(shifted, y) > 0.95

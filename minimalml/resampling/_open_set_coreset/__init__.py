@@ -1,0 +1,1 @@
+"""Open set coreset: the idea in one line."""

@@ -1,0 +1,1 @@
+"""Transport coreset: the idea in one line."""
