@@ -29,23 +29,33 @@ from minimalml.resampling._transport_coreset._gradient_norms import gradient_nor
 from minimalml.resampling._transport_coreset._transport_coreset import (
     TransportCoresetSelector,
 )
+from minimalml.resampling._utility_diversity._nuclear_norm import nuclear_norm
+from minimalml.resampling._utility_diversity._online_batches import (
+    OnlineBatchClassifier,
+)
+from minimalml.resampling._utility_diversity._utility_diversity import (
+    UtilityDiversitySelector,
+)
 
 __all__ = [
     "CMixup",
     "CMixupMLPRegressor",
     "CMixupRegressor",
     "CoresetAugmentedTransformer",
+    "OnlineBatchClassifier",
     "OpenSetCoresetSelector",
     "SampleSelectorMixin",
     "SelectedSamplesEstimator",
     "TargetKernelDisplay",
     "TargetKernelSampler",
     "TransportCoresetSelector",
+    "UtilityDiversitySelector",
     "gradient_norms",
     "greedy_facility_location",
     "iterative_coreset",
     "marginal_improvement",
     "mix",
     "mix_tasks",
+    "nuclear_norm",
     "sample_partners",
 ]
