@@ -316,7 +316,7 @@ class UtilityDiversitySelector(SampleSelectorMixin, BaseEstimator):
         """Return the SelectedBatch, projected samples and the spreads afterwards."""
         xp, n_samples = array_namespace(logits), len(logits)
         utility = nuclear_norm_of_checked(logits)
-        is_real = utility >= 0 if mask is None else mask.any(1)
+        is_real = xp.isfinite(utility) if mask is None else mask.any(1)
         projected, diversity, spreads, ratio = None, utility * 0, None, 1
         if memory is not None:
             projected = memory.projection(logits)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from minimalml.resampling import nuclear_norm
 
-FLOAT32 = 1e-5  # of the inputs; zeros of a low rank are lifted in float32 by 3e-3
+FLOAT32 = 1e-3  # roots of roundings, where the rank is low
 FLOAT64 = 1e-6
 
 shapes = st.tuples(st.integers(1, 4), st.integers(1, 24), st.integers(1, 24))
