@@ -1,8 +1,9 @@
 """Other rows than those that came: mixed, selected, or weighed in each batch.
 
 Few or shifting rows for regression: `CMixupRegressor`. A target sample and a budget:
-`TransportCoresetSelector` selects rows that look like it as a group. Go around any
-estimator by `SelectedSamplesEstimator`; write a selector by `SampleSelectorMixin`.
+`TransportCoresetSelector` selects rows that look like it as a group. The samples of each
+batch that are worth a backward pass: `UtilityDiversitySelector`. Go around any estimator by
+`SelectedSamplesEstimator`; write a selector by `SampleSelectorMixin`.
 """
 
 from minimalml.resampling._c_mixup._c_mixup import CMixup
