@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from minimalml._core.arrays import array_namespace
+from minimalml._core.arrays import array_namespace, is_torch_tensor
 from minimalml.resampling._utility_diversity._projection import as_like
 
 # Equal values, each computed on its own way, differ by some times the machine precision.
@@ -18,7 +18,7 @@ class Spread(NamedTuple):
 
     @classmethod
     def of_nothing(cls, like):
-        zero = like.sum() * 0
+        zero = like[0, 0, 0] * 0
         return cls(zero, zero, zero)
 
     def with_values(self, values, is_counted):
@@ -64,12 +64,16 @@ class BatchMemory:
 
     def move_to(self, like):
         """Go where ``like`` lives, if the memory is elsewhere."""
-        is_here = array_namespace(self.ring) is array_namespace(like)
-        if is_here and (self.ring.dtype, self.ring.device) == (like.dtype, like.device):
+        xp, ring = array_namespace(self.ring), self.ring
+        is_here = xp is array_namespace(like)
+        is_here &= (ring.dtype, ring.device) == (like.dtype, like.device)
+        # what was made under torch.inference_mode may be written to there alone
+        is_frozen = is_torch_tensor(ring) and ring.is_inference()
+        if is_here and not (is_frozen and not xp.is_inference_mode_enabled()):
             return
         self.projection = self.projection.like(like)
-        for name in ("ring", "ring_squares"):
-            setattr(self, name, as_like(getattr(self, name), like))
+        for name in ("ring", "ring_squares"):  # copies, to write to
+            setattr(self, name, as_like(getattr(self, name), like) * 1)
         for name in ("utility_spread", "diversity_spread"):
             moved = (as_like(value, like) for value in getattr(self, name))
             setattr(self, name, Spread(*moved))

@@ -241,11 +241,10 @@ class OnlineBatchClassifier(
         y = check_y(y, multi_output=True)
         y = y.toarray() if issparse(y) else y
         check_classification_targets(y)
-        is_column = y.ndim == 2 and y.shape[1] == 1
-        if is_column and get_tags(self.estimator).target_tags.single_output:
-            y, is_column = column_or_1d(y, warn=True), False
-        X, checked, weight = check_rows_to_train(self.estimator, X, y, sample_weight)
-        return X, y if is_column else checked, weight
+        X, flat, weight = check_rows_to_train(self.estimator, X, y, sample_weight)
+        if flat.ndim < y.ndim and get_tags(self.estimator).target_tags.single_output:
+            y = column_or_1d(y, warn=True)
+        return X, y, weight
 
     def _classes_of(self, y):
         """Return what the estimator's ``partial_fit`` takes as classes."""

@@ -46,15 +46,14 @@ class LogitProjection:
     def __call__(self, logits):
         """Project logits (n_samples, N, n_classes), N up to ``n_positions``."""
         xp, (n_samples, n_given, _) = array_namespace(logits), logits.shape
+        if self.positions is not None:  # the smaller side first: fewer operations
+            logits = self.positions[:, :n_given] @ logits
         if self.classes is not None:
             logits = logits @ self.classes.T
-        if self.positions is not None:
-            logits = self.positions[:, :n_given] @ logits
-        elif n_given < self.n_positions:
-            shape = (n_samples, self.n_positions - n_given, logits.shape[2])
-            zeros = xp.zeros(shape, dtype=logits.dtype, device=logits.device)
-            logits = xp.concatenate([logits, zeros], 1)
-        return logits.reshape(n_samples, -1)
+        z = logits.reshape(n_samples, -1)
+        n_missing = self.n_components - z.shape[1]  # of the last positions
+        zeros = xp.zeros((n_samples, n_missing), dtype=z.dtype, device=z.device)
+        return xp.concatenate([z, zeros], 1) if n_missing else z
 
 
 def subsampled_hartley(length, n_components, random_state):

@@ -64,8 +64,8 @@ class UtilityDiversitySelector(SampleSelectorMixin, BaseEstimator):
     that it keeps. For redundant data, above all sequences, when backward passes are dear
     or their number is fixed; labels are not asked, so wrong ones are not chased. With
     one position a sample it prefers confident samples, the contrary of uncertainty
-    sampling. A batch takes O(B N V (min(N, V) + d1)) time, and O(B M d1 d2) for the
-    distances to M kept samples, of which it holds M d1 d2 numbers.
+    sampling. A batch takes O(B V (N min(N, V) + N d2 + d1 d2)) time, and O(B M d1 d2) for
+    the distances to M kept samples, of which it holds M d1 d2 numbers.
 
     Parameters
     ----------

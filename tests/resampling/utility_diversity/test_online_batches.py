@@ -200,15 +200,15 @@ def test_search_in_a_pipeline_over_the_budget(labels):
     X, y = labels
     inner = OnlineBatchClassifier(
         MultiOutputClassifier(SGD), UtilityDiversitySelector(random_state=0),
-        max_epochs=10, random_state=0,
+        max_epochs=3, random_state=0,
     )  # fmt: skip
     model = make_pipeline(MinMaxScaler(), inner)
     name = "onlinebatchclassifier__selector__n_samples_to_select"
-    search = GridSearchCV(model, {name: [0.1, 4, 1.0]}, cv=3).fit(X, y)
+    search = GridSearchCV(model, {name: [0.1, 4, 1.0]}, cv=2).fit(X, y)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
     used = search.best_estimator_[-1].n_samples_used_
-    assert used == {0.1: 408, 4: 428, 1.0: 3000}[search.best_params_[name]]
-    probabilities = cross_val_predict(inner, X, y, method="predict_proba", cv=3)
+    assert used == {0.1: 142, 4: 148, 1.0: 900}[search.best_params_[name]]
+    probabilities = cross_val_predict(inner, X, y, method="predict_proba", cv=2)
     assert len(probabilities) == 5 and probabilities[0].shape == (300, 2)
 
 

@@ -112,7 +112,8 @@ def test_the_memory_moves_to_where_logits_are(rng, torch):
         moved = [logits, torch.tensor(logits), logits][number // 3]
         expected, got = ours.select(logits), theirs.select(moved)
         np.testing.assert_allclose(got.scores, expected.scores, rtol=ROUNDING)
-    single = theirs.select(torch.tensor(logits, dtype=torch.float32))
+    with torch.inference_mode():
+        single = theirs.select(torch.tensor(logits, dtype=torch.float32))
     half = theirs.select(torch.tensor(logits, dtype=torch.bfloat16))
     assert single.scores.dtype == half.scores.dtype == torch.float32
     assert theirs.buffer_.dtype == torch.float32
