@@ -17,7 +17,7 @@ from minimalml.transport import (
     sparse_transport,
     sparse_transport_routing,
 )
-from minimalml.transport._sparse_transport._sparse_transport import SemiDual
+from minimalml.transport._sparse_transport._dual import SemiDual
 
 MAX_NONZEROS, TOLERANCE = 10, 1e-6
 REG = 20.0  # at all n some nine entries a column, so that all can be solved

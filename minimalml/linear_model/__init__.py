@@ -1,11 +1,12 @@
-"""Linear classifiers on the features of a frozen pre-trained network.
+"""Linear models for few labels, and for many features of which few matter.
 
-`NaiveBayesProbe` is fitted in one pass and needs few labels;
-`generative_discriminative_curve` finds the number of labels from which another
-classifier, such as logistic regression, is better.
+`NaiveBayesProbe` classifies features of a frozen network, in one pass and from few labels;
+`generative_discriminative_curve` finds the number of labels from which another classifier
+is better.
 
 `MutualInformationScreener` keeps the columns of a wide table that tell most about the
-target, before a model is fitted.
+target. `NonconvexRegressor` and `NonconvexClassifier` find those that matter in a linear
+model, without shrinking their coefficients.
 """
 
 from minimalml.datasets import make_gaussian_classes
@@ -21,6 +22,12 @@ from minimalml.linear_model._naive_bayes_probe._regime_curve import (
     RegimeCurveDisplay,
     generative_discriminative_curve,
 )
+from minimalml.linear_model._nonconvex._nonconvex import NonconvexRegressor
+from minimalml.linear_model._nonconvex._nonconvex_classifier import NonconvexClassifier
+from minimalml.linear_model._proximal import (
+    accelerated_proximal_gradient,
+    proximal_conjugate_gradient,
+)
 from minimalml.linear_model._screening._binning import birge_rozenholc_bins
 from minimalml.linear_model._screening._screening import (
     MutualInformationScreener,
@@ -31,11 +38,15 @@ __all__ = [
     "ClassMoments",
     "MutualInformationScreener",
     "NaiveBayesProbe",
+    "NonconvexClassifier",
+    "NonconvexRegressor",
     "RegimeCurveDisplay",
+    "accelerated_proximal_gradient",
     "birge_rozenholc_bins",
     "class_moments",
     "cross_validate_naive_bayes",
     "generative_discriminative_curve",
     "make_gaussian_classes",
     "mutual_information_scores",
+    "proximal_conjugate_gradient",
 ]

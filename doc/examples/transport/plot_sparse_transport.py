@@ -10,10 +10,10 @@ so many tokens, and a plan can be read.
 # %%
 # The plan as k grows
 # -------------------
-# Forty sources on a ring serve eight targets. Quadratic transport (right) spreads each
-# target over many sources. The fewer partners are allowed, the shorter the lists and the
-# cheaper the transport; what gives way are the sources, whose mass is met only as well as
-# the limit allows. Each target gets exactly its share in all four plans.
+# Forty sources on a ring serve eight targets, which all get exactly their share. Quadratic
+# transport (right) spreads each target over many sources. Five partners are the least that
+# reach all forty sources: an assignment. In between the sources give way: where several
+# are equally good for a last place, one gets it whole, and its mass is met too well.
 
 import warnings
 

@@ -156,9 +156,8 @@ class DelegatingMixin(RoutingMixin):
         """
         check_is_fitted(self)
         X = self._rows_for_estimator(X)
-        if (
-            sample_weight is not None
-        ):  # Pipeline.score routes None, which not every score takes
+        # Pipeline.score routes None, which not every score takes
+        if sample_weight is not None:
             params["sample_weight"] = sample_weight
         return self.estimator_.score(X, y, **self._route("score", params))
 

@@ -194,7 +194,8 @@ class SparseTransportMapper(
         return self._fit_samples(X_source, X_target, *np.split(rows, [len(X_source)]))
 
     def _fit_samples(self, X_source, X_target, source_indices, target_indices):
-        cost = self._costs(X_source, X_target)
+        metric = EXACT.get(self.metric, self.metric)
+        cost = self._costs(X_source, X_target, metric)
         max_nonzeros = min(self.max_nonzeros, len(X_source))
         if max_nonzeros < self.max_nonzeros:
             warnings.warn(
@@ -207,24 +208,27 @@ class SparseTransportMapper(
         reg = self.reg * len(X_target) * unit
         masses_and_cost = check_problem(None, None, cost, max_nonzeros, reg)
         problem = Problem(*masses_and_cost, max_nonzeros, reg)
+        rows = source_indices, target_indices
+
+        def learnt(result):
+            return _what_is_learnt(result, X_source, X_target, rows, metric)
+
         with fit_task(self, X_source, None, self.max_iter) as task:
 
             def goes_on(alpha, n_iter):
                 def attributes():
-                    result = problem.result(alpha, n_iter, self.tol)
-                    return _what_is_learnt(result, X_source, X_target)
+                    return learnt(problem.result(alpha, n_iter, self.tol))
 
                 with task.step("iteration", attributes=attributes):
                     pass  # L-BFGS has done it
                 return not task.is_stopped
 
             result = solve(problem, self.tol, self.max_iter, goes_on)
-        vars(self).update(_what_is_learnt(result, X_source, X_target))
-        self.source_indices_, self.target_indices_ = source_indices, target_indices
+        vars(self).update(learnt(result))
         return self
 
-    def _costs(self, X_source, X_target):
-        cost = pairwise_distances(X_source, X_target, metric=self._metric())
+    def _costs(self, X_source, X_target, metric):
+        cost = pairwise_distances(X_source, X_target, metric=metric)
         if not np.isfinite(cost).all() or (cost < 0).any():
             raise ValueError(
                 f"metric={self.metric!r} gives costs that are negative or not finite: "
@@ -238,13 +242,6 @@ class SparseTransportMapper(
                 "rows differ: scale X, or take another metric."
             )
         return cost
-
-    def _metric(self):
-        return (
-            self.metric
-            if callable(self.metric)
-            else EXACT.get(self.metric, self.metric)
-        )
 
     def transform(self, X):
         """Move rows from where sources are to where targets are.
@@ -262,7 +259,7 @@ class SparseTransportMapper(
         check_is_fitted(self)
         X = validate_data(self, X, dtype=FLOATS, reset=False)
         blocks = pairwise_distances_chunked(
-            X, self._moved, metric=self._metric(),
+            X, self._moved, metric=self._metric,
             reduce_func=lambda distances, start: distances.argmin(axis=1),
         )  # fmt: skip
         return (X + self._displacements[np.concatenate(list(blocks))]).astype(X.dtype)
@@ -273,8 +270,8 @@ class SparseTransportMapper(
         return tags
 
 
-def _what_is_learnt(result, X_source, X_target):
-    """Return the fitted attributes that a plan gives."""
+def _what_is_learnt(result, X_source, X_target, rows, metric):
+    """Return the fitted attributes."""
     plan = result.plan.tocsr()
     has_mass = plan.sum(axis=1) > 0  # other rows have nowhere to go
     plan, moved = plan[has_mass], X_source[has_mass]
@@ -283,6 +280,9 @@ def _what_is_learnt(result, X_source, X_target):
         "potentials_": (result.alpha, result.beta),
         "row_violation_": result.row_violation,
         "n_iter_": result.n_iter,
+        "source_indices_": rows[0],
+        "target_indices_": rows[1],
+        "_metric": metric,
         "_moved": moved,
         "_displacements": plan @ X_target / plan.sum(axis=1)[:, None] - moved,
     }

@@ -15,7 +15,7 @@ from minimalml.transport import (
     semi_dual_objective,
     sparse_transport,
 )
-from minimalml.transport._sparse_transport import _sparse_transport as room
+from minimalml.transport._sparse_transport import _dual
 from minimalml.transport._sparse_transport._projection import project_largest
 
 # Values of the dual where rows are exact, and where k binds and a line search may stall
@@ -275,7 +275,7 @@ def test_kernel_does_what_brute_force_does(rng, dtype, k, tied):
     b[:2] = 0, 1e-30
     costs.flags.writeable = alpha.flags.writeable = b.flags.writeable = False
     reg = 0.7
-    dual = room.SemiDual(costs, np.full(17, b.sum() / 17), b, reg, k)
+    dual = _dual.SemiDual(costs, np.full(17, b.sum() / 17), b, reg, k)
     value, gradient = dual(alpha)
     plan, beta = dual.plan(alpha)
     expected = [
@@ -293,11 +293,11 @@ def test_kernel_does_what_brute_force_does(rng, dtype, k, tied):
 
 @pytest.mark.kernel
 def test_threads_and_chunks_change_no_bit(rng, monkeypatch):
-    dual = room.SemiDual(rng.uniform(size=(90, 50)), np.ones(50), np.ones(90), 3.0, 5)
-    monkeypatch.setattr(room, "COSTS_PER_CHUNK", 500)
+    dual = _dual.SemiDual(rng.uniform(size=(90, 50)), np.ones(50), np.ones(90), 3.0, 5)
+    monkeypatch.setattr(_dual, "COSTS_PER_CHUNK", 500)
     alpha, found = rng.normal(size=50), []
     for n_threads in (1, 3):
-        monkeypatch.setattr(room, "effective_n_threads", lambda *_, n=n_threads: n)
+        monkeypatch.setattr(_dual, "effective_n_threads", lambda *_, n=n_threads: n)
         plan, beta = dual.plan(alpha)
         found.append([dual(alpha)[1], plan.toarray(), beta])
     for one, other in zip(*found, strict=True):
@@ -340,7 +340,8 @@ COST = np.ones((3, 2))
         ({"cost": np.empty((3, 0))}, r"0 feature\(s\)"),
         ({"a": [1, 1, 1], "b": [1, 1]}, "a sums to 3 and b to 2"),
         ({"a": [0, 0, 0]}, "same mass, above 0"),
-        ({"a": [1, 1]}, "a has 2 entries but cost asks for 3"),
+        ({"a": [1, 1]}, r"a has shape \(2,\) but cost asks for 3 entries"),
+        ({"b": np.ones((2, 2))}, r"b has shape \(2, 2\)"),
         ({"max_nonzeros": 0}, r"'max_nonzeros'.*\[1, inf\). Got 0"),
         ({"max_nonzeros": 1.5}, "'max_nonzeros'.*Got 1.5"),
         ({"max_nonzeros": 4}, "max_nonzeros=4 but cost has 3 rows"),

@@ -1,0 +1,1 @@
+"""Sparse linear and logistic regression with penalties that don't shrink what is large."""
