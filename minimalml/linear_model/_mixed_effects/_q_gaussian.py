@@ -75,15 +75,16 @@ def q_gaussian_logpdf(x, mean, scale, *, df):
     >>> q_gaussian_logpdf([[0.0, 0.0], [6.0, 8.0]], 0.0, 4.0, df=3).round(3).tolist()
     [-3.224, -8.808]
     """
-    x = check_array(np.asarray(x), dtype=np.float64, ensure_2d=False, input_name="x")
-    draws = np.atleast_2d(x)
-    n = draws.shape[1]
-    mean = np.asarray(mean, dtype=np.float64)
-    if x.ndim > 2 or mean.shape not in ((), (n,)):
+    checks = {"dtype": np.float64, "ensure_2d": False, "allow_nd": True}
+    x = check_array(np.asarray(x), input_name="x", **checks)
+    mean = check_array(np.atleast_1d(mean), input_name="mean", **checks)
+    n = x.shape[-1]
+    if x.ndim > 2 or mean.shape not in ((1,), (n,)):
         raise ValueError(
             "x must have shape (n,) or (n_draws, n), and mean be a number or have shape "
             f"(n,), got shapes {x.shape} and {mean.shape}."
         )
+    draws = np.atleast_2d(x)
     whitened, log_determinant = _whiten(draws - mean, scale)
     distances = np.einsum("ij,ij->i", whitened, whitened)
     log_densities = (

@@ -65,6 +65,7 @@ def _measure(values, is_centred):
 
 def _smallest_scale(target, y):
     """Return the scale of a fit that is exact; outliers do not raise it."""
-    spread = np.median(np.abs(target - np.median(target)))
+    # where most targets are equal the median is no measure, and the mean has to do
+    spread = np.median(np.abs(target - np.median(target))) or np.abs(target).mean()
     rounding = ROUNDING * np.sqrt(np.mean(y**2))
     return max((NEGLIGIBLE_NOISE * spread) ** 2, rounding**2, SMALLEST_SCALE)
