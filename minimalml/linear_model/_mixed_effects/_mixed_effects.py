@@ -9,6 +9,7 @@ Data", McGill University, 2025, arXiv:2509.08155.
 """
 
 import warnings
+from functools import partial
 from itertools import count
 
 import numpy as np
@@ -285,15 +286,14 @@ class QGaussianMixedRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimato
         before = -np.inf
         for n_iter in count(1):
             estimates = next(steps)
-            fitted = attributes(estimates)
-            with task.step("iteration", attributes=fitted):
+            with task.step("iteration", attributes=partial(attributes, estimates)):
                 pass  # its work is done
             objective = estimates.log_likelihood - estimates.penalty
             change, before = (objective - before) / n_rows, objective
             has_settled = abs(change) <= self.tol
             if has_settled or task.is_stopped or n_iter == self.max_iter:
                 break
-        for name, value in fitted.items():
+        for name, value in attributes(estimates).items():
             setattr(self, name, value)
         self.n_iter_ = n_iter
         if not task.is_stopped:
