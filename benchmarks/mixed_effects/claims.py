@@ -38,20 +38,21 @@ def spread(values):
 def bad_groups():
     measured, ratios = {}, {}
     for bad_share in BAD_SHARES:
-        models = np.array([fits(bad_share, seed) for seed in SEEDS])
-        errors = np.array(
-            [[np.mean((m.coef_ - COEF) ** 2) for m in pair] for pair in models]
+        ours, gaussian = zip(*(fits(bad_share, seed) for seed in SEEDS), strict=True)
+        error, of_gaussian = (
+            np.array([np.mean((m.coef_ - COEF) ** 2) for m in models])
+            for models in (ours, gaussian)
         )
-        ratios[bad_share] = errors[:, 0].mean() / errors[:, 1].mean()
-        ours, gaussian = models.T
+        ratios[bad_share] = error.mean() / of_gaussian.mean()
+        df = np.median([m.degrees_of_freedom_ for m in ours])
         measured[f"{bad_share:.0%} of groups bad"] = {
-            "mean squared error": spread(errors[:, 0]),
-            "Gaussian": spread(errors[:, 1]),
+            "mean squared error": spread(error),
+            "Gaussian": spread(of_gaussian),
             "ratio of means": f"{ratios[bad_share]:.2f}",
-            "smaller than Gaussian": f"{(errors[:, 0] < errors[:, 1]).sum()} of {len(SEEDS)}",  # fmt: skip
+            "smaller than Gaussian": f"{(error < of_gaussian).sum()} of {len(SEEDS)}",
             "noise scale (good groups: 1)": spread([m.scale_ for m in ours]),
             "noise scale, Gaussian": spread([m.scale_ for m in gaussian]),
-            "median degrees of freedom": f"{np.median([m.degrees_of_freedom_ for m in ours]):.3g}",  # fmt: skip
+            "median degrees of freedom": f"{df:.3g}",
         }
     holds = ratios[0.1] <= 0.4, 0.95 <= ratios[0] <= 1.1
     verdict = ("not reproduced", "partly", "reproduced")[sum(holds)]

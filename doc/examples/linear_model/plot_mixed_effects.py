@@ -47,7 +47,9 @@ left.plot(line, ours.predict(line), color="tab:blue", label="q-Gaussian")
 left.set(xlabel="x", ylabel="y", title="dots are as large as their group's weight")
 left.legend(fontsize="small", ncols=2)
 
-print(f"slope, truth 1: q-Gaussian {ours.coef_[0]:.2f}, Gaussian {gaussian.coef_[0]:.2f}")
+print(
+    f"slope, truth 1: q-Gaussian {ours.coef_[0]:.2f}, Gaussian {gaussian.coef_[0]:.2f}"
+)
 print(f"weights: bad groups {ours.group_weights_[:2].round(3)}, "
       f"good groups at least {ours.group_weights_[2:].min():.2f}")  # fmt: skip
 print(f"degrees of freedom: {ours.degrees_of_freedom_:.1f}")
@@ -69,8 +71,12 @@ for options, color, label in (
         for share in shares
     ])  # fmt: skip
     means, deviations = errors.mean(axis=1), errors.std(axis=1) / np.sqrt(20)
-    right.errorbar(100 * shares, means, deviations, color=color, marker="o", label=label)
-right.set(xlabel="bad groups of 40, per cent", ylabel="mean error of the slope, 20 tables")
+    right.errorbar(
+        100 * shares, means, deviations, color=color, marker="o", label=label
+    )
+right.set(
+    xlabel="bad groups of 40, per cent", ylabel="mean error of the slope, 20 tables"
+)
 right.set_ylim(bottom=0)
 right.legend(loc="upper left")
 

@@ -31,8 +31,7 @@ class Estimates(NamedTuple):
     df: float
     weights: np.ndarray  # (n_groups,)
     log_likelihood: float
-    penalty: float  # to take off the likelihood
-    has_converged: bool = True  # the solver of the coefficients
+    has_converged: bool  # the solver of the coefficients
 
 
 class GroupedRows:
@@ -46,10 +45,10 @@ class GroupedRows:
     def __init__(self, X, y, index):
         columns = np.column_stack([X, y])
         has_deviation = index.expand(index.sizes) > 1
-        deviations = index.centred(columns)[has_deviation]
         self.sizes, self.codes = index.sizes, index.codes[has_deviation]
-        means = np.sqrt(self.sizes)[:, None] * index.mean(columns)
-        stacked = np.vstack([deviations, means])
+        means = index.mean(columns)
+        deviations = columns[has_deviation] - means[self.codes]
+        stacked = np.vstack([deviations, np.sqrt(self.sizes)[:, None] * means])
         self.design, self.target = stacked[:, :-1].copy(), stacked[:, -1].copy()
         # few group sizes are different, which the normaliser need only see once
         self.unlike_sizes, self.n_alike = np.unique(self.sizes, return_counts=True)
@@ -132,7 +131,7 @@ def ecm_steps(rows, penalty, smallest_scale, *, df, has_random_effect):
     while True:
         distances = rows.totals(within, between, ratio) / scale
         weights = group_weights(distances, rows.sizes, df)
-        coef, penalty_value, has_converged = _coefficients(
+        coef, has_converged = _coefficients(
             *rows.weighted(weights, ratio), rows.n_rows, penalty, coef, scale
         )
         within, between = rows.squares(coef)
@@ -148,7 +147,6 @@ def ecm_steps(rows, penalty, smallest_scale, *, df, has_random_effect):
             coef, scale, ratio, df,
             group_weights(distances, rows.sizes, df),
             rows.log_likelihood(distances, scale, ratio, df),
-            rows.n_rows * penalty_value / scale,
             has_converged,
         )  # fmt: skip
 
@@ -159,11 +157,11 @@ def group_weights(distances, sizes, df):
 
 
 def _coefficients(design, target, n_rows, penalty, start, scale):
-    """Return coefficients, their penalty, and whether they were found."""
+    """Return coefficients, and whether they were found."""
     if penalty is None:
-        return np.linalg.lstsq(design, target)[0], 0.0, True
+        return np.linalg.lstsq(design, target)[0], True
     design, target = design / np.sqrt(n_rows), target / np.sqrt(n_rows)
     column_size = np.sqrt(np.einsum("ij,ij->j", design, design).max())
     tol = max(SOLVER_TOL * np.sqrt(scale), SOLVER_ROUNDING) * column_size
     result, _ = minimise(SquaredLoss(design, target), penalty, start, tol=tol)
-    return result.x, penalty.value(result.x), result.converged
+    return result.x, result.converged

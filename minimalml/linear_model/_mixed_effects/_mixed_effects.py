@@ -288,8 +288,8 @@ class QGaussianMixedRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimato
             estimates = next(steps)
             with task.step("iteration", attributes=partial(attributes, estimates)):
                 pass  # its work is done
-            objective = estimates.log_likelihood - estimates.penalty
-            change, before = (objective - before) / n_rows, objective
+            change = (estimates.log_likelihood - before) / n_rows
+            before = estimates.log_likelihood
             has_settled = abs(change) <= self.tol
             if has_settled or task.is_stopped or n_iter == self.max_iter:
                 break

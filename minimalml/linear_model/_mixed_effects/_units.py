@@ -4,9 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-# A fit is exact from there on: of the middling size of y, and of the rounding of y.
-NEGLIGIBLE_NOISE = 1e-6
-ROUNDING = np.finfo(np.float64).eps
+NEGLIGIBLE_NOISE = 1e-6  # of the middling size of y: a fit is exact from there on
 SMALLEST_SCALE = 1e-300
 
 
@@ -42,7 +40,7 @@ def standardise(X, y, *, has_intercept, has_penalty):
     if has_intercept:
         columns = np.column_stack([columns, np.ones(len(columns))])
     target /= y_size
-    smallest_scale = _smallest_scale(target, y / y_size)
+    smallest_scale = _smallest_scale(target)
     return StandardisedRows(
         columns, target, X_means, X_sizes, y_mean, y_size, smallest_scale
     )
@@ -63,9 +61,8 @@ def _measure(values, is_centred):
     return values, means, np.where(sizes > 0, sizes, 1.0)
 
 
-def _smallest_scale(target, y):
+def _smallest_scale(target):
     """Return the scale of a fit that is exact; outliers do not raise it."""
     # where most targets are equal the median is no measure, and the mean has to do
     spread = np.median(np.abs(target - np.median(target))) or np.abs(target).mean()
-    rounding = ROUNDING * np.sqrt(np.mean(y**2))
-    return max((NEGLIGIBLE_NOISE * spread) ** 2, rounding**2, SMALLEST_SCALE)
+    return max((NEGLIGIBLE_NOISE * spread) ** 2, SMALLEST_SCALE)

@@ -69,6 +69,7 @@ def test_it_is_the_direct_maximum_of_the_likelihood(table, df, random_effects):
     X, y, groups = table
     model = QGaussianMixedRegressor(random_effects, degrees_of_freedom=df)
     model.fit(X, y, groups)
+    assert model.n_iter_ < 30  # without parameter expansion, up to 50
     order = np.argsort(groups, kind="stable")
     rows, targets = X[order].reshape(30, 4, 3), y[order].reshape(30, 4)
 
@@ -264,6 +265,13 @@ def test_an_outlier_may_be_of_any_size(table, size, penalty):
     assert 0.3 < model.scale_ < 2
 
 
+def test_groups_without_levels_have_none(table):
+    X, y, groups = table
+    y = X @ COEF + GroupIndex(groups, 120).centred(y - X @ COEF)
+    model = QGaussianMixedRegressor().fit(X, y, groups)
+    assert model.random_effect_variance_ == 0 and not model.random_effects_.any()
+
+
 # --- exact fits ---
 
 
@@ -278,11 +286,15 @@ def test_a_constant_target_is_the_intercept(table, with_groups, penalty):
 
 
 @pytest.mark.parametrize("with_groups", [True, False])
-def test_a_target_without_noise_is_found(table, with_groups):
+@pytest.mark.parametrize("penalty", [None, "scad"])
+def test_a_target_without_noise_is_found(table, with_groups, penalty):
     X, _, groups = table
-    model = QGaussianMixedRegressor().fit(X, X @ COEF, groups if with_groups else None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = QGaussianMixedRegressor(penalty=penalty)
+        model.fit(X, X @ COEF, groups if with_groups else None)
     np.testing.assert_allclose(model.coef_, COEF, rtol=1e-12)
-    assert model.scale_ < 1e-11
+    assert model.scale_ < 1e-10
 
 
 def test_a_target_that_is_mostly_zero_has_an_end(table):
