@@ -20,6 +20,7 @@ RATIO_BOUNDS = 1e-8, 1e8
 # the solver took three times the time, for steps too short to end the iterations.
 SOLVER_TOL = 1e-9
 SOLVER_ROUNDING = 1e-14  # the same where there is hardly noise, in units of y
+SOLVER_MAX_ITER = 300  # new weights come sooner than an end where many columns are kept
 
 
 class Estimates(NamedTuple):
@@ -32,6 +33,11 @@ class Estimates(NamedTuple):
     weights: np.ndarray  # (n_groups,)
     log_likelihood: float
     has_converged: bool  # the solver of the coefficients
+
+    @property
+    def is_degenerate(self):
+        """Whether tails are as heavy as can be, and some groups count next to nothing."""
+        return self.df < 1.001 * DF_BOUNDS[0] and self.weights.min() < 1e-3
 
 
 class GroupedRows:
@@ -163,5 +169,6 @@ def _coefficients(design, target, n_rows, penalty, start, scale):
     design, target = design / np.sqrt(n_rows), target / np.sqrt(n_rows)
     column_size = np.sqrt(np.einsum("ij,ij->j", design, design).max())
     tol = max(SOLVER_TOL * np.sqrt(scale), SOLVER_ROUNDING) * column_size
-    result, _ = minimise(SquaredLoss(design, target), penalty, start, tol=tol)
+    loss = SquaredLoss(design, target)
+    result, _ = minimise(loss, penalty, start, max_iter=SOLVER_MAX_ITER, tol=tol)
     return result.x, result.converged

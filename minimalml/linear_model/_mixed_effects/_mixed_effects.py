@@ -134,8 +134,8 @@ class QGaussianMixedRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimato
     likelihood, which never falls without a penalty. :math:`\sigma^2` is divided by the
     mean weight [2]_, which is 1 in the end and saves most of the iterations.
 
-    The likelihood has more than one maximum where few rows meet many coefficients, and
-    none where some fit exactly: then give ``degrees_of_freedom``.
+    Where many coefficients meet few groups, some groups can be fitted exactly, and the
+    likelihood has no maximum. A ConvergenceWarning says so: give ``degrees_of_freedom``.
 
     References
     ----------
@@ -297,24 +297,30 @@ class QGaussianMixedRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimato
             setattr(self, name, value)
         self.n_iter_ = n_iter
         if not task.is_stopped:
-            self._warn(has_settled, change, estimates.has_converged)
+            self._warn(estimates, change)
 
-    def _warn(self, has_settled, change, has_converged):
-        """Say what did not settle."""
-        reason = None
-        if not has_settled:
+    def _warn(self, estimates, change):
+        """Say what there is no maximum of, or what did not settle."""
+        if self.degrees_of_freedom == "estimate" and estimates.is_degenerate:
+            reason = (
+                "The degrees of freedom fell to 0.3, the smallest: some groups are fitted "
+                "exactly, and the likelihood has no maximum. Give degrees_of_freedom, "
+                "such as 4, raise alpha, or take fewer columns."
+            )
+        elif not estimates.has_converged:
+            reason = (
+                "The solver of the penalised coefficients did not converge: scale the "
+                "columns of X, or raise alpha."
+            )
+        elif abs(change) > self.tol:
             reason = (
                 f"The log-likelihood still changed by {change:.1e} a row after "
                 f"{self.n_iter_} iterations, more than tol={self.tol:g}: raise max_iter "
                 "or tol."
             )
-        elif not has_converged:
-            reason = (
-                "The solver of the penalised coefficients did not converge: scale the "
-                "columns of X, or raise alpha."
-            )
-        if reason is not None:
-            warnings.warn(reason, ConvergenceWarning, stacklevel=6)
+        else:
+            return
+        warnings.warn(reason, ConvergenceWarning, stacklevel=6)
 
     def predict(self, X, groups=None):
         """Predict targets.

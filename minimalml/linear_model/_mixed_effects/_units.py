@@ -11,10 +11,11 @@ SMALLEST_SCALE = 1e-300
 class StandardisedRows(NamedTuple):
     """Rows and targets for the solver, and what they are measured by."""
 
-    design: np.ndarray  # (n_rows, n_features), then ones if there is an intercept
+    design: np.ndarray  # (n_rows, n_features), then a constant for the intercept
     target: np.ndarray  # (n_rows,)
     X_means: np.ndarray  # (n_features,), 0 without an intercept
     X_sizes: np.ndarray  # (n_features,)
+    constant: float  # as large as the columns, which the solver of penalties needs
     y_mean: float
     y_size: float
     smallest_scale: float  # squared noise below which a fit is exact
@@ -22,7 +23,7 @@ class StandardisedRows(NamedTuple):
     def restore(self, coef):
         """Return coefficients of the rows as they came, and the intercept."""
         n_features = len(self.X_means)
-        constant = coef[n_features:].sum() * self.y_size + self.y_mean
+        constant = coef[n_features:].sum() * self.constant * self.y_size + self.y_mean
         coef = coef[:n_features] / self.X_sizes * self.y_size
         return coef, float(constant - coef @ self.X_means)
 
@@ -37,12 +38,13 @@ def standardise(X, y, *, has_intercept, has_penalty):
     squares = np.einsum("ij,ij->j", columns, columns)
     if not (np.isfinite(squares).all() and 0 < y_size**2 < np.inf):
         raise ValueError("Squares of X or y leave the range of float64: scale them.")
+    constant = max(1.0, float(np.sqrt(squares.max() / len(X))))
     if has_intercept:
-        columns = np.column_stack([columns, np.ones(len(columns))])
+        columns = np.column_stack([columns, np.full(len(X), constant)])
     target /= y_size
     smallest_scale = _smallest_scale(target)
     return StandardisedRows(
-        columns, target, X_means, X_sizes, y_mean, y_size, smallest_scale
+        columns, target, X_means, X_sizes, constant, y_mean, y_size, smallest_scale
     )
 
 
