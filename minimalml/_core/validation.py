@@ -20,15 +20,19 @@ from sklearn.utils._param_validation import (
     validate_params,
 )
 from sklearn.utils.validation import (
+    _check_method_params,
     _check_response_method,
     _check_sample_weight,
+    _check_y,
     check_is_fitted,
     has_fit_parameter,
     validate_data,
 )
 
+check_method_params = _check_method_params
 check_response_method = _check_response_method
 check_sample_weight = _check_sample_weight
+check_y = _check_y
 MetadataRequester = _MetadataRequester
 # Distances between two sets of rows, without NaN.
 PAIRWISE_METRIC = [
@@ -50,8 +54,10 @@ __all__ = [
     "StrOptions",
     "_fit_context",
     "check_is_fitted",
+    "check_method_params",
     "check_response_method",
     "check_sample_weight",
+    "check_y",
     "has_fit_parameter",
     "validate_data",
     "validate_parameter_constraints",

@@ -1,8 +1,8 @@
-"""Remove most of a trained model's weights.
+"""Smaller models: weights removed, or stored in a few bits each.
 
-`GlobalMagnitudePruner` wraps an estimator and is where to start; `prune_module` is for
-torch modules in a training loop of one's own; `global_magnitude_mask` and its baselines
-work on bare arrays and tensors.
+`GlobalMagnitudePruner` removes weights, `WeightQuantizer` encodes them, by a codec:
+`UniformCodec` to begin with. Both wrap an estimator and stand one inside the other;
+plain functions and `prune_module` serve arrays, tensors and training loops of one's own.
 """
 
 from minimalml.compression._global_magnitude_pruning._global_magnitude_pruning import (
@@ -25,18 +25,51 @@ from minimalml.compression._global_magnitude_pruning._reports import (
     sparsity_report,
 )
 from minimalml.compression._global_magnitude_pruning._schedule import pruning_schedule
+from minimalml.compression._input_moments import InputMoments
+from minimalml.compression._nearest_codeword import nearest_codeword
+from minimalml.compression._packing import pack_codes, unpack_codes
+from minimalml.compression._uniform_codec import UniformCodec
+from minimalml.compression._vector_quantization._codebook import fit_codebook
+from minimalml.compression._vector_quantization._column_pass import (
+    conditional_weights,
+    quantize_columns,
+    refine_codebooks,
+)
+from minimalml.compression._vector_quantization._vector_quantization import VectorCodec
+from minimalml.compression._weight_codec import (
+    EncodedWeight,
+    WeightCodec,
+    relative_output_error,
+)
+from minimalml.compression._weight_files import load_weights
+from minimalml.compression._weight_quantizer import WeightQuantizer
 
 __all__ = [
+    "EncodedWeight",
     "GlobalMagnitudePruner",
+    "InputMoments",
+    "UniformCodec",
+    "VectorCodec",
+    "WeightCodec",
+    "WeightQuantizer",
     "apply_masks",
+    "conditional_weights",
     "finalize",
+    "fit_codebook",
     "flops_report",
     "global_magnitude_mask",
     "global_threshold",
     "layerwise_magnitude_mask",
+    "load_weights",
+    "nearest_codeword",
+    "pack_codes",
     "prune_module",
     "pruning_schedule",
+    "quantize_columns",
     "random_mask",
+    "refine_codebooks",
+    "relative_output_error",
     "sparsity_report",
     "to_sparse",
+    "unpack_codes",
 ]

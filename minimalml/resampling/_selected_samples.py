@@ -4,7 +4,7 @@ from inspect import signature
 
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
-from sklearn.utils import _safe_indexing, column_or_1d, indexable
+from sklearn.utils import _safe_indexing, column_or_1d, get_tags, indexable
 from sklearn.utils.metadata_routing import (
     MethodMapping,
     _routing_enabled,
@@ -176,3 +176,9 @@ class SelectedSamplesEstimator(
             .get_metadata_routing()
             .add(selector=self.selector, method_mapping=to_fit)
         )
+
+    def __sklearn_tags__(self):
+        tags, of_selector = super().__sklearn_tags__(), get_tags(self.selector)
+        tags.input_tags.sparse &= of_selector.input_tags.sparse
+        tags.input_tags.allow_nan &= of_selector.input_tags.allow_nan
+        return tags

@@ -133,6 +133,29 @@ def test_metadata_is_routed_to_fit_and_score():
         assert reader._route("fit", params) == params
 
 
+@pytest.mark.parametrize("request_of_inner", [True, False, None])
+def test_a_pipeline_may_score_without_weights(request_of_inner):
+    with config_context(enable_metadata_routing=True):
+        inner = Ridge().set_score_request(sample_weight=request_of_inner)
+        pipeline = make_pipeline(Wrapper(inner)).fit(X, y)
+        plain = Ridge().fit(X, y)
+        assert pipeline.score(X, y) == plain.score(X, y)
+        if request_of_inner is not None:
+            weight = WEIGHT if request_of_inner else None
+            ours = pipeline.score(X, y, sample_weight=WEIGHT)
+            assert ours == plain.score(X, y, weight)
+
+
+def test_a_wrapper_may_check_the_rows_of_each_method():
+    class Doubling(Wrapper):
+        def _rows_for_estimator(self, X):
+            return 2 * X
+
+    wrapper, inner = Doubling().fit(X, y), Ridge().fit(X, y)
+    np.testing.assert_array_equal(wrapper.predict(X), inner.predict(2 * X))
+    assert wrapper.score(X, y) == inner.score(2 * X, y)
+
+
 # The last step
 
 

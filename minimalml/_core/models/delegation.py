@@ -65,7 +65,7 @@ def delegated(method, does, returns):
 
     def call(self, X):
         check_is_fitted(self)
-        return getattr(self.estimator_, method)(X)
+        return getattr(self.estimator_, method)(self._rows_for_estimator(X))
 
     call.__name__, call.__qualname__ = method, f"DelegatingMixin.{method}"
     call.__doc__ = DOCSTRING.format(does=does, returns=returns)
@@ -107,6 +107,8 @@ class DelegatingMixin(RoutingMixin):
     """Methods, tags and classes of ``estimator_``, where it has them."""
 
     _routed_methods = ("fit", "score")
+    # Pipeline.score asks for it, None at least; whether it is used, the estimator decides
+    __metadata_request__score = {"sample_weight": True}
 
     predict = delegated(
         "predict", "Predict", "ndarray of shape (n_samples,) or (n_samples, n_outputs)"
@@ -131,7 +133,7 @@ class DelegatingMixin(RoutingMixin):
     )
 
     @available_if(_estimator_has("score"))
-    def score(self, X, y=None, **params):
+    def score(self, X, y=None, sample_weight=None, **params):
         """Score the fitted estimator.
 
         Parameters
@@ -142,6 +144,9 @@ class DelegatingMixin(RoutingMixin):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Their targets.
 
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of rows, where the estimator's ``score`` takes them.
+
         **params : dict
             Passed to the estimator's ``score``.
 
@@ -150,14 +155,20 @@ class DelegatingMixin(RoutingMixin):
         float
         """
         check_is_fitted(self)
-        # Pipeline.score routes sample_weight=None, which not every score takes
-        params = {name: value for name, value in params.items() if value is not None}
+        X = self._rows_for_estimator(X)
+        # Pipeline.score routes None, which not every score takes
+        if sample_weight is not None:
+            params["sample_weight"] = sample_weight
         return self.estimator_.score(X, y, **self._route("score", params))
 
     @property
     def classes_(self):
         """Classes of the fitted classifier."""
         return self.estimator_.classes_
+
+    def _rows_for_estimator(self, X):
+        """Return rows as ``estimator_`` saw them in fit; here, as they are given."""
+        return X
 
     def _take_feature_names(self):
         """Set ``n_features_in_`` and ``feature_names_in_`` as ``estimator_`` has them."""

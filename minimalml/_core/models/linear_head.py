@@ -149,7 +149,7 @@ def _numpy_head(model, layers, before, activation="identity"):
 
 
 # activation and its derivative as a function of the activation's value
-_ACTIVATIONS = {
+ACTIVATIONS = {
     "identity": (lambda z: z, lambda a: 1.0),
     "logistic": (expit, lambda a: a * (1.0 - a)),
     "tanh": (np.tanh, lambda a: 1.0 - a * a),
@@ -216,14 +216,14 @@ class NumpyHead:
         return self.layers[-1](activations[-1]), partial(self._pull_back, activations)
 
     def _activations(self, X):
-        activate, _ = _ACTIVATIONS[self.activation]
+        activate, _ = ACTIVATIONS[self.activation]
         activations = [X]
         for layer in self.layers[:-1]:
             activations.append(activate(layer(activations[-1])))
         return activations
 
     def _pull_back(self, activations, cotangent):
-        _, derivative = _ACTIVATIONS[self.activation]
+        _, derivative = ACTIVATIONS[self.activation]
         cotangent = self.layers[-1].pull_back(cotangent)
         for layer, value in zip(self.layers[-2::-1], activations[:0:-1], strict=True):
             cotangent = layer.pull_back(cotangent * derivative(value))

@@ -5,7 +5,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from minimalml.resampling import SelectedSamplesEstimator, TransportCoresetSelector
 
-FEW = TransportCoresetSelector(0.8, max_exchanges=3)
+# Sums of absolute differences don't depend on threads of BLAS, and most rows are a tie.
+FEW = TransportCoresetSelector(0.8, metric="cityblock", max_exchanges=3)
 INSTANCES = {
     "TransportCoresetSelector": [
         TransportCoresetSelector(max_exchanges=10),
