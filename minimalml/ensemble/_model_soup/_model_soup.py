@@ -6,7 +6,7 @@ accuracy without increasing inference time", ICML 2022.
 
 import warnings
 from collections.abc import Mapping
-from itertools import takewhile
+from itertools import chain, takewhile
 
 import numpy as np
 from scipy.stats import loguniform
@@ -259,7 +259,8 @@ class BaseModelSoup(
             return value
 
         if self.method == "greedy":
-            order = takewhile(lambda _: not task.is_stopped, order)
+            others = takewhile(lambda _: not task.is_stopped, order[1:])
+            order = chain(order[:1], others)
             state, self.ingredients_, self.soup_scores_ = grow_soup(
                 states, order, scores, score, self.accept
             )
