@@ -94,6 +94,12 @@ def last_estimator(estimator):
     return estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
 
 
+def unfrozen(estimator):
+    """Return what a FrozenEstimator holds, and others as they are."""
+    is_frozen = isinstance(estimator, FrozenEstimator)
+    return unfrozen(estimator.estimator) if is_frozen else estimator
+
+
 def own_parameters(estimator):
     """Return the parameters to set on a copy that has the same parts."""
     if isinstance(estimator, Pipeline):
@@ -112,8 +118,7 @@ def new_start(estimator, pretrain_params, seed, rows):
 
 def given_start(init, estimator):
     """Copy a fitted estimator, to go on with the parameters of ``estimator``."""
-    while isinstance(init, FrozenEstimator):
-        init = init.estimator
+    init = unfrozen(init)
     if type(init) is not type(estimator):
         raise TypeError(
             f"init must be fitted weights or a fitted {type(estimator).__name__}, as "

@@ -46,7 +46,7 @@ def learn_mixing_weights(model, states, X, y, sample_weight, seed):
     """
     holder = last_step(model)
     outputs = outputs_function(holder)
-    stack = stack_states(states)
+    stack = StateStack(states)
     rows = rows_of_last_step(model, X)
     X = as_tensor(rows.toarray() if issparse(rows) else np.asarray(rows))
     y = as_tensor(_targets(holder, y), device=stack.values.device)
@@ -73,7 +73,7 @@ def mixing_loss(outputs, y, log_beta):
     return cross_entropy(log_beta.exp() * outputs, y, reduction="none")
 
 
-class stack_states:
+class StateStack:
     """The floating arrays of k states as one matrix (k, n_weights)."""
 
     def __init__(self, states, dtype=torch.float32):

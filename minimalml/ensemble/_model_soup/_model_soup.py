@@ -47,6 +47,7 @@ from minimalml.ensemble._model_soup._candidates import (
     start_of_weights,
     sweep_points,
     train_candidate,
+    unfrozen,
 )
 from minimalml.ensemble._model_soup._greedy_soup import (
     ACCEPT,
@@ -184,11 +185,12 @@ class BaseModelSoup(
     def _estimator(self):
         if self.estimator is not None:
             return self.estimator
-        return self.init if hasattr(self.init, "fit") else self._default_estimator()
+        if hasattr(self.init, "fit"):
+            return unfrozen(self.init)
+        return self._default_estimator()
 
     def _checked_estimator(self):
         estimator = self._estimator()
-        estimator = getattr(estimator, "estimator", estimator)  # of a FrozenEstimator
         if get_tags(estimator).estimator_type != self._kind:
             raise TypeError(
                 f"estimator of {type(self).__name__} must be a {self._kind}, got "
