@@ -67,8 +67,8 @@ def average_weights(models, weights=None):
     states = alike_states(models)
     weights = _check_mixing(weights, len(states))
     mean = weighted_mean(states, weights)
-    for number, state in enumerate(states):
-        if weights[number] and has_nan(mean) and has_nan(state):
+    for number in np.flatnonzero(weights) if has_nan(mean) else ():
+        if has_nan(states[number]):
             raise ValueError(f"models[{number}] holds NaN: leave it out.")
     return state_writer(models[0])(mean)
 

@@ -6,6 +6,7 @@ accuracy without increasing inference time", ICML 2022.
 
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from itertools import chain, takewhile
 
 import numpy as np
@@ -26,6 +27,7 @@ from minimalml._core.arrays import import_torch
 from minimalml._core.callbacks import CallbackSupportMixin, fit_task, with_callbacks
 from minimalml._core.models.delegation import DelegatingMixin
 from minimalml._core.models.prefit import copy_of_trained
+from minimalml._core.training.documentation import complete_docstring
 from minimalml._core.validation import (
     HasMethods,
     Integral,
@@ -49,6 +51,7 @@ from minimalml.ensemble._model_soup._candidates import (
     train_candidate,
     unfrozen,
 )
+from minimalml.ensemble._model_soup._documentation import ATTRIBUTES, PARAMETERS
 from minimalml.ensemble._model_soup._greedy_soup import (
     ACCEPT,
     best_first,
@@ -61,6 +64,10 @@ MLP_DISTRIBUTIONS = {
     "learning_rate_init": loguniform(1e-4, 1e-2),
     "alpha": loguniform(1e-6, 1e-1),
 }
+
+document_soup = partial(
+    complete_docstring, parameters=PARAMETERS, attributes=ATTRIBUTES
+)
 
 
 class BaseModelSoup(
@@ -302,6 +309,7 @@ class BaseModelSoup(
             print(f"[{type(self).__name__}] {text}")
 
 
+@document_soup
 class ModelSoupClassifier(ClassifierMixin, BaseModelSoup):
     """Classify by the average weights of a sweep, instead of its best candidate.
 
@@ -320,96 +328,15 @@ class ModelSoupClassifier(ClassifierMixin, BaseModelSoup):
         network estimator of minimalml, or a pipeline that ends in one. None is
         ``MLPClassifier()``, or the kind of ``init``.
 
-    param_distributions : dict, list of dict or ParameterGrid, default=None
-        A dict of lists and distributions is drawn from, as in RandomizedSearchCV; of a
-        list of dicts, each one candidate's parameters, and of a ParameterGrid all are
-        taken. None, for MLPs, draws ``learning_rate_init`` and ``alpha``.
-
-    n_candidates : int, default=16
-        Number of candidates that are drawn.
-
-    method : {"greedy", "uniform", "learned"}, default="greedy"
-        "greedy" adds candidates, best first, as long as the validation score does not
-        fall, and is never worse there than the best one. "uniform" is the mean of all.
-        "learned" finds mixing weights by gradients of the validation loss, and needs
-        torch.
-
-    accept : {"not_worse", "better"} or float, default="not_worse"
-        Which soups "greedy" accepts: those that score at least as much as the present
-        one, more, or less by no more than a number.
-
-    top : int, default=None
-        Only so many of the best candidates may enter the soup.
-
     scoring : str or callable, default=None
         Scorer of candidates and soups. None is the log loss, if there is
         ``predict_proba``, below 2000 validation rows, where accuracy is too coarse to
         tell soups apart, and accuracy from there on.
 
-    validation_fraction : float, default=0.2
-        Part of X that is held out, by class, where no ``X_val`` is given.
-
-    init : classifier or mapping of arrays, default=None
-        The common start: a fitted estimator, or its weights by name. Cloning, as in a
-        search, forgets a fit: wrap it in FrozenEstimator to keep it. None fits
-        ``estimator`` once.
-
-    pretrain_params : dict, default=None
-        Parameters of that one fit only.
-
-    interpolation_with_init : float, default=1.0
-        Where the result lies between the start, 0, and the soup, 1; less than 1 is for
-        rows unlike those of `fit`.
-
-    n_jobs : int, default=None
-        Candidates trained at once, by joblib.
-
-    random_state : int, RandomState instance or None, default=None
-        Seeds the draw of candidates, the split, and each fit.
-
-    verbose : int, default=0
-        1 prints a line for each candidate and soup.
-
     Attributes
     ----------
-    estimator_ : classifier
-        A fitted estimator of the given kind that holds the soup.
-
-    weights_, init_ : dict of str to array
-        Weights of ``estimator_``, live, and of the start.
-
-    candidates_ : list of dict of str to array
-        Weights of all candidates.
-
-    candidate_params_ : list of dict
-        Their parameters.
-
-    candidate_scores_ : ndarray of shape (n_candidates,)
-        Their validation scores, greater is better; NaN of those that diverged.
-
-    ingredients_ : list of int
-        Candidates in the soup, in the order in which they were added.
-
-    soup_scores_ : ndarray of shape (n_soups,)
-        Validation scores of the best candidate and of each soup that was tried.
-
-    mixing_weights_ : ndarray of shape (n_candidates,)
-        What each candidate counts for in the soup.
-
-    best_index_ : int
-        The best candidate.
-
-    best_params_ : dict
-        Its parameters.
-
     classes_ : ndarray of shape (n_classes,)
         Class labels.
-
-    n_features_in_ : int
-        Number of features.
-
-    feature_names_in_ : ndarray of shape (n_features,)
-        Names of features, if they all are strings.
 
     See Also
     --------
@@ -454,6 +381,7 @@ class ModelSoupClassifier(ClassifierMixin, BaseModelSoup):
         return tags
 
 
+@document_soup
 class ModelSoupRegressor(RegressorMixin, BaseModelSoup):
     """Predict numbers by the average weights of a sweep, instead of its best candidate.
 
@@ -465,83 +393,8 @@ class ModelSoupRegressor(RegressorMixin, BaseModelSoup):
         Of what the candidates are, such as MLPRegressor, SGDRegressor, or a network
         estimator of minimalml. None is ``MLPRegressor()``, or the kind of ``init``.
 
-    param_distributions : dict, list of dict or ParameterGrid, default=None
-        What candidates are drawn from, or all of them. None, for MLPs, draws
-        ``learning_rate_init`` and ``alpha``.
-
-    n_candidates : int, default=16
-        Number of candidates that are drawn.
-
-    method : {"greedy", "uniform", "learned"}, default="greedy"
-        How they are mixed.
-
-    accept : {"not_worse", "better"} or float, default="not_worse"
-        Which soups "greedy" accepts.
-
-    top : int, default=None
-        Only so many of the best candidates may enter the soup.
-
     scoring : str or callable, default=None
         Scorer of candidates and soups; None is the negative mean squared error.
-
-    validation_fraction : float, default=0.2
-        Part of X that is held out where no ``X_val`` is given.
-
-    init : regressor or mapping of arrays, default=None
-        The common start; None fits ``estimator`` once.
-
-    pretrain_params : dict, default=None
-        Parameters of that one fit only.
-
-    interpolation_with_init : float, default=1.0
-        Where the result lies between the start, 0, and the soup, 1.
-
-    n_jobs : int, default=None
-        Candidates trained at once, by joblib.
-
-    random_state : int, RandomState instance or None, default=None
-        Seeds the draw of candidates, the split, and each fit.
-
-    verbose : int, default=0
-        1 prints a line for each candidate and soup.
-
-    Attributes
-    ----------
-    estimator_ : regressor
-        A fitted estimator of the given kind that holds the soup.
-
-    weights_, init_ : dict of str to array
-        Weights of ``estimator_``, live, and of the start.
-
-    candidates_ : list of dict of str to array
-        Weights of all candidates.
-
-    candidate_params_ : list of dict
-        Their parameters.
-
-    candidate_scores_ : ndarray of shape (n_candidates,)
-        Their validation scores, greater is better; NaN of those that diverged.
-
-    ingredients_ : list of int
-        Candidates in the soup, in the order in which they were added.
-
-    soup_scores_ : ndarray of shape (n_soups,)
-        Validation scores of the best candidate and of each soup that was tried.
-
-    mixing_weights_ : ndarray of shape (n_candidates,)
-        What each candidate counts for in the soup.
-
-    best_index_ : int
-        The best candidate.
-
-    best_params_ : dict
-        Its parameters.
-
-    n_features_in_ : int
-        Number of features.
-
-    feature_names_in_ : ndarray of shape (n_features,)
-        Names of features, if they all are strings.
 
     See Also
     --------
