@@ -7,7 +7,6 @@ A candidate is a copy of the fitted start, with its parameters, its own random s
 import re
 import warnings
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import clone
@@ -38,27 +37,14 @@ ARCHITECTURE = {"hidden_layer_sizes", "activation", "module"}
 DIVERGENCE = re.compile("non-finite|not finite|overflow")
 
 
-class Candidate(NamedTuple):
-    """The state of a trained candidate and its validation score, NaN if it diverged."""
-
-    state: dict
-    score: float
-    is_diverged: bool
-
-
 def sweep_points(param_distributions, n_candidates, random_state):
     """Return the parameters of each candidate, as a list of dictionaries."""
-    if not isinstance(param_distributions, Mapping):
-        points = list(param_distributions)
-    else:
-        values = param_distributions.values()
-        if not any(hasattr(value, "rvs") for value in values):
-            n_candidates = min(n_candidates, len(ParameterGrid(param_distributions)))
-        points = list(
-            ParameterSampler(
-                param_distributions, n_candidates, random_state=random_state
-            )
-        )
+    points = param_distributions
+    if isinstance(points, Mapping):
+        if not any(hasattr(value, "rvs") for value in points.values()):
+            n_candidates = min(n_candidates, len(ParameterGrid(points)))
+        points = ParameterSampler(points, n_candidates, random_state=random_state)
+    points = list(points)
     if not points or not all(isinstance(point, Mapping) for point in points):
         raise ValueError(
             "param_distributions must be a dict of distributions or lists, or hold at "
@@ -69,11 +55,12 @@ def sweep_points(param_distributions, n_candidates, random_state):
 
 def refuse_no_warm_start(estimator):
     """Raise a TypeError for kinds that can't go on from given weights."""
-    names = last_estimator(estimator).get_params(deep=False)
+    last = last_estimator(estimator)
+    names = last.get_params(deep=False)
     if "warm_start" not in names or "n_estimators" in names:
         raise TypeError(
-            f"{type(last_estimator(estimator)).__name__} can't go on from given weights; "
-            f"supported are {SUPPORTED}."
+            f"{type(last).__name__} can't go on from given weights; supported are "
+            f"{SUPPORTED}."
         )
 
 
@@ -150,30 +137,27 @@ def random_states(estimator, seed):
 
 
 def train_candidate(start, params, seed, rows, scorer):
-    """Train a copy of the start with ``params`` and score it on the validation rows."""
+    """Train a copy of the start, and return its state and score, NaN if it diverged."""
     model = copy_of_trained(start)
     model.set_params(**random_states(model, seed)).set_params(**params)
     last_estimator(model).set_params(warm_start=True)
     _forget_progress(last_estimator(model))
-    is_diverged = False
     try:
         rows.fit(model)
     except ValueError as error:
         if not DIVERGENCE.search(str(error)):
             raise
-        is_diverged = True
+        return model_state(model), np.nan
     state = model_state(model)
-    if is_diverged or has_nan(model_weights(model)):
-        return Candidate(state, np.nan, True)
     refuse_unlike(state, model_state(start), f"the candidate {params}", "the start")
-    return Candidate(state, rows.score(scorer, model), False)
+    return state, np.nan if has_nan(model_weights(model)) else rows.score(scorer, model)
 
 
 def _forget_progress(model):
     """Let a copied MLP stop for its own lack of progress, not for that of the start."""
     if isinstance(model, MLPClassifier | MLPRegressor):
         stops_early = model.early_stopping
-        model._no_improvement_count, model.t_, model.loss_curve_ = 0, 0, []
+        model._no_improvement_count = model.t_ = 0
         model.best_loss_ = None if stops_early else np.inf
         model.best_validation_score_ = -np.inf if stops_early else None
         model.validation_scores_ = [] if stops_early else None

@@ -31,7 +31,7 @@ class SoupResult(NamedTuple):
         Models in it, in the order in which they were added.
 
     candidate_scores : ndarray of shape (n_models,)
-        Of each model alone; NaN of models that were left out for NaN.
+        Of each model alone; NaN of those that diverged.
 
     soup_scores : ndarray of shape (n_soups,)
         Of the best model, and of each soup that was tried.
@@ -101,11 +101,14 @@ def greedy_soup(models, score, *, accept="not_worse"):
     """
     check_accept(accept)
     states, write = alike_states(models), state_writer(models[0])
-    diverged = [number for number, state in enumerate(states) if has_nan(state)]
-    warn_of_diverged(diverged, len(states), "models")
+    is_sound = [not has_nan(state) for state in states]
     scores = np.array(
-        [np.nan if i in diverged else float(score(m)) for i, m in enumerate(models)]
+        [
+            float(score(model)) if sound else np.nan
+            for model, sound in zip(models, is_sound, strict=True)
+        ]
     )
+    warn_of_diverged(scores, "models")
     state, ingredients, soup_scores = grow_soup(
         states, best_first(scores), scores, lambda state: score(write(state)), accept
     )
@@ -114,19 +117,14 @@ def greedy_soup(models, score, *, accept="not_worse"):
         ingredients=ingredients,
         candidate_scores=scores,
         soup_scores=soup_scores,
-        n_evaluations=len(states) - len(diverged) + len(soup_scores) - 1,
+        n_evaluations=sum(is_sound) + len(soup_scores) - 1,
     )
 
 
 def best_first(scores):
     """Return the numbers of all that have a score, best first, ties as they come."""
     order = np.argsort(-scores, kind="stable")  # NaN last
-    order = order[: np.count_nonzero(~np.isnan(scores))].tolist()
-    if not order:
-        raise ValueError(
-            "no candidate has a score: all are NaN, or diverged in training."
-        )
-    return order
+    return order[: np.count_nonzero(~np.isnan(scores))].tolist()
 
 
 def grow_soup(states, order, scores, score, accept):
@@ -166,15 +164,14 @@ def check_accept(accept):
         )
 
 
-def warn_of_diverged(diverged, n_models, name):
-    """Warn once of models that can't be part of a soup; raise if there are no others."""
-    if len(diverged) == n_models:
-        raise ValueError(
-            f"all {n_models} {name} diverged: they hold NaN or overflowed."
-        )
+def warn_of_diverged(scores, name):
+    """Warn once of models whose score is NaN; raise if there are no others."""
+    diverged = np.flatnonzero(np.isnan(scores)).tolist()
+    if len(diverged) == len(scores):
+        raise ValueError(f"all {len(scores)} {name} diverged: no score is a number.")
     if diverged:
         warnings.warn(
-            f"{name} {diverged} diverged (NaN or overflow) and are left out.",
+            f"{name} {diverged} diverged, their score is NaN: they are left out.",
             RuntimeWarning,
             stacklevel=3,
         )

@@ -28,22 +28,7 @@ ACTIVATIONS = {
 
 
 def learn_mixing_weights(model, states, X, y, sample_weight, seed):
-    """Return what each state counts for in the mixture of least loss, shape (k,).
-
-    Parameters
-    ----------
-    model : estimator
-        A fitted one of the states' shapes.
-
-    states : list of dict
-        Alike; all are held at once, as float32.
-
-    X, y, sample_weight : arrays of n_samples
-        Validation rows; weights may be None.
-
-    seed : int
-        Of the batches, where there are many rows.
-    """
+    """Return what each state counts for in the mixture of least loss, shape (k,)."""
     holder = last_step(model)
     outputs = outputs_function(holder)
     stack = StateStack(states)
@@ -98,24 +83,18 @@ class StateStack:
 
 
 def outputs_function(holder):
-    """Return ``f(state, X)``, the outputs of an estimator by tensors, one column each.
-
-    Raises
-    ------
-    TypeError
-        If the estimator is not one whose outputs are known.
-    """
+    """Return ``f(state, X)``, the outputs of an estimator in tensors."""
     if isinstance(holder, NetworkEstimator):
         module = holder.module_
         return lambda state, X: functional_call(module, state, X).reshape(len(X), -1)
-    if isinstance(holder, MLPClassifier | MLPRegressor):
+    is_mlp = isinstance(holder, MLPClassifier | MLPRegressor)
+    if is_mlp and holder.out_activation_ != "exp":  # of Poisson regression
         return lambda state, X: _two_classes(holder, _mlp_outputs(holder, state, X))
     if isinstance(holder, LinearClassifierMixin | LinearModel | SGDRegressor):
         return lambda state, X: _two_classes(holder, _linear_outputs(state, X))
     raise TypeError(
-        f"method='learned' can't differentiate {type(holder).__name__}; it knows linear "
-        "classifiers and regressors, MLPClassifier, MLPRegressor, and minimalml's network "
-        "estimators."
+        f"method='learned' can't differentiate {holder}; it knows linear classifiers and "
+        "regressors, MLPClassifier, MLPRegressor, and minimalml's network estimators."
     )
 
 

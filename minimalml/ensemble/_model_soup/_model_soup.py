@@ -240,17 +240,16 @@ class BaseModelSoup(
             delayed(train_candidate)(start, point, seed, rows, scorer)
             for point, seed in zip(points, seeds, strict=True)
         )
-        candidates = []
-        while len(candidates) < len(points) and not (candidates and task.is_stopped):
+        found = []
+        while len(found) < len(points) and not (found and task.is_stopped):
             with task.step("candidate", attributes={}):
-                candidates.append(next(trained))
-            self._say(f"{points[len(candidates) - 1]}: {candidates[-1].score:.6g}")
+                found.append(next(trained))
+            self._say(f"{points[len(found) - 1]}: {found[-1][1]:.6g}")
         trained.close()
-        self.candidates_ = [candidate.state for candidate in candidates]
-        self.candidate_params_ = points[: len(candidates)]
-        self.candidate_scores_ = np.array([c.score for c in candidates])
-        diverged = [i for i, c in enumerate(candidates) if c.is_diverged]
-        warn_of_diverged(diverged, len(candidates), "candidates")
+        self.candidate_params_ = points[: len(found)]
+        self.candidates_ = [state for state, _ in found]
+        self.candidate_scores_ = np.array([score for _, score in found])
+        warn_of_diverged(self.candidate_scores_, "candidates")
 
     def _mix(self, rows, scorer, seed, task):
         """Return the soup's state, before the interpolation with the start."""

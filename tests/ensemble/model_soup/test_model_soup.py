@@ -179,6 +179,8 @@ def test_learned_outputs_are_those_of_the_estimators():
         np.testing.assert_allclose(
             1 / (1 + np.exp(scores[:, 0] - scores[:, 1])), model.predict_proba(X)[:, 1]
         )
+    with pytest.raises(TypeError, match=r"can't differentiate MLPRegressor\(.*poisson"):
+        outputs_function(MLPRegressor("poisson", max_iter=1).fit(X, Y))
     model = SGDRegressor().fit(X, Y)
     np.testing.assert_allclose(outputs(model)[:, 0], model.predict(X))
     model = NetworkRegressor((4,), max_epochs=2, random_state=0).fit(X, 5.0 + Y)
