@@ -9,13 +9,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from minimalml._core.arrays import is_torch_tensor
-from minimalml._core.models.named_arrays import copy_of, like_container
+from minimalml._core.models.named_arrays import copy_of, like_container, size_of
 from minimalml._core.models.prefit import copy_of_trained
 from minimalml._core.models.weights import (
     model_buffers,
     model_weights,
     set_model_weights,
 )
+
+PIECE = 2**15  # numbers
 
 
 def average_weights(models, weights=None):
@@ -116,24 +118,22 @@ class WeightSum:
     def add(self, state, weight=1.0):
         """Add a state, times a number."""
         for name, total in self.totals.items():
-            array = state[name]
-            total += array if weight == 1 else weight * _cast(array, total.dtype)
+            for rows in _pieces(total):
+                piece = state[name][rows]
+                if weight != 1:
+                    piece = weight * _cast(piece, total.dtype)
+                total[rows] += piece
 
     def mean(self, count=1, extra=None):
         """Return the sums over ``count``, a state with ``extra`` added, in its dtypes."""
-        return {
-            name: self._mean(name, array, count, extra)
-            for name, array in self.first.items()
-        }
-
-    def _mean(self, name, array, count, extra):
-        if name not in self.totals:
-            return copy_of(array)
-        mean = copy_of(self.totals[name])
-        if extra is not None:
-            mean += extra[name]
-        mean /= count
-        return _cast(mean, array.dtype)
+        state = {name: copy_of(array) for name, array in self.first.items()}
+        for name, total in self.totals.items():
+            for rows in _pieces(total):
+                piece = (
+                    total[rows] if extra is None else total[rows] + extra[name][rows]
+                )
+                state[name][rows] = piece / count
+        return state
 
 
 def weighted_mean(states, weights):
@@ -256,6 +256,14 @@ def _zeros(array):
         wide = torch.float32 if array.device.type == "mps" else torch.float64
         return torch.zeros_like(array, dtype=torch.promote_types(array.dtype, wide))
     return np.zeros_like(array, dtype=np.result_type(array.dtype, np.float64))
+
+
+def _pieces(array):
+    """Return indices of parts that stay in the cache, where float64 is for a while."""
+    if array.ndim == 0:
+        return [...]
+    n_rows = max(1, PIECE * len(array) // max(1, size_of(array)))
+    return [slice(i, i + n_rows) for i in range(0, len(array), n_rows)]
 
 
 def _cast(array, dtype):

@@ -22,7 +22,7 @@ ACCEPT = {"not_worse", "better"}
 class SoupResult(NamedTuple):
     """What `greedy_soup` found.
 
-    Attributes
+    Parameters
     ----------
     weights : mapping, list, torch.nn.Module or estimator
         The soup, of the kind of the first model.
@@ -71,8 +71,7 @@ def greedy_soup(models, score, *, accept="not_worse"):
     Returns
     -------
     SoupResult
-        ``weights``, ``ingredients``, ``candidate_scores``, ``soup_scores`` and
-        ``n_evaluations``.
+        The soup, what is in it, and how all that was tried scored.
 
     Raises
     ------
