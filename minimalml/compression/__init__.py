@@ -1,10 +1,33 @@
 """Smaller models: weights removed, or stored in a few bits each.
 
 `GlobalMagnitudePruner` removes weights, `WeightQuantizer` encodes them, by a codec:
-`UniformCodec` to begin with. Both wrap an estimator and stand one inside the other;
+`UniformCodec` to begin with. `ExpertMerger` and `ExpertCompressor` make the experts of a
+`MixtureOfExpertsClassifier` fewer and smaller. All wrap an estimator and stand one inside the other;
 plain functions and `prune_module` serve arrays, tensors and training loops of one's own.
 """
 
+from minimalml.compression._expert_merging._decomposition import (
+    decompose_weight,
+    row_masks,
+    stable_rank,
+)
+from minimalml.compression._expert_merging._expert_compressor import ExpertCompressor
+from minimalml.compression._expert_merging._expert_groups import (
+    allocate_groups,
+    expert_similarity,
+    group_experts,
+)
+from minimalml.compression._expert_merging._expert_merging import ExpertMerger
+from minimalml.compression._expert_merging._expert_weights import (
+    ExpertWeights,
+    align_experts,
+    merge_experts,
+)
+from minimalml.compression._expert_merging._mixture import MixtureOfExpertsClassifier
+from minimalml.compression._expert_merging._mixture_parts import (
+    expert_weights,
+    routing_statistics,
+)
 from minimalml.compression._global_magnitude_pruning._global_magnitude_pruning import (
     GlobalMagnitudePruner,
 )
@@ -39,25 +62,39 @@ from minimalml.compression._weight_quantizer import WeightQuantizer
 
 __all__ = [
     "EncodedWeight",
+    "ExpertCompressor",
+    "ExpertMerger",
+    "ExpertWeights",
     "GlobalMagnitudePruner",
     "InputMoments",
+    "MixtureOfExpertsClassifier",
     "UniformCodec",
     "WeightCodec",
     "WeightQuantizer",
+    "align_experts",
+    "allocate_groups",
     "apply_masks",
+    "decompose_weight",
+    "expert_similarity",
+    "expert_weights",
     "finalize",
     "flops_report",
     "global_magnitude_mask",
     "global_threshold",
+    "group_experts",
     "layerwise_magnitude_mask",
     "load_weights",
+    "merge_experts",
     "nearest_codeword",
     "pack_codes",
     "prune_module",
     "pruning_schedule",
     "random_mask",
     "relative_output_error",
+    "routing_statistics",
+    "row_masks",
     "sparsity_report",
+    "stable_rank",
     "to_sparse",
     "unpack_codes",
 ]
