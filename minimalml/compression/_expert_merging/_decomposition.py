@@ -9,7 +9,7 @@ from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import svd, svdvals
+from scipy.linalg import eigvalsh, svd
 from sklearn.utils import check_array
 
 FLOATS = [np.float64, np.float32]
@@ -194,5 +194,8 @@ def stable_rank(weight):
     largest = np.abs(weight).max()
     if largest == 0:
         return 0.0
-    values = svdvals(weight / largest)
-    return float((values**2).sum() / values[0] ** 2)
+    unit = weight / largest  # its squares don't overflow
+    gram = unit @ unit.T if len(unit) < unit.shape[1] else unit.T @ unit
+    last = len(gram) - 1
+    squared = eigvalsh(gram, subset_by_index=[last, last], check_finite=False)[0]
+    return float(np.trace(gram) / squared)

@@ -14,10 +14,12 @@ from minimalml.compression._expert_merging._expert_method import (
     EPOCHS,
     POSITIVE,
     ExpertMethod,
+    document_method,
 )
 from minimalml.compression._expert_merging._mixture_parts import expert_weights
 
 
+@document_method
 class ExpertCompressor(ExpertMethod):
     """Compress a mixture's experts, best after merging, and train it by the full one.
 
@@ -44,30 +46,6 @@ class ExpertCompressor(ExpertMethod):
         Passes over the rows, in which rows are removed step by step and the routers stay
         fixed. 0 needs no rows: what low rank leaves decides.
 
-    distillation_weight : float, default=0.2
-        Weight of the divergence from the full mixture's probabilities, beside the
-        cross-entropy of labels.
-
-    temperature : float, default=2.0
-        What logits are divided by in that divergence.
-
-    learning_rate : float, default=1e-3
-        First step size; it falls to 0 along a cosine.
-
-    batch_size : int or "auto", default="auto"
-        Rows a step; "auto" is 200, or all if they are fewer.
-
-    prefit : bool or "auto", default="auto"
-        Whether ``estimator`` is used as it is fitted. "auto" does so for a fitted or
-        frozen one, and fits a clone of others. Cloning, as in a search, forgets a fit:
-        wrap it in FrozenEstimator to keep it.
-
-    random_state : int, RandomState instance or None, default=None
-        Orders the rows of the training.
-
-    verbose : int, default=0
-        1 prints a line an epoch, and one at the end.
-
     Attributes
     ----------
     estimator_ : estimator
@@ -79,18 +57,6 @@ class ExpertCompressor(ExpertMethod):
     size_fraction_ : float
         Numbers stored for the experts' matrices, over those before; neither biases nor
         indices of rows are counted.
-
-    n_parameters_ : int
-        Numbers in the network of ``estimator_``.
-
-    classes_ : ndarray of shape (n_classes,)
-        Labels.
-
-    n_features_in_ : int
-        Number of features.
-
-    feature_names_in_ : ndarray of shape (n_features,)
-        Names of features, if they all are strings.
 
     See Also
     --------

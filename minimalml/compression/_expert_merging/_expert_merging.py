@@ -17,11 +17,13 @@ from minimalml.compression._expert_merging._expert_method import (
     EPOCHS,
     POSITIVE,
     ExpertMethod,
+    document_method,
 )
 from minimalml.compression._expert_merging._expert_weights import merge_experts
 from minimalml.compression._expert_merging._mixture_parts import expert_weights
 
 
+@document_method
 class ExpertMerger(ExpertMethod):
     """Merge the experts of a mixture into fewer, and train it shortly by the full one.
 
@@ -53,30 +55,6 @@ class ExpertMerger(ExpertMethod):
     fine_tune_epochs : int, default=5
         Passes over the rows afterwards, with the routers fixed.
 
-    distillation_weight : float, default=0.2
-        Weight of the divergence from the full mixture's probabilities, beside the
-        cross-entropy of labels.
-
-    temperature : float, default=2.0
-        What logits are divided by in that divergence.
-
-    learning_rate : float, default=1e-3
-        First step size of the fine-tuning; it falls to 0 along a cosine.
-
-    batch_size : int or "auto", default="auto"
-        Rows a step; "auto" is 200, or all if they are fewer.
-
-    prefit : bool or "auto", default="auto"
-        Whether ``estimator`` is used as it is fitted. "auto" does so for a fitted or
-        frozen one, and fits a clone of others. Cloning, as in a search, forgets a fit:
-        wrap it in FrozenEstimator to keep it.
-
-    random_state : int, RandomState instance or None, default=None
-        Orders the rows of the fine-tuning.
-
-    verbose : int, default=0
-        1 prints a line a layer and an epoch.
-
     Attributes
     ----------
     estimator_ : estimator
@@ -101,21 +79,9 @@ class ExpertMerger(ExpertMethod):
     n_experts_ : ndarray of int of shape (n_layers,)
         Experts of each layer.
 
-    n_parameters_ : int
-        Numbers in the network of ``estimator_``.
-
     stable_rank_ : dict
         "before" and "after" merging, of "w_in" and "w_out": `stable_rank` of the
         matrices, the mean over experts and layers.
-
-    classes_ : ndarray of shape (n_classes,)
-        Labels.
-
-    n_features_in_ : int
-        Number of features.
-
-    feature_names_in_ : ndarray of shape (n_features,)
-        Names of features, if they all are strings.
 
     See Also
     --------

@@ -13,6 +13,7 @@ from minimalml._core.models.delegation import (
     sample_weight_of_last_step,
 )
 from minimalml._core.models.prefit import PREFIT_CONSTRAINT, estimator_to_use
+from minimalml._core.training.documentation import complete_docstring
 from minimalml._core.validation import (
     Integral,
     Interval,
@@ -29,6 +30,40 @@ from minimalml.compression._expert_merging._mixture_parts import (
 
 POSITIVE = Interval(Integral, 1, None, closed="left")
 EPOCHS = Interval(Integral, 0, None, closed="left")
+PARAMETERS = {
+    "distillation_weight": """float
+    Weight of the divergence from the full mixture's probabilities, beside the
+    cross-entropy of labels.""",
+    "temperature": """float
+    What logits are divided by in that divergence.""",
+    "learning_rate": """float
+    First step size; it falls to 0 along a cosine.""",
+    "batch_size": """int or "auto"
+    Rows a step; "auto" is 200, or all if they are fewer.""",
+    "prefit": """bool or "auto"
+    Whether ``estimator`` is used as it is fitted. "auto" does so for a fitted or frozen
+    one, and fits a clone of others. Cloning, as in a search, forgets a fit: wrap it in
+    FrozenEstimator to keep it.""",
+    "random_state": """int, RandomState instance or None
+    Orders the rows of the training.""",
+    "verbose": """int
+    1 prints a line an epoch, and one of the experts.""",
+}
+ATTRIBUTES = {
+    "n_parameters_": """int
+    Numbers in the network of ``estimator_``.""",
+    "classes_": """ndarray of shape (n_classes,)
+    Labels.""",
+    "n_features_in_": """int
+    Number of features.""",
+    "feature_names_in_": """ndarray of shape (n_features,)
+    Names of features, if they all are strings.""",
+}
+
+
+def document_method(cls):
+    """Add to the docstring of a class what it leaves to the shared words."""
+    return complete_docstring(cls, PARAMETERS, ATTRIBUTES)
 
 
 class ExpertMethod(
@@ -115,27 +150,25 @@ class ExpertMethod(
         return model, model
 
     def _columns(self, model, X, y, weight):
-        """Return checked rows, numbers of classes and weights, as far as they are needed."""
-        n_epochs = getattr(self, self._epochs_parameter)
-        for name, value, is_needed in (
-            ("X", X, n_epochs or self._needs_rows),
-            ("y", y, n_epochs),
-        ):
-            if value is None and is_needed:
+        """Return checked rows, numbers of classes and weights, those that are needed."""
+        name = self._epochs_parameter
+        n_epochs = getattr(self, name)
+        needed = {"X": n_epochs or self._needs_rows, "y": n_epochs}
+        for key, values in (("X", X), ("y", y)):
+            if values is None and needed[key]:
                 raise ValueError(
-                    f"{name} must be given to {type(self).__name__} with "
-                    f"{self._epochs_parameter}={n_epochs}, got None."
+                    f"{key} must be given to {type(self).__name__} with "
+                    f"{name}={n_epochs}, got None."
                 )
-        columns = dict.fromkeys(("X", "y", "weight"))
-        if X is not None:
-            columns["X"] = X = rows_of_mixture(model, X)
-            if weight is not None:
-                weight = check_sample_weight(weight, X, ensure_non_negative=True)
-            columns["weight"] = weight
+        if not needed["X"]:
+            return None
+        X = rows_of_mixture(model, X)
+        if weight is not None:
+            weight = check_sample_weight(weight, X, ensure_non_negative=True)
         if n_epochs:
-            columns["y"] = encode_labels(y, last_step(model).classes_)
-            check_consistent_length(X, columns["y"])
-        return columns
+            y = encode_labels(y, last_step(model).classes_)
+            check_consistent_length(X, y)
+        return {"X": X, "y": y, "weight": weight}
 
     def _train(self, mixture, columns, task, **options):
         """Distil the teacher into the changed mixture, an epoch a step of the task."""

@@ -5,7 +5,6 @@ mixes units that have nothing in common. Li et al., "Merge, Then Compress", ICLR
 """
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -112,8 +111,8 @@ def _check_stack(name, stack, min_ndim):
         )
     if stack.ndim < min_ndim or not stack.size:
         raise ValueError(
-            f"{name} must have at least {min_ndim} axes, experts first, and no empty "
-            f"one, got shape {stack.shape}."
+            f"{name} must have at least {min_ndim} axes, experts first, and none empty, "
+            f"got shape {stack.shape}."
         )
     if not np.isfinite(stack).all():
         raise ValueError(f"{name} contains NaN or infinity.")
@@ -122,9 +121,8 @@ def _check_stack(name, stack, min_ndim):
 def align_experts(experts, *, reference=0):
     """Reorder the hidden units of experts to match those of a reference.
 
-    No expert's function changes. Of all orders the one with the smallest squared
-    distance between the weights is found, by an assignment: O(f^3 + f^2 d) an expert of
-    f units with d weights each.
+    No expert's function changes. Of all orders that with the smallest squared distance
+    between the weights is found, in O(f^3 + f^2 d) for f units with d weights each.
 
     Parameters
     ----------
@@ -145,9 +143,9 @@ def align_experts(experts, *, reference=0):
     Raises
     ------
     TypeError
-        If ``experts`` is no `ExpertWeights`, or a reference no integer.
+        If ``experts`` is no `ExpertWeights`.
     ValueError
-        If a reference is out of range.
+        If a reference is no expert.
 
     Examples
     --------
@@ -159,43 +157,45 @@ def align_experts(experts, *, reference=0):
     array([[0, 1],
            [1, 0]])
     """
-    check_experts(experts)
+    n_experts = _check_experts(experts)
     reference = np.asarray(reference)
-    n_experts = experts.n_experts
-    if reference.dtype.kind not in "iu":
-        raise TypeError(f"reference must be integers, got dtype {reference.dtype}.")
-    if reference.shape not in ((), (n_experts,)):
+    if reference.shape not in ((), (n_experts,)) or not _are_below(
+        reference, n_experts
+    ):
         raise ValueError(
-            f"reference must be an int or {n_experts} of them, got shape "
-            f"{reference.shape}."
+            f"reference must be an expert from 0 to {n_experts - 1}, or one for each of "
+            f"the {n_experts}, got {reference.tolist()}."
         )
-    if ((reference < 0) | (reference >= n_experts)).any():
-        raise ValueError(
-            f"reference must be between 0 and {n_experts - 1}, got {reference.tolist()}."
-        )
-    reference = np.broadcast_to(reference, n_experts)
-    permutations = best_permutations(experts, reference)
-    return experts._map(partial(_reordered, permutations)), permutations
+    permutations = _best_permutations(experts, np.broadcast_to(reference, n_experts))
+
+    def reorder(stack, axis):
+        slices = zip(stack, permutations, strict=True)
+        return np.stack([_in_order(one, order, axis) for one, order in slices])
+
+    return experts._map(reorder), permutations
 
 
-def _reordered(permutations, stack, axis):
-    """Return a stack with the hidden units of each slice in another order."""
-    if axis is None:
-        return stack.copy()
-    slices = zip(stack, permutations, strict=True)
-    return np.stack([one.take(order, axis=axis) for one, order in slices])
-
-
-def check_experts(experts):
-    """Raise a TypeError for anything but `ExpertWeights`."""
+def _check_experts(experts):
+    """Return the number of experts."""
     if not isinstance(experts, ExpertWeights):
         raise TypeError(f"experts must be ExpertWeights, got {type(experts).__name__}.")
+    return experts.n_experts
 
 
-def best_permutations(experts, reference):
+def _are_below(numbers, limit):
+    """Whether all are integers from 0 to below ``limit``."""
+    is_integer = numbers.dtype.kind in "iu"
+    return is_integer and bool(((numbers >= 0) & (numbers < limit)).all())
+
+
+def _in_order(one, order, axis):
+    """Return the slice of one expert with its hidden units in another order."""
+    return one if axis is None else one.take(order, axis=axis)
+
+
+def _best_permutations(experts, reference):
     """Return for each expert the order of its units that matches its reference's."""
-    # squares of the largest weights neither overflow nor vanish, and a scale that is the
-    # same for all changes no assignment
+    # a scale that all share changes no assignment: squares don't overflow or vanish
     stacks = [(s, axis) for _, s, axis in experts._stacks() if axis is not None]
     largest = max(np.abs(stack).max() for stack, _ in stacks) or 1.0
 
@@ -206,7 +206,7 @@ def best_permutations(experts, reference):
         ]
         return np.concatenate(rows, axis=1) / largest  # (n_hidden, weights of a unit)
 
-    permutations = np.tile(np.arange(experts.n_hidden), (experts.n_experts, 1))
+    permutations = _as_they_are(experts)
     for one in np.unique(reference):
         units_of_one = units(one)
         for expert in np.flatnonzero(reference == one):
@@ -216,11 +216,14 @@ def best_permutations(experts, reference):
     return permutations
 
 
+def _as_they_are(experts):
+    return np.tile(np.arange(experts.n_hidden), (experts.n_experts, 1))
+
+
 def merge_experts(experts, labels, *, frequency=None, dominant=None, align=True):
     """Average the experts of each group, with their hidden units in the same order.
 
-    O(f^3 + f^2 d) for each expert of f units with d weights each, the alignment; the
-    average itself is one pass over the weights.
+    Costs the alignment, see `align_experts`, and one pass over the weights.
 
     Parameters
     ----------
@@ -238,8 +241,7 @@ def merge_experts(experts, labels, *, frequency=None, dominant=None, align=True)
         frequent one.
 
     align : bool, default=True
-        Whether to align hidden units first. Without, experts that were not copies of
-        one another cancel out.
+        Whether to align hidden units first.
 
     Returns
     -------
@@ -263,28 +265,23 @@ def merge_experts(experts, labels, *, frequency=None, dominant=None, align=True)
     >>> merge_experts(experts, [0, 0]).hidden_in[0]
     array([[[1., 0.],
             [0., 1.]]])
-    >>> merge_experts(experts, [0, 0], align=False).hidden_in[0]
-    array([[[0.5, 0.5],
-            [0.5, 0.5]]])
     """
-    check_experts(experts)
-    n_experts = experts.n_experts
+    n_experts = _check_experts(experts)
     labels = _check_labels(labels, n_experts)
     weights = np.ones(n_experts) if frequency is None else frequency
     weights = check_frequency(weights, n_experts)
     dominant = _check_dominant(dominant, labels, weights)
-    permutations = np.tile(np.arange(experts.n_hidden), (n_experts, 1))
+    permutations = _as_they_are(experts)
     if align:
-        permutations = best_permutations(experts, dominant[labels])
+        permutations = _best_permutations(experts, dominant[labels])
     shares = _shares_of_groups(weights, labels)
 
     def average(stack, axis):
         merged = np.zeros((len(dominant), *stack.shape[1:]))
-        for expert, group in enumerate(labels):
-            own = stack[expert]
-            if axis is not None:
-                own = own.take(permutations[expert], axis=axis)
-            merged[group] += shares[expert] * own
+        for one, group, order, share in zip(
+            stack, labels, permutations, shares, strict=True
+        ):
+            merged[group] += share * _in_order(one, order, axis)
         return merged.astype(stack.dtype)
 
     return experts._map(average)
@@ -292,15 +289,11 @@ def merge_experts(experts, labels, *, frequency=None, dominant=None, align=True)
 
 def _check_labels(labels, n_experts):
     labels = np.asarray(labels)
-    if labels.dtype.kind not in "iu" or labels.shape != (n_experts,):
+    is_complete = labels.shape == (n_experts,) and _are_below(labels, n_experts)
+    if not is_complete or np.bincount(labels).min() == 0:
         raise ValueError(
-            f"labels must be {n_experts} integers, got {labels.dtype} of shape "
-            f"{labels.shape}."
-        )
-    found = np.unique(labels)
-    if not np.array_equal(found, np.arange(len(found))):
-        raise ValueError(
-            f"labels must number the groups 0, 1, 2... without gaps, got {found.tolist()}."
+            f"labels must be {n_experts} integers, the groups 0, 1, 2... without gaps, "
+            f"got {labels.tolist()}."
         )
     return labels
 
@@ -321,23 +314,16 @@ def check_frequency(frequency, n_experts, name="frequency"):
 
 def _check_dominant(dominant, labels, weights):
     """Return the dominant expert of each group."""
-    n_groups = labels.max() + 1
+    groups = np.arange(labels.max() + 1)
     if dominant is None:
         order = np.argsort(-weights, kind="stable")
         return order[np.unique(labels[order], return_index=True)[1]]
     dominant = np.asarray(dominant)
-    if dominant.dtype.kind not in "iu" or dominant.shape != (n_groups,):
+    is_complete = dominant.shape == groups.shape and _are_below(dominant, len(labels))
+    if not is_complete or (labels[dominant] != groups).any():
         raise ValueError(
-            f"dominant must be {n_groups} integers, one a group, got {dominant.dtype} of "
-            f"shape {dominant.shape}."
-        )
-    inside = (dominant >= 0) & (dominant < len(labels))
-    inside[inside] = labels[dominant[inside]] == np.flatnonzero(inside)
-    if not inside.all():
-        group = int(np.argmin(inside))
-        raise ValueError(
-            f"dominant of group {group} is expert {dominant[group]}, which is not in that "
-            "group."
+            f"dominant must be an expert of each of the {len(groups)} groups in order, got "
+            f"{dominant.tolist()} for labels {labels.tolist()}."
         )
     return dominant
 
@@ -346,6 +332,8 @@ def _shares_of_groups(weights, labels):
     """Return what each expert counts for in its group; they sum to 1 there."""
     largest = np.zeros(labels.max() + 1)
     np.maximum.at(largest, labels, weights)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        relative = np.where(largest[labels] > 0, weights / largest[labels], 1.0)
-    return relative / np.bincount(labels, weights=relative)[labels]
+    is_used = largest[labels] > 0
+    relative = np.divide(
+        weights, largest[labels], out=np.ones(len(labels)), where=is_used
+    )
+    return relative / np.bincount(labels, relative)[labels]

@@ -372,25 +372,25 @@ def test_a_merger_says_what_it_cannot_take(fitted, options, rows, words):
 
 
 def test_a_compressor_says_what_it_cannot_take(fitted):
-    with pytest.raises(ValueError, match="rank must be between 1 and 32, .* got 33"):
+    with pytest.raises(ValueError, match=r"rank must be between 1 and 32, .* got 33"):
         ExpertCompressor(fitted, rank=33).fit(X, y)
     with pytest.raises(ValueError, match="y must be given to ExpertCompressor"):
         ExpertCompressor(fitted).fit(X)
     with pytest.raises(ValueError, match="'keep_fraction' parameter"):
         ExpertCompressor(fitted, keep_fraction=1.5).fit(X, y)
-    with pytest.warns(UserWarning, match="rank=16 saves nothing") as caught:
+    with pytest.warns(UserWarning, match=r"rank=16 saves nothing") as caught:
         ExpertCompressor(fitted, rank=16, max_epochs=0).fit(X)
     assert caught[0].filename == __file__
 
 
 @pytest.mark.parametrize("method", [ExpertMerger, ExpertCompressor])
 def test_only_mixtures_that_are_not_compressed_are_taken(method, fitted):
-    with pytest.raises(TypeError, match="got LogisticRegression: .* ExpertWeights"):
+    with pytest.raises(TypeError, match=r"got LogisticRegression: .* ExpertWeights"):
         method(LogisticRegression()).fit(X, y)
-    with pytest.raises(TypeError, match="got Linear: .* ExpertWeights"):
+    with pytest.raises(TypeError, match=r"got Linear: .* ExpertWeights"):
         method(torch.nn.Linear(2, 2)).fit(X, y)
     compressed = ExpertCompressor(fitted, rank=2, max_epochs=0).fit(X)
-    with pytest.raises(TypeError, match="compressed experts.* ExpertWeights"):
+    with pytest.raises(TypeError, match=r"compressed experts.* ExpertWeights"):
         method(compressed).fit(X, y)
 
 
