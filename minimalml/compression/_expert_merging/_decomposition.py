@@ -16,16 +16,7 @@ FLOATS = [np.float64, np.float32]
 
 
 class Decomposition(NamedTuple):
-    """``weight ≈ left @ right``, plus ``sparse_rows`` in its rows ``rows``.
-
-    Attributes
-    ----------
-    left : ndarray of shape (n_out, rank)
-    right : ndarray of shape (rank, n_in)
-    rows : ndarray of int of shape (n_rows,)
-        Sorted.
-    sparse_rows : ndarray of shape (n_rows, n_in)
-    """
+    """``left @ right``, plus ``sparse_rows`` in the rows ``rows``."""
 
     left: np.ndarray
     right: np.ndarray
@@ -50,8 +41,14 @@ def decompose_weight(weight, rank, keep_fraction=0.0):
 
     Returns
     -------
-    Decomposition
-        ``left``, ``right``, ``rows`` and ``sparse_rows``.
+    left, right : ndarray of shape (n_out, rank) and (rank, n_in)
+        Their product is the low rank.
+
+    rows : ndarray of int of shape (n_rows,)
+        The rows that are kept in full, sorted.
+
+    sparse_rows : ndarray of shape (n_rows, n_in)
+        What is added there.
 
     Raises
     ------

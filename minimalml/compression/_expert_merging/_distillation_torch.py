@@ -75,6 +75,17 @@ def matrix_slots(module):
             yield from ((expert, name) for name in ("w_in", "w_out"))
 
 
+def sizes_of_matrices(module):
+    """Return the numbers stored for experts' matrices, and those of the full matrices.
+
+    Neither biases nor indices of rows are counted.
+    """
+    matrices = [getattr(expert, name) for expert, name in matrix_slots(module)]
+    parts = [part for m in matrices for part in (m.left, m.right, m.rows)]
+    n_full = sum(m.left.out_features * m.right.in_features for m in matrices)
+    return sum(part.weight.numel() for part in parts if part is not None), n_full
+
+
 class RowRemoval:
     """Remove full rows during training, those to which the loss is least sensitive.
 

@@ -144,8 +144,8 @@ class ExpertCompressor(ExpertMethod):
         keep_fraction = 1.0 if self.max_epochs else self.keep_fraction
         layers, layers_weights = mixture.module_.layers, expert_weights(mixture)
         shape = (
-            layers_weights[0].hidden_in[0].shape[1:]
-        )  # w_out has the same, transposed
+            layers_weights[0].hidden_in[0][0].shape
+        )  # that of w_out is its transpose
         check_rank(self.rank, shape, stacklevel=6)  # past fit and its decorators
         for layer, experts in zip(layers, layers_weights, strict=True):
             stacks = {"w_in": experts.hidden_in[0], "w_out": experts.hidden_out[0]}
@@ -159,12 +159,15 @@ class ExpertCompressor(ExpertMethod):
         return {"after_step": removal}
 
     def _finish(self, mixture, options):
+        from minimalml.compression._expert_merging._distillation_torch import (
+            sizes_of_matrices,
+        )
+
         if options is not None:
             options["after_step"].finish(mixture.module_)
         super()._finish(mixture, options)
-        matrices = matrices_of(mixture.module_)
-        n_stored = sum(matrix.size for matrix in matrices)
-        self.size_fraction_ = n_stored / sum(matrix.full_size for matrix in matrices)
+        n_stored, n_full = sizes_of_matrices(mixture.module_)
+        self.size_fraction_ = n_stored / n_full
         if self.verbose:
             share = f"{self.size_fraction_:.1%} of the experts' numbers"
             print(f"[ExpertCompressor] {n_stored} numbers, {share}")
@@ -174,9 +177,3 @@ def n_batches(batch_size, n_rows):
     """Return the steps of an epoch."""
     size = min(200 if batch_size == "auto" else batch_size, n_rows)
     return -(-n_rows // size)
-
-
-def matrices_of(module):
-    """Return the layers that stand for matrices of experts."""
-    experts = [expert for layer in module.layers for expert in layer.experts]
-    return [matrix for expert in experts for matrix in (expert.w_in, expert.w_out)]

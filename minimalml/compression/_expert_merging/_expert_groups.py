@@ -1,6 +1,6 @@
 """Which experts are merged: those that a router treats alike, around its favourites."""
 
-import numbers
+from numbers import Integral
 
 import numpy as np
 from sklearn.utils import check_array
@@ -142,7 +142,7 @@ def allocate_groups(frequencies, n_groups):
 
 
 def _check_n_groups(n_groups, smallest, largest):
-    if not isinstance(n_groups, numbers.Integral):
+    if not isinstance(n_groups, Integral):
         raise TypeError(f"n_groups must be an integer, got {n_groups!r}.")
     if not smallest <= n_groups <= largest:
         raise ValueError(

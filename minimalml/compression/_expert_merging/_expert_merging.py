@@ -6,6 +6,7 @@ Li, Zhang, Yadav, Sung, Cheng, Bansal, Chen, "Merge, Then Compress", ICLR
 
 import numpy as np
 
+from minimalml._core.arrays import to_numpy
 from minimalml._core.validation import StrOptions
 from minimalml.compression._expert_merging._decomposition import stable_rank
 from minimalml.compression._expert_merging._expert_groups import (
@@ -156,6 +157,10 @@ class ExpertMerger(ExpertMethod):
 
     def _change(self, mixture, columns):
         """Merge the experts of each layer; None if all stay."""
+        from minimalml.compression._expert_merging._distillation_torch import (
+            replace_experts,
+        )
+
         before, layers = expert_weights(mixture), mixture.module_.layers
         self._measure(mixture, columns)
         n_before = [experts.n_experts for experts in before]
@@ -173,7 +178,7 @@ class ExpertMerger(ExpertMethod):
                 dominant=dominant,
                 align=self.align,
             )
-            self._replace(layer, merged, labels)
+            replace_experts(layer, merged, labels)
             self.labels_.append(labels)
             self.dominant_experts_.append(dominant)
             after.append(merged)
@@ -190,11 +195,10 @@ class ExpertMerger(ExpertMethod):
         """Set frequencies and similarities of the experts that are stored."""
         self.frequencies_, self.similarities_ = [], []
         X, weight = columns["X"], columns["weight"]
-        routings = mixture._routings(X, weight)
         for layer, (frequency, logits) in zip(
-            mixture.module_.layers, routings, strict=True
+            mixture.module_.layers, mixture._routings(X, weight), strict=True
         ):
-            expert_of = layer.expert_of.cpu().numpy()
+            expert_of = to_numpy(layer.expert_of)
             order = np.argsort(-frequency, kind="stable")
             first = order[np.unique(expert_of[order], return_index=True)[1]]
             logits = logits[:, first]
@@ -215,13 +219,6 @@ class ExpertMerger(ExpertMethod):
         if is_global:
             return allocate_groups(self.frequencies_, self.n_experts * n_layers)
         return np.full(n_layers, self.n_experts)
-
-    def _replace(self, layer, merged, labels):
-        from minimalml.compression._expert_merging._distillation_torch import (
-            replace_experts,
-        )
-
-        replace_experts(layer, merged, labels)
 
 
 def _mean_stable_ranks(experts):

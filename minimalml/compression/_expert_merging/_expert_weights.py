@@ -31,11 +31,6 @@ class ExpertWeights:
     shared : tuple of ndarray of shape (n_experts, ...), default=()
         What knows no hidden units: biases of the output.
 
-    Attributes
-    ----------
-    n_experts, n_hidden : int
-        Number of experts, and of the hidden units of each.
-
     Raises
     ------
     TypeError

@@ -4,6 +4,8 @@ Routing is that of Fedus et al., "Switch Transformers", 2022 (one expert a row),
 Jiang et al., "Mixtral of Experts", 2024 (several).
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from minimalml._core.training.documentation import document_training
@@ -13,6 +15,13 @@ from minimalml._core.training.settings import Training
 from minimalml._core.validation import Integral, Interval, Real
 
 POSITIVE = Interval(Integral, 1, None, closed="left")
+
+
+class RoutingStatistics(NamedTuple):
+    """What a layer's router says of rows: shares of choices, and its outputs."""
+
+    frequency: np.ndarray
+    logits: np.ndarray
 
 
 @document_training
@@ -180,7 +189,8 @@ class MixtureOfExpertsClassifier(NetworkClassifier):
         weight = np.ones(len(X)) if weight is None else weight
         pairs = zip(found[::2], found[1::2], strict=True)
         return [
-            (_frequency(chosen, weight, logits), logits) for logits, chosen in pairs
+            RoutingStatistics(_frequency(chosen, weight, logits), logits)
+            for logits, chosen in pairs
         ]
 
 

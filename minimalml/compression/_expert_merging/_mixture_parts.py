@@ -1,9 +1,5 @@
 """What a fitted mixture of experts consists of, wherever it stands: weights, routing."""
 
-from typing import NamedTuple
-
-import numpy as np
-
 from minimalml._core.arrays import to_numpy
 from minimalml._core.models.delegation import last_step, rows_of_last_step
 from minimalml._core.training.network import FLOATS
@@ -60,21 +56,6 @@ def expert_weights(estimator):
     ]
 
 
-class RoutingStatistics(NamedTuple):
-    """What a layer's router says of rows.
-
-    Attributes
-    ----------
-    frequency : ndarray of shape (n_experts,)
-        Share of all choices that went to each expert.
-    logits : ndarray of shape (n_samples, n_experts)
-        The router's outputs before the softmax.
-    """
-
-    frequency: np.ndarray
-    logits: np.ndarray
-
-
 def routing_statistics(estimator, X):
     """Measure how a mixture of experts routes rows.
 
@@ -90,7 +71,8 @@ def routing_statistics(estimator, X):
     Returns
     -------
     list of RoutingStatistics
-        Of each layer, ``frequency`` and ``logits``, of all outputs of the router.
+        Of each layer the ``frequency`` of its router's outputs (n_experts,), their shares
+        of all choices, and their ``logits`` (n_samples, n_experts).
 
     Raises
     ------
@@ -112,8 +94,7 @@ def routing_statistics(estimator, X):
     ((100, 4), (4,))
     """
     mixture = find_mixture(estimator)
-    routings = mixture._routings(rows_of_mixture(estimator, X))
-    return [RoutingStatistics(*routing) for routing in routings]
+    return mixture._routings(rows_of_mixture(estimator, X))
 
 
 def find_mixture(estimator, *, is_changed=False):
@@ -129,7 +110,8 @@ def find_mixture(estimator, *, is_changed=False):
             f"other meta-estimator around one, got {type(mixture).__name__}: {way_out}"
         )
     check_is_fitted(mixture)
-    if is_changed and _is_compressed(mixture):
+    first = mixture.module_.layers[0].experts[0]
+    if is_changed and hasattr(first.w_in, "left"):
         raise TypeError(
             "estimator has compressed experts, which can't be merged or compressed "
             f"again: give the mixture as it was before, or {way_out}"
@@ -141,11 +123,3 @@ def rows_of_mixture(estimator, X):
     """Return checked rows as the mixture inside ``estimator`` sees them."""
     mixture, rows = last_step(estimator), rows_of_last_step(estimator, X)
     return validate_data(mixture, rows, dtype=FLOATS, reset=False)
-
-
-def _is_compressed(mixture):
-    return any(
-        hasattr(expert.w_in, "left")
-        for layer in mixture.module_.layers
-        for expert in layer.experts
-    )

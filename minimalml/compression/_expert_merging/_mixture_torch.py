@@ -144,17 +144,6 @@ class LowRankRows(nn.Module):
             return low_rank
         return low_rank.index_add(0, self.index, self.rows.weight)
 
-    @property
-    def size(self):
-        """Numbers that are stored for the matrix; indices and biases don't count."""
-        parts = (self.left, self.right, self.rows)
-        return sum(part.weight.numel() for part in parts if part is not None)
-
-    @property
-    def full_size(self):
-        """Numbers of the matrix."""
-        return self.left.out_features * self.right.in_features
-
     def without_zero_rows(self):
         """Return a layer that stores only the rows that are not zero."""
         rows = self.rows.weight
