@@ -52,6 +52,13 @@ from minimalml.compression._input_moments import InputMoments
 from minimalml.compression._nearest_codeword import nearest_codeword
 from minimalml.compression._packing import pack_codes, unpack_codes
 from minimalml.compression._uniform_codec import UniformCodec
+from minimalml.compression._vector_quantization._codebook import fit_codebook
+from minimalml.compression._vector_quantization._column_pass import (
+    conditional_weights,
+    quantize_columns,
+    refine_codebooks,
+)
+from minimalml.compression._vector_quantization._vector_quantization import VectorCodec
 from minimalml.compression._weight_codec import (
     EncodedWeight,
     WeightCodec,
@@ -69,15 +76,18 @@ __all__ = [
     "InputMoments",
     "MixtureOfExpertsClassifier",
     "UniformCodec",
+    "VectorCodec",
     "WeightCodec",
     "WeightQuantizer",
     "align_experts",
     "allocate_groups",
     "apply_masks",
+    "conditional_weights",
     "decompose_weight",
     "expert_similarity",
     "expert_weights",
     "finalize",
+    "fit_codebook",
     "flops_report",
     "global_magnitude_mask",
     "global_threshold",
@@ -89,7 +99,9 @@ __all__ = [
     "pack_codes",
     "prune_module",
     "pruning_schedule",
+    "quantize_columns",
     "random_mask",
+    "refine_codebooks",
     "relative_output_error",
     "routing_statistics",
     "row_masks",

@@ -59,13 +59,21 @@ def nearest_codeword(vectors, codebook, weights=None, *, n_threads=None):
     vectors = check_array(vectors, **kinds, ensure_min_samples=0, input_name="vectors")
     kinds = dict(dtype=vectors.dtype, order="C")
     codebook = check_array(codebook, **kinds, input_name="codebook")
-    n_vectors, n_features = vectors.shape
-    if codebook.shape[1] != n_features:
+    if codebook.shape[1] != vectors.shape[1]:
         raise ValueError(
             f"codebook has words of {codebook.shape[1]} numbers, but vectors have "
-            f"{n_features}."
+            f"{vectors.shape[1]}."
         )
-    weights = _checked_weights(weights, vectors)
+    if weights is not None:
+        weights = _checked_weights(weights, vectors)
+    return nearest_checked(vectors, codebook, weights, n_threads)
+
+
+def nearest_checked(vectors, codebook, weights=None, n_threads=None):
+    """Do the work of `nearest_codeword` on checked arrays, C-contiguous and of one dtype."""
+    n_vectors, n_features = vectors.shape
+    if weights is None:
+        weights = np.empty((1, 0), dtype=vectors.dtype)
     half_norms = np.zeros(len(codebook), dtype=vectors.dtype)
     if not weights.shape[1]:
         half_norms = np.einsum("ij,ij->i", codebook, codebook) / 2
@@ -97,9 +105,7 @@ def nearest_codeword(vectors, codebook, weights=None, *, n_threads=None):
 
 
 def _checked_weights(weights, vectors):
-    """Return weights of two dimensions, of shape (1, 0) if there are none."""
-    if weights is None:
-        return np.empty((1, 0), dtype=vectors.dtype)
+    """Return weights of two dimensions."""
     weights = np.atleast_2d(
         check_array(
             weights, dtype=vectors.dtype, order="C", ensure_2d=False,

@@ -3,11 +3,12 @@
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neural_network import MLPRegressor
 
-from minimalml.compression import UniformCodec, WeightQuantizer
+from minimalml.compression import UniformCodec, VectorCodec, WeightQuantizer
 
 INSTANCES = {
     "WeightQuantizer": [
         WeightQuantizer(LogisticRegression(), UniformCodec(8)),
+        WeightQuantizer(LogisticRegression(), VectorCodec(1, 16, n_refinements=1)),
         WeightQuantizer(Ridge(), UniformCodec(3), calibration="parallel"),
         WeightQuantizer(
             MLPRegressor(hidden_layer_sizes=(8,), solver="lbfgs", random_state=0)

@@ -1,0 +1,1 @@
+"""Vector quantization: the idea in one line."""
