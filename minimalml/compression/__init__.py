@@ -1,8 +1,8 @@
 """Smaller models: weights removed, or stored in a few bits each.
 
 `GlobalMagnitudePruner` removes weights, `WeightQuantizer` encodes them, by a codec:
-`UniformCodec` to begin with. `ExpertMerger` and `ExpertCompressor` make the experts of a
-`MixtureOfExpertsClassifier` fewer and smaller. All wrap an estimator and stand one inside the other;
+`UniformCodec` to begin with. `ExpertMerger` makes the experts of a mixture fewer,
+`ExpertCompressor` smaller. All wrap an estimator and stand one inside the other;
 plain functions and `prune_module` serve arrays, tensors and training loops of one's own.
 """
 

@@ -82,8 +82,8 @@ class ExpertCompressor(ExpertMethod):
     ...     ExpertCompressor, ExpertMerger, MixtureOfExpertsClassifier
     ... )
     >>> from minimalml.datasets import make_expert_families
-    >>> X, y = make_expert_families(1000, random_state=0)
-    >>> mixture = MixtureOfExpertsClassifier(12, max_epochs=20, random_state=0)
+    >>> X, y = make_expert_families(600, random_state=0)
+    >>> mixture = MixtureOfExpertsClassifier(12, max_epochs=15, random_state=0)
     >>> merger = ExpertMerger(mixture, n_experts=4, random_state=0).fit(X, y)
     >>> compressor = ExpertCompressor(merger, rank=4, random_state=0).fit(X, y)
     >>> compressor.size_fraction_ < 0.36

@@ -106,8 +106,8 @@ class ExpertMerger(ExpertMethod):
     --------
     >>> from minimalml.compression import ExpertMerger, MixtureOfExpertsClassifier
     >>> from minimalml.datasets import make_expert_families
-    >>> X, y = make_expert_families(1000, random_state=0)
-    >>> mixture = MixtureOfExpertsClassifier(12, max_epochs=20, random_state=0)
+    >>> X, y = make_expert_families(600, random_state=0)
+    >>> mixture = MixtureOfExpertsClassifier(12, max_epochs=15, random_state=0)
     >>> merger = ExpertMerger(mixture.fit(X, y), n_experts=4, random_state=0).fit(X, y)
     >>> merger.n_experts_, mixture.score(X, y) - merger.score(X, y) < 0.1
     (array([4]), True)

@@ -105,6 +105,7 @@ class ExpertMethod(
         Returns
         -------
         self : object
+            The fitted estimator.
 
         Raises
         ------
