@@ -104,18 +104,16 @@ def zipped(experts, labels, dominant, frequency):
 
 
 def _zip_units(units, weights, n_left):
-    scaled = units * weights[:, None]
-    scores = scaled @ scaled.T
+    scores = units @ units.T
     np.fill_diagonal(scores, -np.inf)
     for _ in range(len(units) - n_left):
         i, j = sorted(np.unravel_index(scores.argmax(), scores.shape))
-        units[i] = (scaled[i] + scaled[j]) / (weights[i] + weights[j])
+        units[i] = np.average(units[[i, j]], axis=0, weights=weights[[i, j]])
         weights[i] += weights[j]
-        scaled[i] = weights[i] * units[i]
-        scores[i] = scores[:, i] = scaled @ scaled[i]
-        scores[j] = scores[:, j] = scores[i, i] = -np.inf
         weights[j] = 0
-        scores[:, weights == 0] = scores[weights == 0] = -np.inf
+        scores[i] = scores[:, i] = units @ units[i]
+        scores[i, i] = -np.inf
+        scores[weights == 0] = scores[:, weights == 0] = -np.inf
     return units[weights > 0]
 
 

@@ -181,7 +181,7 @@ COMPARISONS = [
         },
         sizes=(1_000, 10_000, 50_000),
         threads=(1,),
-        target="less than two passes and the merge",
+        target="from 10,000 rows on, less than two passes and the merge",
         afterwards=print_table,
     ),
 ]
