@@ -28,6 +28,14 @@ from minimalml.compression._global_magnitude_pruning._schedule import pruning_sc
 from minimalml.compression._input_moments import InputMoments
 from minimalml.compression._nearest_codeword import nearest_codeword
 from minimalml.compression._packing import pack_codes, unpack_codes
+from minimalml.compression._pyramid._pyramid import (
+    pyramid_decode,
+    pyramid_encode,
+    pyramid_project,
+    pyramid_size,
+)
+from minimalml.compression._pyramid._pyramid_codec import PyramidCodec
+from minimalml.compression._pyramid._pyramid_quantizer import PyramidQuantizer
 from minimalml.compression._uniform_codec import UniformCodec
 from minimalml.compression._vector_quantization._codebook import fit_codebook
 from minimalml.compression._vector_quantization._column_pass import (
@@ -48,6 +56,8 @@ __all__ = [
     "EncodedWeight",
     "GlobalMagnitudePruner",
     "InputMoments",
+    "PyramidCodec",
+    "PyramidQuantizer",
     "UniformCodec",
     "VectorCodec",
     "WeightCodec",
@@ -65,6 +75,10 @@ __all__ = [
     "pack_codes",
     "prune_module",
     "pruning_schedule",
+    "pyramid_decode",
+    "pyramid_encode",
+    "pyramid_project",
+    "pyramid_size",
     "quantize_columns",
     "random_mask",
     "refine_codebooks",
