@@ -73,7 +73,7 @@ def conditional_weights(hessian, *, order=None):
 
     References
     ----------
-    .. [1] Y. Liu et al., "VPTQ: Extreme Low-bit Vector Post-Training Quantization for
+    .. [1] Y. Liu, J. Wen, Y. Wang et al., "VPTQ: Extreme Low-bit Vector Post-Training Quantization for
        Large Language Models", EMNLP 2024. arXiv:2409.17066
 
     Examples

@@ -82,7 +82,7 @@ class VectorCodec(WeightCodec):
 
     References
     ----------
-    .. [1] Y. Liu et al., "VPTQ: Extreme Low-bit Vector Post-Training Quantization for
+    .. [1] Y. Liu, J. Wen, Y. Wang et al., "VPTQ: Extreme Low-bit Vector Post-Training Quantization for
        Large Language Models", EMNLP 2024. arXiv:2409.17066
 
     Examples

@@ -1,5 +1,11 @@
 """What scikit-learn's checks and the properties run on."""
 
-from minimalml.compression import Pyramid
+from minimalml.compression import PyramidQuantizer
 
-INSTANCES = {"Pyramid": [Pyramid(), Pyramid(strength=0.5)]}
+INSTANCES = {
+    "PyramidQuantizer": [
+        PyramidQuantizer(random_state=0),
+        PyramidQuantizer(4, rotation="pca"),
+        PyramidQuantizer(3, group_size=2, gain_bits=1, rotation=None),
+    ]
+}
