@@ -88,11 +88,10 @@ def _sums(n_dims, n_pulses):
 
     Modulo 2^64: the last row may go beyond, differences of neighbours do not.
     """
-    size = _size(n_dims, n_pulses)
-    if size > 2**64:
+    if _size(n_dims, n_pulses) > 2**64:
         raise ValueError(
-            f"The pyramid of n_dims={n_dims} and n_pulses={n_pulses} has {size} points, "
-            "more than 64 bits can number."
+            f"The pyramid of n_dims={n_dims} and n_pulses={n_pulses} has more points than "
+            "64 bits can number."
         )
     sums = np.zeros((n_dims, n_pulses + 2), dtype=np.uint64)
     counts = np.zeros(n_pulses + 1, dtype=np.uint64)

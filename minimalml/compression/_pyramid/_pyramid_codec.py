@@ -8,12 +8,11 @@ from sklearn.utils import check_random_state
 
 from minimalml._core.validation import Integral, Interval, Real
 from minimalml.compression._packing import pack_codes, unpack_codes
+from minimalml.compression._pyramid._coded_rows import decode_rows, encode_scaled_rows
 from minimalml.compression._pyramid._gain_levels import beta_levels
-from minimalml.compression._pyramid._groups import (
+from minimalml.compression._pyramid._group_plan import (
     MAX_GAIN_BITS,
     code_widths,
-    decode_rows,
-    encode_scaled_rows,
     even_plan,
     gain_bits_at,
 )

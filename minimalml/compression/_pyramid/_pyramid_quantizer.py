@@ -16,16 +16,18 @@ from minimalml._core.validation import (
     validate_data,
 )
 from minimalml.compression._packing import pack_codes, unpack_codes
-from minimalml.compression._pyramid._gain_levels import sample_levels
-from minimalml.compression._pyramid._groups import (
+from minimalml.compression._pyramid._coded_rows import (
     MAX_FLOAT16,
-    code_widths,
     decode_rows,
     encode_rows,
     encode_scaled_rows,
+    unit_rows,
+)
+from minimalml.compression._pyramid._gain_levels import sample_levels
+from minimalml.compression._pyramid._group_plan import (
+    code_widths,
     even_plan,
     gain_bits_at,
-    unit_rows,
     variance_plan,
 )
 from minimalml.compression._pyramid._pyramid import project

@@ -9,3 +9,6 @@ INSTANCES = {
         PyramidQuantizer(3, group_size=2, gain_bits=1, rotation=None),
     ]
 }
+EXPECTED_FAILED_PROPERTIES = {
+    "PyramidQuantizer": {"check_float32_stays": "transform returns bytes, uint8"}
+}
