@@ -28,7 +28,7 @@ def project_rows(
     cdef double *sizes = &work[0, 0]
     cdef double *pulses = &work[1, 0]
     cdef double largest
-    cdef int unused
+    cdef int _round
     with nogil:
         for i in range(start, stop):
             largest = 0
@@ -42,7 +42,7 @@ def project_rows(
                 sizes[j] = fabs(<double> rows[i, j]) / largest
             place_pulses(sizes, pulses, n, n_pulses)
             if refine:
-                for unused in range(N_ROUNDS):
+                for _round in range(N_ROUNDS):
                     if not alternate(
                         sizes, pulses, &work[2, 0], &work[3, 0], n, n_pulses
                     ):

@@ -19,15 +19,17 @@ def rotate(rows, signs):
     """Return ``rows @ R.T``, or the rows where there are no signs."""
     if signs is None:
         return rows
-    blocks = _as_blocks(rows * signs)
-    return _hadamard(dct(blocks, norm="ortho")).reshape(rows.shape)
+    blocks = dct(_as_blocks(rows * signs), norm="ortho")
+    _hadamard_inplace(blocks)
+    return blocks.reshape(rows.shape)
 
 
 def rotate_back(rows, signs):
     """Return ``rows @ R``: what `rotate` was given."""
     if signs is None:
         return rows
-    blocks = idct(_hadamard(_as_blocks(rows)), norm="ortho")
+    blocks = idct(_as_blocks(rows), norm="ortho")
+    _hadamard_inplace(blocks)
     return blocks.reshape(rows.shape) * signs
 
 
@@ -36,13 +38,14 @@ def _as_blocks(rows):
     return rows.reshape(len(rows), power, -1)
 
 
-def _hadamard(blocks):
+def _hadamard_inplace(blocks):
     """Multiply by the orthonormal Hadamard matrix along the second axis."""
     n_rows, power, n_rest = blocks.shape
     half = 1
     while half < power:
         pairs = blocks.reshape(n_rows, -1, 2, half * n_rest)
-        first, second = pairs[:, :, 0], pairs[:, :, 1]
-        blocks = np.stack([first + second, first - second], axis=2)
+        second = pairs[:, :, 1].copy()
+        np.subtract(pairs[:, :, 0], second, out=pairs[:, :, 1])
+        pairs[:, :, 0] += second
         half *= 2
-    return blocks.reshape(n_rows, power, n_rest) / np.sqrt(power)
+    blocks /= np.sqrt(power)

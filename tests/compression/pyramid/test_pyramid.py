@@ -1,7 +1,7 @@
 """Points of the pyramid, levels and rotations, beside lists of all and plain loops."""
 
 from functools import cache
-from itertools import product
+from itertools import pairwise, product
 from math import floor, sqrt
 
 import numpy as np
@@ -228,7 +228,7 @@ def test_levels_are_centroids_of_what_is_nearest(n_group, n_total, n_bits):
     means = [
         quad(lambda u: sqrt(law.ppf(u)), *edge, epsabs=1e-11, epsrel=1e-11)[0]
         / (edge[1] - edge[0])
-        for edge in zip(edges[:-1], edges[1:], strict=True)
+        for edge in pairwise(edges)
     ]
     assert len(levels) == 2**n_bits and (np.diff(levels) > 0).all()
     np.testing.assert_allclose(levels, means, atol=1e-8)
