@@ -21,9 +21,14 @@ def checkout(tmp_path):
     ignored = shutil.ignore_patterns("__pycache__", "gallery", "_build", "api")
     for folder in ("minimalml", "benchmarks", "doc/_new_method", "doc/resampling"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
-    (tmp_path / "tests").mkdir()
-    for file in ("tests/__init__.py", "tests/conftest.py", "tests/estimators.py",
-                 "tests/test_common.py", "pyproject.toml", "setup.py", "README.md"):  # fmt: skip
+    of_tests = ["__init__.py", "conftest.py", "estimators.py", "test_common.py"]
+    of_tests += [path.relative_to(ROOT / "tests")
+                 for name in ("__init__.py", "instances.py")
+                 for path in (ROOT / "tests").glob(f"*/*/{name}")]  # fmt: skip
+    for file in of_tests:
+        (tmp_path / "tests" / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / "tests" / file, tmp_path / "tests" / file)
+    for file in ("pyproject.toml", "setup.py", "README.md"):
         shutil.copy(ROOT / file, tmp_path / file)
     return tmp_path
 

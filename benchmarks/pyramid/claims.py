@@ -9,7 +9,12 @@ from sklearn.datasets import load_digits, load_sample_image
 
 from benchmarks.claims import Outcome, claim
 from benchmarks.vector_quantization.protocol import cost_of
-from minimalml.compression import PyramidCodec, PyramidQuantizer, UniformCodec
+from minimalml.compression import (
+    PyramidCodec,
+    PyramidQuantizer,
+    UniformCodec,
+    VectorCodec,
+)
 
 SEEDS = range(3)
 # Mean squared error of the best scalar code (Lloyd, Max) of a standard Gaussian.
@@ -72,6 +77,11 @@ class WithoutFeedback(SameBits):
 
 
 def codecs(bits):
+    if bits == 1.5:  # beside a learnt book of as many bits
+        return {
+            "words of 4, 64 of them": VectorCodec(4, 64, random_state=0),
+            "pyramid": PyramidCodec(1.5),
+        }
     return {
         "levels": UniformCodec(bits),
         "pyramid": SameBits(bits),
@@ -91,7 +101,7 @@ def weights():
             name: np.array([cost_of(codec, seed) for seed in SEEDS])
             for name, codec in codecs(bits).items()
         }
-        for bits in (2, 3)
+        for bits in (1.5, 2, 3)
     }
     means = {
         bits: {name: costs.mean(axis=0) for name, costs in by_name.items()}
@@ -100,7 +110,9 @@ def weights():
     shares = {
         bits: by_name["pyramid"][2:] / by_name["levels"][2:]
         for bits, by_name in means.items()
+        if bits in (2, 3)
     }
+    words = means[1.5]["words of 4, 64 of them"]
     feedback = means[2]["pyramid, no feedback"][3] / means[2]["pyramid"][3]
     return Outcome(
         verdict_of([*(share.max() <= 0.9 for share in shares.values()), feedback >= 4]),
@@ -108,7 +120,8 @@ def weights():
             f"{len(SEEDS)} seeds, error over that of levels, layers 1 and 2: "
             f"{shares[2][0]:.2f} and {shares[2][1]:.2f} at 2 bits, {shares[3][0]:.2f} and "
             f"{shares[3][1]:.2f} at 3; feedback divides the second layer's by "
-            f"{feedback:.1f} at 2 bits."
+            f"{feedback:.1f} at 2 bits. Learnt words keep more yet: at "
+            f"{words[0]:.2f} bits {words[3]:.4f} against {means[1.5]['pyramid'][3]:.4f}."
         ),
         measured={
             f"{bits} bits: stored bits, accuracy, errors": {

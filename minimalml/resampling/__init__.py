@@ -1,8 +1,9 @@
 """Other rows than those that came: mixed, selected, or weighed in each batch.
 
 Few or shifting rows for regression: `CMixupRegressor`. A target sample and a budget:
-`TransportCoresetSelector` selects rows that look like it as a group. Go around any
-estimator by `SelectedSamplesEstimator`; write a selector by `SampleSelectorMixin`.
+`TransportCoresetSelector` selects rows that look like it as a group. The samples of each
+batch that are worth a backward pass: `UtilityDiversitySelector`. Go around any estimator by
+`SelectedSamplesEstimator`; write a selector by `SampleSelectorMixin`.
 """
 
 from minimalml.resampling._c_mixup._c_mixup import CMixup
@@ -29,23 +30,33 @@ from minimalml.resampling._transport_coreset._gradient_norms import gradient_nor
 from minimalml.resampling._transport_coreset._transport_coreset import (
     TransportCoresetSelector,
 )
+from minimalml.resampling._utility_diversity._nuclear_norm import nuclear_norm
+from minimalml.resampling._utility_diversity._online_batches import (
+    OnlineBatchClassifier,
+)
+from minimalml.resampling._utility_diversity._utility_diversity import (
+    UtilityDiversitySelector,
+)
 
 __all__ = [
     "CMixup",
     "CMixupMLPRegressor",
     "CMixupRegressor",
     "CoresetAugmentedTransformer",
+    "OnlineBatchClassifier",
     "OpenSetCoresetSelector",
     "SampleSelectorMixin",
     "SelectedSamplesEstimator",
     "TargetKernelDisplay",
     "TargetKernelSampler",
     "TransportCoresetSelector",
+    "UtilityDiversitySelector",
     "gradient_norms",
     "greedy_facility_location",
     "iterative_coreset",
     "marginal_improvement",
     "mix",
     "mix_tasks",
+    "nuclear_norm",
     "sample_partners",
 ]

@@ -129,6 +129,7 @@ def test_other_tables_train_alike(rows, kind):
         (GaussianNB(), {"sample_weight": -np.ones(50)}, r"[Nn]egative"),
         (GaussianNB(), {"y": np.zeros(40)}, "inconsistent numbers of samples"),
         (GaussianNB(), {"y": np.zeros(60)}, "inconsistent numbers of samples"),
+        (GaussianNB(), {"X": pd.DataFrame([[]])[:0], "y": []}, r"0 sample\(s\)"),
         (GaussianNB(), {"classes": None}, "classes must be passed"),
     ],
 )

@@ -67,9 +67,7 @@ def train_by_partial_fit(
         Mean of the losses that the estimator reports, in each epoch; None if it reports
         none.
     """
-    weight, y = _check_rows(estimator, X, y, sample_weight)
-    if not hasattr(X, "iloc"):  # data frames keep their feature names
-        X = check_array(X, accept_sparse="csr", dtype=None)
+    X, y, weight = check_rows_to_train(estimator, X, y, sample_weight)
     if not isinstance(random_state, np.random.Generator):
         random_state = check_random_state(random_state)
     batch_size = _rows_a_batch(estimator, batch_size)
@@ -81,7 +79,7 @@ def train_by_partial_fit(
             rows = order[batch]
             if weight is not None:
                 options["sample_weight"] = weight[rows]
-            with _ready_for_a_batch(estimator, len(rows)):
+            with ready_for_a_batch(estimator, len(rows)):
                 estimator.partial_fit(_safe_indexing(X, rows), y[rows], **options)
             options.pop("classes", None)
             if after_step is not None:
@@ -92,19 +90,23 @@ def train_by_partial_fit(
     return None if np.isnan(losses).all() else losses
 
 
-def _check_rows(estimator, X, y, sample_weight):
-    """Refuse what can't be trained; return weights and targets, one column flat."""
+def check_rows_to_train(estimator, X, y, sample_weight):
+    """Refuse what can't be trained; return rows, targets (one column flat), weights."""
     name = type(estimator).__name__
     if not hasattr(estimator, "partial_fit"):
         raise ValueError(f"{name} has no partial_fit, so it can't be trained further.")
     check_consistent_length(X, y)
     y = np.asarray(y)
     y = y.ravel() if y.shape[1:] == (1,) else y
+    if not len(y):
+        raise ValueError("X has 0 sample(s), while a minimum of 1 is required.")
+    if not hasattr(X, "iloc"):  # data frames keep their feature names
+        X = check_array(X, accept_sparse="csr", dtype=None)
     if sample_weight is None:
-        return None, y
+        return X, y, None
     if "sample_weight" not in signature(estimator.partial_fit).parameters:
         raise ValueError(f"{name}.partial_fit takes no sample_weight.")
-    return check_sample_weight(sample_weight, X, ensure_non_negative=True), y
+    return X, y, check_sample_weight(sample_weight, X, ensure_non_negative=True)
 
 
 def _rows_a_batch(estimator, batch_size):
@@ -114,7 +116,7 @@ def _rows_a_batch(estimator, batch_size):
 
 
 @contextmanager
-def _ready_for_a_batch(estimator, n_rows):
+def ready_for_a_batch(estimator, n_rows):
     """Set aside settings that ``partial_fit`` refuses, or misreads on a batch."""
     own = {
         name: getattr(estimator, name)

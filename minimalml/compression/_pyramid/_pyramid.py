@@ -123,7 +123,8 @@ def pyramid_project(X, n_pulses, *, refine=True):
         What a point's absolute values sum to, 1 to 32767. More are more precise.
 
     refine : bool, default=True
-        False leaves out the fit in turn: twice as fast, and up to 3 % farther off.
+        False leaves out the fit in turn, which takes a fifth of the time and brings up to
+        2 % of the squared error.
 
     Returns
     -------

@@ -1,0 +1,1 @@
+"""Utility and diversity of batches: which samples of a batch are worth a backward pass."""

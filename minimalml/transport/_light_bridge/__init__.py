@@ -1,0 +1,1 @@
+"""Light Schrödinger bridge: entropic transport by a mixture of Gaussians."""
