@@ -16,7 +16,7 @@ from minimalml.compression import (
     VectorCodec,
 )
 
-SEEDS = range(3)
+SEEDS, NETWORKS = range(3), range(5)
 # Mean squared error of the best scalar code (Lloyd, Max) of a standard Gaussian.
 SCALAR = {1: 0.3634, 2: 0.1175, 3: 0.03454, 4: 0.009497}
 BOUND = {2: 0.92, 3: 0.82, 4: 0.72}
@@ -76,18 +76,27 @@ class WithoutFeedback(SameBits):
         return super().encode(weight)
 
 
-def codecs(bits):
+def codecs(bits, seed):
     if bits == 1.5:  # beside a learnt book of as many bits
         return {
-            "words of 4, 64 of them": VectorCodec(4, 64, random_state=0),
-            "pyramid": PyramidCodec(1.5),
+            "words of 4, 64 of them": VectorCodec(4, 64, random_state=seed),
+            "pyramid": PyramidCodec(1.5, random_state=seed),
         }
     return {
         "levels": UniformCodec(bits),
-        "pyramid": SameBits(bits),
-        "pyramid, no feedback": WithoutFeedback(bits),
+        "pyramid": SameBits(bits, random_state=seed),
+        "pyramid, no feedback": WithoutFeedback(bits, random_state=seed),
         "pyramid, no rotation": SameBits(bits, rotation=False),
     }
+
+
+def network_costs(bits):
+    """Bits, accuracy and errors of both layers by codec, a line a network."""
+    costs = {}
+    for seed in NETWORKS:
+        for name, codec in codecs(bits, seed).items():
+            costs.setdefault(name, []).append(cost_of(codec, seed))
+    return {name: np.array(lines) for name, lines in costs.items()}
 
 
 @claim(
@@ -96,13 +105,7 @@ def codecs(bits):
 )
 def weights():
     """Errors of the outputs of both hidden layers on test rows, over their variance."""
-    found = {
-        bits: {
-            name: np.array([cost_of(codec, seed) for seed in SEEDS])
-            for name, codec in codecs(bits).items()
-        }
-        for bits in (1.5, 2, 3)
-    }
+    found = {bits: network_costs(bits) for bits in (1.5, 2, 3)}
     means = {
         bits: {name: costs.mean(axis=0) for name, costs in by_name.items()}
         for bits, by_name in found.items()
@@ -117,7 +120,7 @@ def weights():
     return Outcome(
         verdict_of([*(share.max() <= 0.9 for share in shares.values()), feedback >= 4]),
         summary=(
-            f"{len(SEEDS)} seeds, error over that of levels, layers 1 and 2: "
+            f"{len(NETWORKS)} networks, error over that of levels, layers 1 and 2: "
             f"{shares[2][0]:.2f} and {shares[2][1]:.2f} at 2 bits, {shares[3][0]:.2f} and "
             f"{shares[3][1]:.2f} at 3; feedback divides the second layer's by "
             f"{feedback:.1f} at 2 bits. Learnt words keep more yet: at "
