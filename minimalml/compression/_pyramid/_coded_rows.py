@@ -1,4 +1,4 @@
-"""Rows as codes and back: of each group the level of its length, and its direction's point."""
+"""Rows as codes and back: a level for each group's length, a number for its direction."""
 
 import numpy as np
 from scipy.linalg import solve_triangular
@@ -74,10 +74,7 @@ def decode_rows(codes, plan, levels):
         if not group.shape_bits:
             parts.append(np.zeros((len(codes), group.size)))
             continue
-        of_gain, of_shape = (
-            codes[:, 2 * number].astype(np.intp),
-            codes[:, 2 * number + 1],
-        )
-        directions = unit_rows(decode(of_shape, group.size, group.n_pulses))
-        parts.append(levels[number][of_gain][:, None] * directions)
+        of_gain = codes[:, 2 * number].astype(np.intp)
+        points = decode(codes[:, 2 * number + 1], group.size, group.n_pulses)
+        parts.append(levels[number][of_gain][:, None] * unit_rows(points))
     return np.hstack(parts)

@@ -183,13 +183,14 @@ class PyramidQuantizer(
             self._fit_axes(centred, unit)
         else:
             self._fit_scale(centred, unit)
-        self.bits_per_row_ = sum(self._widths())
+        widths = [16] * (not is_pca) + code_widths(self.group_plan_)
+        self.bits_per_row_ = sum(widths)
         self.n_code_bytes_ = -(-self.bits_per_row_ // 8)
+        # of all that a row's code consists of, the scale first and padding last
+        self._widths = [*widths, 8 * self.n_code_bytes_ - self.bits_per_row_]
         error = (self._decode(self._encode(X)) - X) / unit
         variance = np.vdot(centred, centred)
-        self.relative_error_ = float(
-            np.vdot(error, error) / variance if variance else 0
-        )
+        self.relative_error_ = float(np.vdot(error, error) / (variance or 1))
         return self
 
     def _fit_axes(self, centred, unit):
@@ -197,10 +198,8 @@ class PyramidQuantizer(
         vars(self).pop("scale_", None)  # of a fit without axes
         variances, axes = eigh(centred.T @ centred / len(centred))
         variances, axes = variances[::-1], axes.T[::-1]
-        largest = np.take_along_axis(
-            axes, np.abs(axes).argmax(axis=1, keepdims=True), axis=1
-        )
-        self.components_ = axes * np.sign(largest)
+        places = np.abs(axes).argmax(axis=1, keepdims=True)
+        self.components_ = axes * np.sign(np.take_along_axis(axes, places, axis=1))
         group_size = GROUP_SIZE_ON_AXES if self.group_size is None else self.group_size
         self.group_plan_ = variance_plan(
             np.maximum(variances, 0), self.bits, group_size, self.gain_bits
@@ -220,12 +219,11 @@ class PyramidQuantizer(
             seed = check_random_state(self.random_state).randint(2**31 - 1)
         self._signs = random_signs(n_features, seed)
         self.scale_ = float(unit * np.linalg.norm(centred, axis=1).mean()) or 1.0
-        gain_bits = (
-            gain_bits_at(self.bits) if self.gain_bits is None else self.gain_bits
-        )
-        group_size = (
-            GROUP_SIZE_OF_ROTATED if self.group_size is None else self.group_size
-        )
+        group_size, gain_bits = self.group_size, self.gain_bits
+        if group_size is None:
+            group_size = GROUP_SIZE_OF_ROTATED
+        if gain_bits is None:
+            gain_bits = gain_bits_at(self.bits)
         self.group_plan_ = even_plan(n_features, self.bits, group_size, gain_bits)
         self.gain_levels_ = beta_law(self.group_plan_, n_features)
 
@@ -249,10 +247,8 @@ class PyramidQuantizer(
         """
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
-        widths = self._widths()
-        padding = 8 * self.n_code_bytes_ - self.bits_per_row_
-        codes = np.column_stack([self._encode(X), np.zeros(len(X), dtype=np.uint64)])
-        return pack_codes(codes, [*widths, padding]).reshape(len(X), -1)
+        codes = np.pad(self._encode(X), [(0, 0), (0, 1)])
+        return pack_codes(codes, self._widths).reshape(len(X), -1)
 
     def inverse_transform(self, codes):
         """Decode rows.
@@ -279,20 +275,14 @@ class PyramidQuantizer(
                 f"codes must be uint8 of shape (n_samples, {self.n_code_bytes_}), got "
                 f"{codes.dtype} of shape {codes.shape}."
             )
-        padding = 8 * self.n_code_bytes_ - self.bits_per_row_
-        table = unpack_codes(codes.ravel(), len(codes), [*self._widths(), padding])
+        table = unpack_codes(codes.ravel(), len(codes), self._widths)
         return self._decode(table[:, :-1])
-
-    def _widths(self):
-        """Bits of each number that a row's code consists of."""
-        scale = [] if hasattr(self, "components_") else [16]
-        return scale + code_widths(self.group_plan_)
 
     def _batches(self, n_rows):
         return gen_batches(n_rows, max(1, BATCH_NUMBERS // self.n_features_in_))
 
     def _encode(self, X):
-        """Return all numbers of each row's code, as `_widths` says."""
+        """Return all numbers of each row's code."""
         batches = self._batches(len(X))
         return np.vstack(
             [self._encode_batch(X[batch], batch.start) for batch in batches]
@@ -327,6 +317,8 @@ class PyramidQuantizer(
             rows = decode_rows(codes, *coding) @ self.components_
         else:
             scales = codes[:, 0].astype(np.uint16).view(np.float16).astype(np.float64)
+            if not np.isfinite(scales).all():
+                raise ValueError("codes hold a scale that is not finite.")
             rows = decode_rows(codes[:, 1:], *coding) * scales[:, None]
             rows = rotate_back(rows, self._signs) * self.scale_
         return (rows + self.mean_).astype(self.mean_.dtype)
