@@ -2,7 +2,8 @@
 
 `GlobalMagnitudePruner` removes weights, `WeightQuantizer` encodes them, by a codec:
 `UniformCodec` to begin with. Both wrap an estimator and stand one inside the other.
-`PyramidQuantizer` turns rows of data into bytes and back. Plain functions and `prune_module` serve arrays, tensors and training loops of one's own.
+`PyramidQuantizer` turns rows of data into bytes and back. Plain functions and
+`prune_module` serve arrays, tensors and training loops of one's own.
 """
 
 from minimalml.compression._global_magnitude_pruning._global_magnitude_pruning import (

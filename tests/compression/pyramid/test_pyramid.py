@@ -152,6 +152,12 @@ def test_search_is_that_of_plain_loops(n_dims, n_pulses, seed, dtype, refine):
     np.testing.assert_array_equal(found, expected)
 
 
+def test_ties_go_to_the_lowest_place():
+    assert pyramid_project([[1, 1, 1]], 1).tolist() == [[1, 0, 0]]
+    found = pyramid_project([[3, 3, 2, 3, 3, 1, 1, 3]], 10)
+    assert found.tolist() == [[1, 2, 1, 2, 2, 0, 0, 2]]
+
+
 @given(n_dims=st.integers(2, 24), n_pulses=st.integers(1, 60), seed=seeds)
 def test_points_follow_their_rows(n_dims, n_pulses, seed):
     rng = np.random.default_rng(seed)
@@ -219,7 +225,15 @@ def test_threads_change_nothing(rng, monkeypatch):
 
 @pytest.mark.parametrize(
     ("n_group", "n_total", "n_bits"),
-    [(16, 256, 0), (16, 256, 2), (16, 256, 4), (8, 9, 3), (1, 40, 2), (64, 4096, 1)],
+    [
+        (16, 256, 0),
+        (16, 256, 2),
+        (16, 256, 4),
+        (16, 256, 6),
+        (8, 9, 3),
+        (1, 40, 2),
+        (64, 4096, 1),
+    ],
 )
 def test_levels_are_centroids_of_what_is_nearest(n_group, n_total, n_bits):
     levels = beta_levels(n_group, n_total, n_bits)
@@ -231,19 +245,14 @@ def test_levels_are_centroids_of_what_is_nearest(n_group, n_total, n_bits):
         for edge in pairwise(edges)
     ]
     assert len(levels) == 2**n_bits and (np.diff(levels) > 0).all()
-    np.testing.assert_allclose(levels, means, atol=1e-8)
+    stops_early = n_bits > 4
+    np.testing.assert_allclose(levels, means, atol=1e-5 if stops_early else 1e-8)
 
 
 def test_known_levels():
     expected = [0.18621097, 0.22927353, 0.26774660, 0.31406239]
     np.testing.assert_allclose(beta_levels(16, 256, 2), expected, atol=1e-8)
     np.testing.assert_array_equal(beta_levels(16, 16, 0), [1.0])
-    for n_bits in (5, 6):  # stopped early
-        levels = beta_levels(16, 256, n_bits)
-        sample = np.sqrt(beta_distribution(8, 120).rvs(10**6, random_state=0))
-        cells = nearest_level(sample, levels)
-        means = np.bincount(cells, sample) / np.bincount(cells)
-        assert np.abs(means - levels).max() < 2e-3
     assert nearest_level(np.array([1.5, -9, 9]), np.array([1.0, 2.0])).tolist() == [
         0, 0, 1
     ]  # fmt: skip
