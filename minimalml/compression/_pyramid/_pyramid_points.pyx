@@ -5,8 +5,8 @@
 # time for the pulses one by one, and O(n) for each pulse that an alternation moves.
 
 from cython cimport floating
-from libc.math cimport fabs, floor, sqrt
-from libc.stdint cimport int16_t, uint64_t
+from libc.math cimport fabs, sqrt
+from libc.stdint cimport int16_t, int64_t, uint64_t
 
 cdef enum:
     N_ROUNDS = 10  # of the alternation; two do nearly always
@@ -64,8 +64,8 @@ cdef void place_pulses(
     for j in range(n):
         total += sizes[j]
     for j in range(n):
-        # their sum can't exceed n_pulses by rounding: that is far less than a pulse
-        pulses[j] = floor(n_pulses * sizes[j] / total)
+        # by a cast, since floor is a call; rounding is too small for a pulse too many
+        pulses[j] = <int64_t> (n_pulses * sizes[j] / total)
         left -= pulses[j]
         product += sizes[j] * pulses[j]
         square += pulses[j] * pulses[j]
@@ -101,7 +101,7 @@ cdef bint alternate(
         square += pulses[j] * pulses[j]
     for j in range(n):
         target[j] = sizes[j] / (product / square)
-        candidate[j] = floor(target[j] + 0.5)
+        candidate[j] = <int64_t> (target[j] + 0.5)
         total += candidate[j]
     while total != n_pulses:
         move = 1 if total < n_pulses else -1

@@ -348,7 +348,7 @@ def test_other_bad_input_is_refused(rng):
     with pytest.raises(ValueError, match="a scale that is not finite"):
         quantizer.inverse_transform(np.full_like(codes, 255))
     codes[:, 2:] = 255
-    with pytest.raises(ValueError, match="indices must be from 0 to .* in row 0"):
+    with pytest.raises(ValueError, match=r"indices must be from 0 to .* in row 0"):
         quantizer.inverse_transform(codes)
     with pytest.raises(ValueError, match="NaN"):
         quantizer.transform(np.full((1, 16), np.nan))
