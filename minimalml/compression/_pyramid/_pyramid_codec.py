@@ -38,7 +38,7 @@ class PyramidCodec(WeightCodec):
 
     Directions are integer points whose absolute values have a fixed sum, enumerated;
     lengths follow a law that a random rotation brings about. Any rate, nothing to learn,
-    nothing to store but codes and a float16 a row: at 1 to 3 bits less error than rounding
+    nothing to store but codes and a float16 a row: at 2 and 3 bits less error than rounding
     with the same feedback. O(m n (n + group_size)) time for an (m, n) matrix.
 
     Parameters

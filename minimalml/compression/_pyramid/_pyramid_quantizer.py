@@ -54,7 +54,8 @@ class PyramidQuantizer(
 
     For embeddings, activations, patches: any number of bits a column, and no codebook.
     `transform` returns bytes, ``inverse_transform`` rows. Columns of unequal size or that
-    go together want ``rotation="pca"``. Below 1 bit a column learnt codebooks lose less.
+    go together want ``rotation="pca"``. For clustered rows at 1 or 2 bits a column learnt
+    codebooks, such as faiss has, lose less.
     O(n_features group_size) time a row.
 
     Parameters
