@@ -1,9 +1,10 @@
-"""Smaller models: weights removed, or stored in a few bits each.
+"""Smaller models and rows: weights removed, or numbers stored in a few bits each.
 
 `GlobalMagnitudePruner` removes weights, `WeightQuantizer` encodes them, by a codec:
 `UniformCodec` to begin with. `ExpertMerger` makes the experts of a mixture fewer,
-`ExpertCompressor` smaller. All wrap an estimator and stand one inside the other;
-plain functions and `prune_module` serve arrays, tensors and training loops of one's own.
+`ExpertCompressor` smaller. All wrap an estimator and stand one inside the other.
+`PyramidQuantizer` turns rows of data into bytes and back. Plain functions and
+`prune_module` serve arrays, tensors and training loops of one's own.
 """
 
 from minimalml.compression._expert_merging._decomposition import (
@@ -51,6 +52,14 @@ from minimalml.compression._global_magnitude_pruning._schedule import pruning_sc
 from minimalml.compression._input_moments import InputMoments
 from minimalml.compression._nearest_codeword import nearest_codeword
 from minimalml.compression._packing import pack_codes, unpack_codes
+from minimalml.compression._pyramid._pyramid import (
+    pyramid_decode,
+    pyramid_encode,
+    pyramid_project,
+    pyramid_size,
+)
+from minimalml.compression._pyramid._pyramid_codec import PyramidCodec
+from minimalml.compression._pyramid._pyramid_quantizer import PyramidQuantizer
 from minimalml.compression._uniform_codec import UniformCodec
 from minimalml.compression._vector_quantization._codebook import fit_codebook
 from minimalml.compression._vector_quantization._column_pass import (
@@ -75,6 +84,8 @@ __all__ = [
     "GlobalMagnitudePruner",
     "InputMoments",
     "MixtureOfExpertsClassifier",
+    "PyramidCodec",
+    "PyramidQuantizer",
     "UniformCodec",
     "VectorCodec",
     "WeightCodec",
@@ -99,6 +110,10 @@ __all__ = [
     "pack_codes",
     "prune_module",
     "pruning_schedule",
+    "pyramid_decode",
+    "pyramid_encode",
+    "pyramid_project",
+    "pyramid_size",
     "quantize_columns",
     "random_mask",
     "refine_codebooks",
