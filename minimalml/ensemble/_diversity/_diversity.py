@@ -90,7 +90,8 @@ class StackedEnsembleMixin:
         """
         import torch
 
-        outputs = state.network(batch.X)  # (n_members, n, n_outputs)
+        # (n_members, n, n_outputs)
+        outputs = self._for_loss(state.network(batch.X))
         losses = self._losses_of_members(outputs, batch.y)
         counts = getattr(batch, "counts", None)
         counted = losses if counts is None else losses * counts.T
@@ -251,11 +252,13 @@ class DiversityRegularizedClassifier(StackedEnsembleMixin, NetworkClassifier):
     def _warn(message):
         warnings.warn(message, UserWarning, stacklevel=6)
 
-    def _losses_of_members(self, outputs, y):
-        return -of_class(outputs.log_softmax(-1), y)
+    def _for_loss(self, outputs):
+        return outputs.log_softmax(-1)
 
-    def _diversity_of(self, outputs, y):
-        logs = outputs.log_softmax(-1)
+    def _losses_of_members(self, logs, y):
+        return -of_class(logs, y)
+
+    def _diversity_of(self, logs, y):
         if self.combine == "logit" and self.diversity == "jensen_gap":
             return -logs.mean(0).logsumexp(-1)
         return measure_of_logs(logs, y, self.diversity)
@@ -417,6 +420,9 @@ class DiversityRegularizedRegressor(StackedEnsembleMixin, NetworkRegressor):
                 f"gamma must be at most 1, got {self.gamma}: beyond, the members' loss "
                 "counts negatively and has no lower bound."
             )
+
+    def _for_loss(self, outputs):
+        return outputs
 
     def _losses_of_members(self, outputs, y):
         return (outputs[..., 0] - y[:, 0]) ** 2

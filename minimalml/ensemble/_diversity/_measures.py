@@ -225,7 +225,10 @@ def combined_logs(logs, combine):
 
 def of_class(logs, y):
     """Return the entries of each row's class, of (..., n, n_classes)."""
-    return logs[..., array_namespace(logs).arange(len(y)), y]
+    if is_torch_tensor(logs):  # its gradient is several times as fast as of indexing
+        columns = y.expand(logs.shape[:-1])[..., None]
+        return logs.gather(-1, columns)[..., 0]
+    return logs[..., np.arange(len(y)), y]
 
 
 def entropy(probas, logs):
