@@ -52,7 +52,7 @@ for ax, sizes in zip(axes, [(3,), (64, 64)], strict=False):
     axes[2].plot(pushes, losses - losses[pushes.index(0)], "o-", label=str(sizes))
 axes[0].set_ylabel("mean loss of the members")
 axes[2].axhline(0, color="0.7", linestyle=":")
-axes[2].set(xlabel="gamma", title="ensemble's loss, against no push")
+axes[2].set(xlabel="gamma", title="loss less that of no push")
 axes[2].legend(title="hidden layers")
 
 # %%
