@@ -1,10 +1,17 @@
-"""Get more out of several models than the best of them gives.
+"""Many models in place of one: more different, averaged, or distilled.
 
-`ModelSoupClassifier` and `ModelSoupRegressor` stand where a search stands: they train the
-same candidates, all from one start, and average their weights into one model.
-`average_weights`, `interpolate_weights` and `greedy_soup` do so with models at hand.
+`DiversityRegularizedClassifier` and its regressor train networks together and search how much
+they shall differ; `diversity_decomposition` and `subset_report` say of any ensemble what its
+diversity is worth. `ModelSoupClassifier` and its regressor stand where a search stands, and
+average the weights of its candidates into one model; `greedy_soup` does so with models at hand.
 """
 
+from minimalml.ensemble._diversity._diversity import (
+    DiversityRegularizedClassifier,
+    DiversityRegularizedRegressor,
+)
+from minimalml.ensemble._diversity._measures import diversity, diversity_decomposition
+from minimalml.ensemble._diversity._subset_report import subset_report
 from minimalml.ensemble._model_soup._averages import (
     average_weights,
     interpolate_weights,
@@ -17,11 +24,16 @@ from minimalml.ensemble._model_soup._model_soup import (
 )
 
 __all__ = [
+    "DiversityRegularizedClassifier",
+    "DiversityRegularizedRegressor",
     "ModelSoupClassifier",
     "ModelSoupRegressor",
     "SoupResult",
     "average_weights",
+    "diversity",
+    "diversity_decomposition",
     "greedy_soup",
     "interpolate_weights",
     "soup_ensemble_gap",
+    "subset_report",
 ]

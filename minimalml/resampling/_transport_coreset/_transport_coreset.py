@@ -87,7 +87,7 @@ class TransportCoresetSelector(
     initial_objective_ : float
         The objective of the greedy start.
 
-    objective_path_ : ndarray of shape (n_exchanges_ + 1,)
+    objective_path_ : ndarray of shape (n_exchanges + 1,)
         The objective after each exchange, from the start; with ``stratify`` the mean over
         classes.
 
