@@ -157,7 +157,7 @@ def _forget_progress(model):
     """Let a copied MLP stop for its own lack of progress, not for that of the start."""
     if isinstance(model, MLPClassifier | MLPRegressor):
         stops_early = model.early_stopping
-        model._no_improvement_count = model.t_ = 0
+        model.t_ = 0  # by which "invscaling" lowers its rate
         model.best_loss_ = None if stops_early else np.inf
         model.best_validation_score_ = -np.inf if stops_early else None
         model.validation_scores_ = [] if stops_early else None
