@@ -3,8 +3,13 @@
 `GlobalMagnitudePruner` removes weights, `WeightQuantizer` encodes them, by a codec:
 `UniformCodec` to begin with. Both wrap an estimator and stand one inside the other;
 plain functions and `prune_module` serve arrays, tensors and training loops of one's own.
+For rows rather than weights, `SimVectorQuantizer` learns codes, and `LinearCodebook` is
+the codebook for a network of one's own.
 """
 
+from importlib.util import find_spec
+
+from minimalml._core.arrays import import_torch
 from minimalml.compression._global_magnitude_pruning._global_magnitude_pruning import (
     GlobalMagnitudePruner,
 )
@@ -26,6 +31,13 @@ from minimalml.compression._global_magnitude_pruning._reports import (
 )
 from minimalml.compression._global_magnitude_pruning._schedule import pruning_schedule
 from minimalml.compression._input_moments import InputMoments
+from minimalml.compression._linear_codebook._codebook_usage import (
+    CodebookUsage,
+    codebook_usage,
+)
+from minimalml.compression._linear_codebook._sim_vector_quantizer import (
+    SimVectorQuantizer,
+)
 from minimalml.compression._nearest_codeword import nearest_codeword
 from minimalml.compression._packing import pack_codes, unpack_codes
 from minimalml.compression._uniform_codec import UniformCodec
@@ -45,14 +57,17 @@ from minimalml.compression._weight_files import load_weights
 from minimalml.compression._weight_quantizer import WeightQuantizer
 
 __all__ = [
+    "CodebookUsage",
     "EncodedWeight",
     "GlobalMagnitudePruner",
     "InputMoments",
+    "SimVectorQuantizer",
     "UniformCodec",
     "VectorCodec",
     "WeightCodec",
     "WeightQuantizer",
     "apply_masks",
+    "codebook_usage",
     "conditional_weights",
     "finalize",
     "fit_codebook",
@@ -73,3 +88,17 @@ __all__ = [
     "to_sparse",
     "unpack_codes",
 ]
+if find_spec("torch"):
+    __all__ += ["LinearCodebook"]
+
+
+def __getattr__(name):
+    """Import the torch module when it is used."""
+    if name == "LinearCodebook":
+        import_torch(name)
+        from minimalml.compression._linear_codebook._linear_codebook_torch import (
+            LinearCodebook,
+        )
+
+        return LinearCodebook
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
