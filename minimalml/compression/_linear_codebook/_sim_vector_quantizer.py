@@ -81,9 +81,12 @@ class SimVectorQuantizer(
     quantization_weight : float, default=1.0
         What these two count for beside the error of reconstruction.
 
-    encoder, decoder : torch.nn.Module, default=None
-        Networks of your own, both or neither, which are copied: from (n, n_features) to
-        (n, n_components), and back. None are the built-in ones.
+    encoder : torch.nn.Module, default=None
+        A network of your own, which is copied, from (n, n_features) to
+        (n, n_components). None is the built-in one.
+
+    decoder : torch.nn.Module, default=None
+        The way back, to give where there is an ``encoder``, and only there.
 
     Attributes
     ----------

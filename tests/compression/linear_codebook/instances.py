@@ -15,7 +15,10 @@ INSTANCES = {
     "SimVectorQuantizer": [
         quick(),
         quick(codebook="free"),
-        quick(train_basis=True, early_stopping=True),
+        quick(train_basis=True),
     ]
 }
 NEEDS_TORCH = {"SimVectorQuantizer"}
+EXPECTED_FAILED_PROPERTIES = {
+    "SimVectorQuantizer": {"check_float32_stays": "codes are integers"}
+}
