@@ -9,10 +9,12 @@ from typing import NamedTuple
 
 import torch
 from torch import nn
-from torch.nn.functional import embedding, mse_loss
+from torch.nn.functional import embedding, mse_loss, pad
 
 # Distances held at once, those of a chunk of rows to all words: 64 MB of float32.
 MAX_DISTANCES = 2**24
+# Columns a block: the best of 16 to 128 up to 4096 words, python -m benchmarks linear_codebook
+BLOCK = 32
 
 
 def nearest_codes(rows, codebook):
@@ -20,10 +22,25 @@ def nearest_codes(rows, codebook):
     half_norms = codebook.square().sum(1) / 2
     chunks = rows.split(max(1, MAX_DISTANCES // len(codebook)))
     codes = [
-        torch.addmm(half_norms, chunk, codebook.T, alpha=-1).argmin(1)
+        lowest_argmin(torch.addmm(half_norms, chunk, codebook.T, alpha=-1))
         for chunk in chunks
     ]
     return torch.cat(codes)
+
+
+def lowest_argmin(values):
+    """Return the first place of the minimum in each row.
+
+    On a CPU torch's `amin` is vectorised and its `argmin` is not: the block of the
+    minimum is found first, in half the time or less.
+    """
+    n_missing = -values.shape[1] % BLOCK
+    if n_missing:
+        values = pad(values, (0, n_missing), value=float("inf"))
+    blocks = values.unflatten(1, (-1, BLOCK))  # (n_rows, n_blocks, BLOCK)
+    first = blocks.amin(2).argmin(1)
+    rows = torch.arange(len(first), device=first.device)
+    return first * BLOCK + blocks[rows, first].argmin(1)
 
 
 def full_precision(device_type):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from torch.nn.functional import mse_loss
 
 from minimalml.compression import LinearCodebook
@@ -77,6 +78,19 @@ def test_chunks_of_rows_change_nothing(monkeypatch):
     whole = book(z)
     monkeypatch.setattr(_linear_codebook_torch, "MAX_DISTANCES", 3 * book.n_codes)
     assert (book(z).codes == whole.codes).all()
+
+
+@pytest.mark.kernel
+@given(
+    arrays(
+        np.float32,
+        st.tuples(st.integers(0, 4), st.integers(1, 70)),
+        elements=st.integers(-2, 2),
+    )
+)
+def test_blocks_find_the_first_minimum(values):
+    found = _linear_codebook_torch.lowest_argmin(torch.as_tensor(values))
+    assert found.tolist() == values.argmin(axis=1).tolist()
 
 
 def test_equal_words_give_the_lowest_code():

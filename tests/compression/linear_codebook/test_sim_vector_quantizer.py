@@ -263,7 +263,10 @@ def test_networks_that_do_not_fit_are_refused(encoder, decoder, error, words):
         ({"commitment_weight": -1}, "'commitment_weight' .* Got -1"),
         ({"quantization_weight": -0.1}, "'quantization_weight' .* Got -0.1"),
         ({"codebook": "ema"}, "'codebook' .* Got 'ema'"),
-        ({"codebook": "free", "train_basis": True}, "train_basis=True needs codebook='linear'"),
+        (
+            {"codebook": "free", "train_basis": True},
+            "train_basis=True needs codebook='linear'",
+        ),
         ({"hidden_layer_sizes": (16, 0)}, "hidden_layer_sizes .* at least 1"),
     ],
 )
