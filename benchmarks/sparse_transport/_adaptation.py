@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neighbors import KNeighborsClassifier
 
-from minimalml.transport import SparseTransportMapper
+from minimalml.transport import LightSchrodingerBridge, SparseTransportMapper
 
 N_ROWS, ANGLE = 400, 25
 
@@ -56,6 +56,11 @@ MAPPERS = {
     "k-sparse, k = 20 (default)": by_mapper(SparseTransportMapper(20)),
     "k-sparse, k = 20, reg 8": by_mapper(SparseTransportMapper(20, reg=8.0)),
     "k-sparse, k = 100, reg 8": by_mapper(SparseTransportMapper(100, reg=8.0)),
+    "light bridge, 10 components": by_mapper(LightSchrodingerBridge(10, random_state=0)),
+    "light bridge, 50 components": by_mapper(LightSchrodingerBridge(50, random_state=0)),
+    "light bridge, 50, epsilon 0.1": by_mapper(
+        LightSchrodingerBridge(50, epsilon=0.1, random_state=0)
+    ),
 }  # fmt: skip
 
 

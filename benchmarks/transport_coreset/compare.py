@@ -1,6 +1,7 @@
 """Selection by transport against what one would use instead, and its kernel by parts.
 
-Peers: random rows, k-means medoids and the nearest rows for the selection; plain greedy,
+Peers: random rows, k-means medoids, the nearest rows and the rounds of the coreset from an
+open set for the selection; plain greedy,
 which evaluates every row for every pick, for facility location.
 """
 
@@ -12,6 +13,7 @@ from benchmarks.transport_coreset.selection import (
     nearest_to_target,
     quality,
     random_rows,
+    rounds,
     shifted_digits,
     transport,
 )
@@ -23,6 +25,7 @@ SELECTORS = {
     "random": random_rows,
     "k-means medoids": medoids,
     "nearest to target": nearest_to_target,
+    "rounds (open set)": rounds,
 }
 
 

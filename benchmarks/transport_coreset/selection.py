@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, pairwise_distances, pairwise_distances_argmin
 
 from minimalml._core.transport_plan import transport_plan
-from minimalml.resampling import TransportCoresetSelector
+from minimalml.resampling import OpenSetCoresetSelector, TransportCoresetSelector
 
 N_POOL, N_TARGET, N_TEST = 997, 150, 250
 
@@ -44,6 +44,11 @@ def transport(pool, target, n, seed, **parameters):
     selector = TransportCoresetSelector(n, **parameters)
     labels = dict(y_target=target[1]) if selector.stratify else {}
     return selector.fit(*pool, X_target=target[0], **labels).sample_indices_
+
+
+def rounds(pool, target, n, seed):
+    selector = OpenSetCoresetSelector(n, stopping_ratio=None, random_state=seed)
+    return selector.fit(pool[0], X_target=target[0]).sample_indices_
 
 
 def quality(rows, pool, target, test):

@@ -17,7 +17,7 @@ class InputMoments:
     Moments of parts add up to those of the whole: ``sum(InputMoments.from_rows(part) for
     part in parts)``. They stay where the rows are, NumPy arrays or tensors.
 
-    Attributes
+    Parameters
     ----------
     n_samples : int
         Number of rows.

@@ -11,7 +11,7 @@ from sklearn.utils import check_array
 class EncodedWeight:
     """A weight matrix as codes: all that has to be stored.
 
-    Attributes
+    Parameters
     ----------
     codec : str
         Name of the class that made it, by which `decode` finds how to read it.

@@ -7,9 +7,15 @@ is better.
 `MutualInformationScreener` keeps the columns of a wide table that tell most about the
 target. `NonconvexRegressor` and `NonconvexClassifier` find those that matter in a linear
 model, without shrinking their coefficients.
+
+`QGaussianMixedRegressor` fits rows that come in groups, and bad groups do not pull it away.
 """
 
 from minimalml.datasets import make_gaussian_classes
+from minimalml.linear_model._mixed_effects._mixed_effects import (
+    QGaussianMixedRegressor,
+)
+from minimalml.linear_model._mixed_effects._q_gaussian import q_gaussian_logpdf
 from minimalml.linear_model._naive_bayes_probe._moments import (
     ClassMoments,
     class_moments,
@@ -40,6 +46,7 @@ __all__ = [
     "NaiveBayesProbe",
     "NonconvexClassifier",
     "NonconvexRegressor",
+    "QGaussianMixedRegressor",
     "RegimeCurveDisplay",
     "accelerated_proximal_gradient",
     "birge_rozenholc_bins",
@@ -49,4 +56,5 @@ __all__ = [
     "make_gaussian_classes",
     "mutual_information_scores",
     "proximal_conjugate_gradient",
+    "q_gaussian_logpdf",
 ]

@@ -103,9 +103,12 @@ def accelerated_proximal_gradient(
 
     .. math::
 
-       m &= (1 - \alpha) \bar x + \alpha x \\
-       x &\leftarrow S(x - \tfrac{\beta}{\alpha} \nabla g(m), \tfrac{\beta}{\alpha} t) \\
-       \bar x &\leftarrow S(m - \beta \nabla g(m), \beta t)
+       m = (1 - \alpha) \bar x + \alpha x
+
+    .. math::
+
+       x \leftarrow S\Bigl(x - \frac{\beta}{\alpha} \nabla g(m), \frac{\beta}{\alpha} t\Bigr),
+       \qquad \bar x \leftarrow S(m - \beta \nabla g(m), \beta t)
 
     and :math:`\bar x` in the end. The damping is 1 again when :math:`m` moves less than
     in the iteration before, three iterations after the last time at the earliest.

@@ -33,7 +33,7 @@ class SampleSelectorMixin:
 
     Attributes
     ----------
-    support_ : ndarray of bool of shape (n_samples_in_,)
+    support_ : ndarray of bool of shape (n_samples,)
         Which rows are selected.
 
     Examples
@@ -52,7 +52,7 @@ class SampleSelectorMixin:
 
     @property
     def support_(self):
-        """Which rows are selected, bool of shape (n_samples_in_,)."""
+        """Which rows are selected, bool of shape (n_samples,)."""
         if not hasattr(self, "sample_indices_"):
             raise AttributeError("support_ is available after fit.")
         support = np.zeros(self.n_samples_in_, dtype=bool)
@@ -69,7 +69,7 @@ class SampleSelectorMixin:
 
         Returns
         -------
-        ndarray of bool of shape (n_samples_in_,), or of int of shape (n_selected,)
+        ndarray of bool of shape (n_samples,), or of int of shape (n_selected,)
         """
         check_is_fitted(self, "sample_indices_")
         return np.flatnonzero(self.support_) if indices else self.support_

@@ -28,10 +28,18 @@ class CodebookUsage:
     Those of parts add up to that of the whole: ``sum(codebook_usage(part, n_codes) for
     part in parts)``. Means over batches would not: perplexity grows with the batch.
 
-    Attributes
+    Parameters
     ----------
     counts : ndarray of int of shape (n_codes,)
         Rows of each code.
+
+    Attributes
+    ----------
+    utilization : float
+        Share of the codes that were taken at least once.
+
+    perplexity : float
+        How many codes, taken equally often, have as much entropy; 1 for no rows.
 
     Examples
     --------
@@ -45,12 +53,12 @@ class CodebookUsage:
 
     @property
     def utilization(self):
-        """Share of the codes that were taken at least once."""
+        """Share of the codes that were taken."""
         return float(np.mean(self.counts > 0))
 
     @property
     def perplexity(self):
-        """How many codes, taken equally often, have as much entropy; 1 for no rows."""
+        """Exponential of the entropy of codes."""
         shares = self.counts / max(1, self.counts.sum())
         return float(np.exp(entr(shares).sum()))
 

@@ -87,7 +87,7 @@ class TransportCoresetSelector(
     initial_objective_ : float
         The objective of the greedy start.
 
-    objective_path_ : ndarray of shape (n_exchanges_ + 1,)
+    objective_path_ : ndarray of shape (n_exchanges + 1,)
         The objective after each exchange, from the start; with ``stratify`` the mean over
         classes.
 
@@ -216,7 +216,8 @@ class TransportCoresetSelector(
             Without POT.
         ValueError
             If X_target and sample_domain are both given, labels or gradient norms are
-            missing that the parameters need, or classes outnumber the budget.
+            missing that the parameters need, classes outnumber the budget, or distances
+            leave the range of floats.
         """
         import_optional("ot", who=WHO, extra="transport")
         X, pool, target = pool_and_target(self, X, X_target, sample_domain)
@@ -224,7 +225,7 @@ class TransportCoresetSelector(
         weights = column_shares(target_weight, target.shape[0], name="target_weight")
         gains = self._gains(gradient_norm, pool)
         cost = self._distances(X if len(pool) == X.shape[0] else X[pool], target)
-        longest = float(cost.max()) or 1.0
+        longest = self._longest(cost, X, target)
         cost /= longest
         cost -= gains[:, None].astype(cost.dtype)
         n_selected = number_to_select(self.n_samples_to_select, len(pool))
@@ -301,6 +302,21 @@ class TransportCoresetSelector(
             cost[start : start + len(block)] = block
             start += len(block)
         return cost
+
+    def _longest(self, cost, X, target):
+        """Return the longest distance, 1 where all rows are alike."""
+        longest = float(cost.max())
+        if not np.isfinite(longest):
+            raise ValueError(
+                f"metric={self.metric!r} gives distances that are not finite: scale X, or "
+                "take another metric."
+            )
+        if longest == 0 and (X.max(axis=0) - X.min(axis=0)).max() > 0:
+            raise ValueError(
+                f"metric={self.metric!r} gives a distance of 0 to all pairs of rows, "
+                "though rows differ: scale X, or take another metric."
+            )
+        return longest or 1.0
 
     def _select(self, task, cost, weights, n_selected, labels):
         """Select in the whole, or in each class; return places in the pool."""

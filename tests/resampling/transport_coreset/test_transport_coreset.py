@@ -278,6 +278,16 @@ def test_bad_input_is_refused(rng, parameters, fit_parameters, message):
         )
 
 
+def test_distances_out_of_range_are_refused(rng):
+    X = rng.normal(size=(20, 2))
+    with pytest.raises(ValueError, match="distances that are not finite: scale X"):
+        TransportCoresetSelector(4).fit(X * 1e200)
+    with pytest.raises(ValueError, match="a distance of 0 to all pairs of rows"):
+        TransportCoresetSelector(4).fit(X * 1e-200)
+    sparse = csr_array(np.ones((6, 2)))
+    assert TransportCoresetSelector(2).fit(sparse).sample_indices_.tolist() == [0, 1]
+
+
 def test_norms_that_are_all_zero_are_told(rng):
     X = rng.normal(size=(20, 2))
     plain = TransportCoresetSelector(4).fit(X)

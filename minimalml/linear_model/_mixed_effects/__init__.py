@@ -1,0 +1,1 @@
+"""q-Gaussian mixed effects: regression of groups of which some may be bad."""
