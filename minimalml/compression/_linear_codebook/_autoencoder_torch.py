@@ -66,8 +66,15 @@ def check_widths(network, n_features, n_components):
 
 
 def _check_width(name, module, rows, n_columns):
-    with evaluation_mode(module), torch.no_grad():
-        shape = tuple(module(rows).shape)
+    try:
+        with evaluation_mode(module), torch.no_grad():
+            found = module(rows)
+    except RuntimeError as error:
+        raise ValueError(
+            f"{name} must take rows of {rows.shape[1]} columns, and fails on two: {error}"
+        ) from error
+    is_tensor = isinstance(found, torch.Tensor)
+    shape = tuple(found.shape) if is_tensor else type(found).__name__
     if shape != (len(rows), n_columns):
         wanted = "n_components" if name == "encoder" else "n_features"
         raise ValueError(

@@ -11,10 +11,29 @@ import torch
 from torch import nn
 from torch.nn.functional import embedding, mse_loss, pad
 
+from minimalml._core.validation import (
+    Integral,
+    Interval,
+    Real,
+    validate_parameter_constraints,
+)
+
 # Distances held at once, those of a chunk of rows to all words: 64 MB of float32.
 MAX_DISTANCES = 2**24
 # Columns a block: the best of 16 to 128 up to 4096 words, python -m benchmarks linear_codebook
 BLOCK = 32
+
+AT_LEAST_1 = Interval(Integral, 1, None, closed="left")
+ALLOWED = {
+    "n_codes": [AT_LEAST_1],
+    "n_features": [AT_LEAST_1],
+    "n_basis": [AT_LEAST_1, None],
+    "bias": ["boolean"],
+    "free": ["boolean"],
+    "train_basis": ["boolean"],
+    "commitment_weight": [Interval(Real, 0, None, closed="left")],
+    "channel_axis": [Integral],
+}
 
 
 def nearest_codes(rows, codebook):
@@ -108,7 +127,7 @@ class LinearCodebook(nn.Module):
     Raises
     ------
     ValueError
-        If a number is too small, or ``free`` meets ``n_basis`` or ``train_basis``.
+        If a parameter is out of range, or ``free`` meets ``n_basis`` or ``train_basis``.
 
     See Also
     --------
@@ -151,20 +170,18 @@ class LinearCodebook(nn.Module):
         channel_axis=-1,
     ):
         super().__init__()
+        options = {
+            "n_codes": n_codes, "n_features": n_features, "n_basis": n_basis,
+            "bias": bias, "free": free, "train_basis": train_basis,
+            "commitment_weight": commitment_weight, "channel_axis": channel_axis,
+        }  # fmt: skip
+        validate_parameter_constraints(ALLOWED, options, caller_name="LinearCodebook")
         if free and (train_basis or n_basis is not None):
             raise ValueError(
                 "free=True has no basis behind its words, got "
                 f"train_basis={train_basis}, n_basis={n_basis}."
             )
         n_basis = n_features if n_basis is None else n_basis
-        sizes = {"n_codes": n_codes, "n_features": n_features, "n_basis": n_basis}
-        for name, size in sizes.items():
-            if size < 1:
-                raise ValueError(f"{name} must be at least 1, got {size}.")
-        if not commitment_weight >= 0:
-            raise ValueError(
-                f"commitment_weight must be at least 0, got {commitment_weight}."
-            )
         self.n_codes, self.n_features = n_codes, n_features
         self.commitment_weight, self.channel_axis = commitment_weight, channel_axis
         basis = torch.randn(n_codes, n_basis) / n_basis**0.5

@@ -374,10 +374,11 @@ class SimVectorQuantizer(
         check_is_fitted(self)
         book = self.codebook_
         codes = check_codes(codes, len(book))
-        if codes.ndim != 1 and codes.shape[1:] != (1,):
+        is_column = codes.ndim == 1 or codes.shape[1:] == (1,)
+        if not (is_column and codes.size):
             raise ValueError(
-                "codes must have shape (n_samples,) or (n_samples, 1), got "
-                f"{codes.shape}."
+                "codes must have shape (n_samples,) or (n_samples, 1) with at least 1 "
+                f"sample, got {codes.shape}."
             )
         words = book[codes.reshape(-1)]
         rows = self._map_rows(self.module_.decoder, words).cpu().numpy()

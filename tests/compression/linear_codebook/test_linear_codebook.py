@@ -247,10 +247,12 @@ def test_it_pickles_and_keeps_its_state():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"n_codes": 0}, "n_codes must be at least 1, got 0"),
-        ({"n_features": 0}, "n_features must be at least 1"),
-        ({"n_basis": -1}, "n_basis must be at least 1, got -1"),
-        ({"commitment_weight": -0.5}, "commitment_weight must be at least 0, got -0.5"),
+        ({"n_codes": 0}, "'n_codes' .* Got 0"),
+        ({"n_features": 0}, "'n_features' .* Got 0"),
+        ({"n_codes": 2.5}, "'n_codes' .* Got 2.5"),
+        ({"commitment_weight": np.nan}, "'commitment_weight' .* Got nan"),
+        ({"n_basis": -1}, "'n_basis' .* Got -1"),
+        ({"commitment_weight": -0.5}, "'commitment_weight' .* Got -0.5"),
         ({"free": True, "train_basis": True}, "no basis .* train_basis=True"),
         ({"free": True, "n_basis": 3}, "no basis .* n_basis=3"),
     ],
