@@ -11,29 +11,14 @@ import torch
 from torch import nn
 from torch.nn.functional import embedding, mse_loss, pad
 
-from minimalml._core.validation import (
-    Integral,
-    Interval,
-    Real,
-    validate_parameter_constraints,
-)
+from minimalml._core.validation import Integral, Interval, Real, validate_params
 
 # Distances held at once, those of a chunk of rows to all words: 64 MB of float32.
 MAX_DISTANCES = 2**24
-# Columns a block: the best of 16 to 128 up to 4096 words, python -m benchmarks linear_codebook
+# Columns a block: the fastest of 16 to 128, up to 4096 words.
 BLOCK = 32
 
 AT_LEAST_1 = Interval(Integral, 1, None, closed="left")
-ALLOWED = {
-    "n_codes": [AT_LEAST_1],
-    "n_features": [AT_LEAST_1],
-    "n_basis": [AT_LEAST_1, None],
-    "bias": ["boolean"],
-    "free": ["boolean"],
-    "train_basis": ["boolean"],
-    "commitment_weight": [Interval(Real, 0, None, closed="left")],
-    "channel_axis": [Integral],
-}
 
 
 def nearest_codes(rows, codebook):
@@ -157,6 +142,19 @@ class LinearCodebook(nn.Module):
     (torch.Size([2, 8, 8]), True)
     """
 
+    @validate_params(
+        {
+            "n_codes": [AT_LEAST_1],
+            "n_features": [AT_LEAST_1],
+            "n_basis": [AT_LEAST_1, None],
+            "bias": ["boolean"],
+            "free": ["boolean"],
+            "train_basis": ["boolean"],
+            "commitment_weight": [Interval(Real, 0, None, closed="left")],
+            "channel_axis": [Integral],
+        },
+        prefer_skip_nested_validation=True,
+    )
     def __init__(
         self,
         n_codes,
@@ -170,12 +168,6 @@ class LinearCodebook(nn.Module):
         channel_axis=-1,
     ):
         super().__init__()
-        options = {
-            "n_codes": n_codes, "n_features": n_features, "n_basis": n_basis,
-            "bias": bias, "free": free, "train_basis": train_basis,
-            "commitment_weight": commitment_weight, "channel_axis": channel_axis,
-        }  # fmt: skip
-        validate_parameter_constraints(ALLOWED, options, caller_name="LinearCodebook")
         if free and (train_basis or n_basis is not None):
             raise ValueError(
                 "free=True has no basis behind its words, got "
