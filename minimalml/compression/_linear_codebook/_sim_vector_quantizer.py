@@ -248,8 +248,11 @@ class SimVectorQuantizer(
         return self
 
     def _build_network(self):
+        import torch
+
         from minimalml.compression._linear_codebook._autoencoder_torch import (
             build_autoencoder,
+            check_widths,
         )
 
         is_free = self.codebook == "free"
@@ -258,19 +261,17 @@ class SimVectorQuantizer(
                 "train_basis=True needs codebook='linear', got codebook='free', which "
                 "has no basis."
             )
-        return build_autoencoder(
+        network = build_autoencoder(
             self.encoder, self.decoder, self.n_features_in_, self.hidden_layer_sizes,
             self.n_codes, self.n_components, free=is_free, train_basis=self.train_basis,
         )  # fmt: skip
+        dtype = getattr(torch, self._training_settings.dtype)
+        network.to(resolve_device(self.device), dtype)
+        check_widths(network, self.n_features_in_, self.n_components)
+        return network
 
     def _on_network_ready(self):
-        """Check what a warm start goes on with, and the widths of a user's networks."""
-        import torch
-
-        from minimalml.compression._linear_codebook._autoencoder_torch import (
-            check_widths,
-        )
-
+        """Check that a warm start goes on with the codebook that is asked for."""
         book = self.module_.codebook
         names = ("n_codes", "n_components", "codebook", "train_basis")
         asked = {name: getattr(self, name) for name in names}
@@ -284,9 +285,6 @@ class SimVectorQuantizer(
                 "to begin anew."
             )
         book.commitment_weight = self.commitment_weight
-        dtype = getattr(torch, self._training_settings.dtype)
-        self.module_.to(resolve_device(self.device), dtype)
-        check_widths(self.module_, self.n_features_in_, self.n_components)
 
     def _training_loss(self, batch, state):
         reconstructed, loss = state.network(batch.X)

@@ -248,8 +248,10 @@ def test_layers_with_a_mode_are_left_in_evaluation():
     ],
 )
 def test_networks_that_do_not_fit_are_refused(encoder, decoder, error, words):
+    model = quantizer(encoder=encoder, decoder=decoder)
     with pytest.raises(error, match=words):
-        quantizer(encoder=encoder, decoder=decoder).fit(rows())
+        model.fit(rows())
+    assert not hasattr(model, "module_")
 
 
 # --- bad input ---
@@ -303,9 +305,11 @@ def test_rows_that_are_none_are_refused():
 
 
 def test_more_codes_than_rows_warn():
-    with pytest.warns(UserWarning, match="n_codes=16 is more than the 10 rows"):
+    with pytest.warns(
+        UserWarning, match="n_codes=16 is more than the 10 rows"
+    ) as found:
         model = quantizer().fit(rows(10))
-    assert model.code_counts_.sum() == 10
+    assert model.code_counts_.sum() == 10 and found[0].filename == __file__
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         quantizer().fit(rows(16))
