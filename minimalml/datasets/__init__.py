@@ -2,6 +2,7 @@
 
 from minimalml.datasets._bags import make_aggregate_regression, make_bags
 from minimalml.datasets._compositions import make_compositions
+from minimalml.datasets._expert_families import make_expert_families
 from minimalml.datasets._gaussian_classes import make_gaussian_classes
 from minimalml.datasets._low_rank_tasks import make_low_rank_tasks
 from minimalml.datasets._mil_unit_tests import make_mil_unit_test
@@ -15,6 +16,7 @@ __all__ = [
     "make_aggregate_regression",
     "make_bags",
     "make_compositions",
+    "make_expert_families",
     "make_gaussian_classes",
     "make_low_rank_tasks",
     "make_mil_unit_test",

@@ -32,7 +32,7 @@ class StackedMLP(nn.Module):
 
     def __init__(self, networks):
         super().__init__()
-        self.template = copy.deepcopy(networks[0]).requires_grad_(False)
+        self._template = (copy.deepcopy(networks[0]),)  # no part of the module
         layers = [_linear_layers(network) for network in networks]
         shapes = {tuple(tuple(one.weight.shape) for one in some) for some in layers}
         if len(shapes) > 1:
@@ -67,7 +67,7 @@ class StackedMLP(nn.Module):
 
     def member(self, number):
         """Return a copy of one network."""
-        network = copy.deepcopy(self.template).requires_grad_(True)
+        network = copy.deepcopy(self._template[0]).to(self.weights[0])
         with torch.no_grad():
             for layer, weight, bias in zip(
                 _linear_layers(network), self.weights, self.biases, strict=True

@@ -1,0 +1,1 @@
+"""Expert merging: a trained mixture of experts with fewer experts, then smaller ones."""

@@ -1,0 +1,1 @@
+"""Diversity: the idea in one line."""
