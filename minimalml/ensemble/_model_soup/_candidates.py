@@ -118,14 +118,11 @@ def given_start(init, estimator):
 
 def start_of_weights(weights, estimator, seed, rows):
     """Fit as short as it can be, for shapes, and write the weights."""
-    last, prefix = last_estimator(estimator), ""
-    if last is not estimator:
-        prefix = f"{estimator.steps[-1][0]}__"
-    short = last.get_params().keys() & {"max_iter", "max_epochs"}
+    names = estimator.get_params()
+    short = [n for n in names if n.split("__")[-1] in ("max_iter", "max_epochs")]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        params = {f"{prefix}{name}": 1 for name in short}
-        start = new_start(estimator, params, seed, rows)
+        start = new_start(estimator, dict.fromkeys(short, 1), seed, rows)
     refuse_unlike(dict(weights), model_state(start), "init", "estimator")
     return set_model_state(start, weights)
 

@@ -1,7 +1,6 @@
 """How far a soup of two models is from their ensemble, and why.
 
-Wortsman et al., "Model soups", ICML 2022, section 4 and appendix on the analytical
-comparison.
+Wortsman et al., "Model soups", ICML 2022, section 4.
 """
 
 import numpy as np

@@ -1,7 +1,6 @@
 """Train a sweep from one start and average it: a search that returns a mixture.
 
-Wortsman et al., "Model soups: averaging weights of multiple fine-tuned models improves
-accuracy without increasing inference time", ICML 2022.
+Wortsman et al., "Model soups", ICML 2022.
 """
 
 import warnings

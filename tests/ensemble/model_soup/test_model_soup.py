@@ -293,6 +293,8 @@ def test_a_search_in_a_pipeline_and_a_pipeline_inside():
     inside = make_pipeline(StandardScaler(), LINEAR)
     soup = linear_soup(inside, {"sgdclassifier__alpha": [1e-4, 1e-2]}).fit(50 * X, Y)
     assert soup.score(50 * X, Y) > 0.9
+    again = linear_soup(inside, [{}], init=soup.weights_).fit(50 * X, Y)
+    same(again.init_, soup.weights_, atol=0)
 
 
 def test_the_number_of_jobs_changes_nothing():
