@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Mapping
 
 import numpy as np
+from scipy.stats import loguniform
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
@@ -35,11 +36,22 @@ SUPPORTED = (
 ARCHITECTURE = {"hidden_layer_sizes", "activation", "module"}
 # How scikit-learn's and minimalml's fits say that numbers overflowed.
 DIVERGENCE = re.compile("non-finite|not finite|overflow")
+MLP_DISTRIBUTIONS = {
+    "learning_rate_init": loguniform(1e-4, 1e-2),
+    "alpha": loguniform(1e-6, 1e-1),
+}
 
 
-def sweep_points(param_distributions, n_candidates, random_state):
+def sweep_points(param_distributions, n_candidates, estimator, random_state):
     """Return the parameters of each candidate, as a list of dictionaries."""
     points = param_distributions
+    if points is None:
+        if not isinstance(estimator, MLPClassifier | MLPRegressor):
+            raise ValueError(
+                "param_distributions=None has a default for MLPClassifier and "
+                f"MLPRegressor only: say what to try for {type(estimator).__name__}."
+            )
+        points = MLP_DISTRIBUTIONS
     if isinstance(points, Mapping):
         if not any(hasattr(value, "rvs") for value in points.values()):
             n_candidates = min(n_candidates, len(ParameterGrid(points)))

@@ -9,7 +9,6 @@ from functools import partial
 from itertools import chain, takewhile
 
 import numpy as np
-from scipy.stats import loguniform
 from sklearn.base import (
     BaseEstimator,
     ClassifierMixin,
@@ -58,11 +57,6 @@ from minimalml.ensemble._model_soup._greedy_soup import (
     warn_of_diverged,
 )
 from minimalml.ensemble._model_soup._validation_rows import choose_scorer, split_rows
-
-MLP_DISTRIBUTIONS = {
-    "learning_rate_init": loguniform(1e-4, 1e-2),
-    "alpha": loguniform(1e-6, 1e-1),
-}
 
 document_soup = partial(
     complete_docstring, parameters=PARAMETERS, attributes=ATTRIBUTES
@@ -163,7 +157,9 @@ class BaseModelSoup(
         """
         estimator = self._checked_estimator()
         random_state = check_random_state(self.random_state)
-        points = self._points(estimator, random_state)
+        points = sweep_points(
+            self.param_distributions, self.n_candidates, estimator, random_state
+        )
         for point in points:
             refuse_architecture(point, estimator, "param_distributions")
         pretrain_params = self.pretrain_params or {}
@@ -204,18 +200,6 @@ class BaseModelSoup(
             )
         refuse_no_warm_start(estimator)
         return estimator
-
-    def _points(self, estimator, random_state):
-        """Return the parameters of the candidates."""
-        distributions = self.param_distributions
-        if distributions is None:
-            if not isinstance(estimator, MLPClassifier | MLPRegressor):
-                raise ValueError(
-                    "param_distributions=None has a default for MLPClassifier and "
-                    f"MLPRegressor only: say what to try for {type(estimator).__name__}."
-                )
-            distributions = MLP_DISTRIBUTIONS
-        return sweep_points(distributions, self.n_candidates, random_state)
 
     def _start(self, estimator, pretrain_params, seed, rows):
         """Return the model that all candidates go on from."""
