@@ -64,7 +64,7 @@ class DistilledRepresentation(
     ----------
     representation : ConcatenatedRepresentation, default=None
         The teachers: used as it is if it is fitted or frozen, else a clone is fitted,
-        which needs y. None is ``ConcatenatedRepresentation()``. For features, any
+        which needs y. Freeze fitted ones where the student is cloned, as in a search. None is ``ConcatenatedRepresentation()``. For features, any
         transformer, with ``hidden_layer_sizes``.
 
     hidden_layer_sizes : array-like of int, default=None

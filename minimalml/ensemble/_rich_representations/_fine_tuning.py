@@ -11,7 +11,7 @@ from minimalml._core.models.prefit import copy_of_trained
 from minimalml.ensemble._rich_representations._hidden_layers import torch_module_of
 
 
-def fine_tuned(estimator, X, y, *, max_epochs, seed):
+def fine_tuned(X, y, estimator, seed, *, max_epochs):
     """Return a copy of an estimator whose network is fitted to X, y.
 
     Steps of a pipeline before the network stay as they are; the output layer is new.

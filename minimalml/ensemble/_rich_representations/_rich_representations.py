@@ -6,10 +6,10 @@ Zhang and Bottou, "Learning useful representations for shifting tasks and distri
 ICML 2023.
 """
 
+from functools import partial
 from numbers import Integral
 
 import numpy as np
-from scipy import sparse
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, TransformerMixin, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -31,6 +31,7 @@ from minimalml._core.validation import (
     HasMethods,
     Interval,
     _fit_context,
+    check_feature_names_in,
     check_is_fitted,
     validate_data,
     validate_parameter_constraints,
@@ -55,7 +56,7 @@ class ConcatenatedRepresentation(TransformerMixin, MetaEstimatorMixin, BaseEstim
     ----------
     estimator : estimator or list of estimators, default=None
         The network, cloned ``n_networks`` times, with every ``random_state`` in it set
-        from this one's; or a list, whose members are cloned and fitted as they are. A
+        from this one's; or a list, whose members are cloned and fitted. A
         `sklearn.frozen.FrozenEstimator` in a list is used with the fit that it has: so
         networks come in that were trained before. None is an MLPClassifier, or an
         MLPRegressor where y is continuous. `hidden_representation` says what can be read.
@@ -70,16 +71,16 @@ class ConcatenatedRepresentation(TransformerMixin, MetaEstimatorMixin, BaseEstim
         Networks that are fitted at the same time, see :term:`n_jobs`.
 
     random_state : int, RandomState instance or None, default=None
-        Draws the seeds. With an int, the first k of n networks are those of
-        ``n_networks=k``.
+        Draws the seeds; for a list, those of members whose own is None. With an int,
+        the first k of n networks are those of ``n_networks=k``.
 
     Attributes
     ----------
     estimators_ : list of estimators
         The fitted networks.
 
-    seeds_ : ndarray of shape (n_networks,) or None
-        Their seeds; None for a list.
+    seeds_ : ndarray of shape (n_networks,)
+        The seeds that were drawn for them.
 
     widths_ : ndarray of shape (n_networks,)
         How many columns each gives.
@@ -168,22 +169,17 @@ class ConcatenatedRepresentation(TransformerMixin, MetaEstimatorMixin, BaseEstim
         sklearn.exceptions.NotFittedError
             If a frozen network is not fitted.
         """
-        members = self._check_members()
+        members = self._check_members(y)
         all_params = self._route(params, len(members))
         if y is None and not all(map(_is_frozen, members)):
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is "
                 "None: only frozen networks need none."
             )
-        validate_data(self, X, skip_check_array=True)
-        X = X.tocsr() if sparse.issparse(X) else X
-        members = self._seeded(members, y)
-        self.estimators_ = Parallel(n_jobs=self.n_jobs)(
-            delayed(_fit_network)(member, X, y, params)
-            for member, params in zip(members, all_params, strict=True)
-        )
-        first = X[:1]
-        self.widths_ = np.array([part.shape[1] for part in self._parts(first)])
+        X = self._check_rows(X, reset=True)
+        members = self._seeded(members)
+        self.estimators_ = self._each(_fit_network, X, y, members, all_params)
+        self.widths_ = np.array([part.shape[1] for part in self._parts(X[:1])])
         self._set_classes()
         return self
 
@@ -201,7 +197,7 @@ class ConcatenatedRepresentation(TransformerMixin, MetaEstimatorMixin, BaseEstim
             In the float type of ``X``.
         """
         check_is_fitted(self)
-        validate_data(self, X, skip_check_array=True, reset=False)
+        X = self._check_rows(X)
         ends = np.cumsum(self.widths_)
         features = None
         for end, width, part in zip(ends, self.widths_, self._parts(X), strict=True):
@@ -216,7 +212,8 @@ class ConcatenatedRepresentation(TransformerMixin, MetaEstimatorMixin, BaseEstim
         Parameters
         ----------
         input_features : array-like of str, default=None
-            Ignored: columns do not come from single features.
+            Checked against the features seen by `fit`, and not used: columns do not
+            come from single features.
 
         Returns
         -------
@@ -224,6 +221,7 @@ class ConcatenatedRepresentation(TransformerMixin, MetaEstimatorMixin, BaseEstim
             As "network0_unit3".
         """
         check_is_fitted(self)
+        check_feature_names_in(self, input_features, generate_names=False)
         names = [
             f"network{network}_unit{unit}"
             for network, width in enumerate(self.widths_)
@@ -299,15 +297,10 @@ class ConcatenatedRepresentation(TransformerMixin, MetaEstimatorMixin, BaseEstim
             {"max_epochs": max_epochs},
             caller_name="fine_tune",
         )
-        validate_data(self, X, skip_check_array=True, reset=False)
-        tuned = Parallel(n_jobs=self.n_jobs)(
-            delayed(_with_one_thread)(
-                fine_tuned, estimator, X, y, max_epochs=max_epochs, seed=seed
-            )
-            for estimator, seed in zip(
-                self.estimators_, self._draw_seeds(len(self.estimators_)), strict=True
-            )
-        )
+        X = self._check_rows(X)
+        seeds = self._draw_seeds(len(self.estimators_))
+        tune = partial(fine_tuned, max_epochs=max_epochs)
+        tuned = self._each(tune, X, y, self.estimators_, seeds)
         frozen = [e if _is_frozen(e) else FrozenEstimator(e) for e in tuned]
         return clone(self).set_params(estimator=frozen).fit(X)
 
@@ -339,10 +332,12 @@ class ConcatenatedRepresentation(TransformerMixin, MetaEstimatorMixin, BaseEstim
         each = [routed[name].fit for name in self._templates()]
         return each if isinstance(self.estimator, list) else each * n_members
 
-    def _check_members(self):
+    def _check_members(self, y):
         """Return one template for each network."""
         if self.estimator is None:
-            return [None] * self.n_networks
+            is_continuous = y is not None and type_of_target(y).startswith("continuous")
+            default = MLPRegressor() if is_continuous else MLPClassifier()
+            return [default] * self.n_networks
         if self.estimator == []:
             raise ValueError("estimator must be a list of at least 1 network, got [].")
         is_list = isinstance(self.estimator, list)
@@ -350,26 +345,40 @@ class ConcatenatedRepresentation(TransformerMixin, MetaEstimatorMixin, BaseEstim
             _check_member(f"estimator[{index}]" if is_list else name, member)
         return self.estimator if is_list else [self.estimator] * self.n_networks
 
-    def _seeded(self, members, y):
+    def _seeded(self, members):
         """Return estimators to fit, clones unless frozen, each with its seed."""
-        self.seeds_ = None
-        if isinstance(self.estimator, list):
-            return [clone(member) for member in members]
-        template = self.estimator
-        if template is None:
-            is_continuous = type_of_target(y, input_name="y").startswith("continuous")
-            template = MLPRegressor() if is_continuous else MLPClassifier()
-        names = _seed_parameters(template)
-        if not names and len(members) > 1:
+        is_list = isinstance(self.estimator, list)
+        if not is_list and len(members) > 1 and not _seed_parameters(members[0]):
             raise ValueError(
-                f"estimator {type(template).__name__} has no random_state to set: all "
+                f"estimator {type(members[0]).__name__} has no random_state to set: all "
                 f"networks would be the same, got n_networks={len(members)}."
             )
         self.seeds_ = self._draw_seeds(len(members))
-        return [
-            clone(template).set_params(**dict.fromkeys(names, int(seed)))
-            for seed in self.seeds_
-        ]
+        seeded = []
+        for member, seed in zip(members, self.seeds_, strict=True):
+            seeded.append(clone(member))
+            if names := _seed_parameters(member, only_missing=is_list):
+                seeded[-1].set_params(**dict.fromkeys(names, int(seed)))
+        return seeded
+
+    def _check_rows(self, X, *, reset=False):
+        """Return rows as the networks take them: data frames as they are, or an array."""
+        if hasattr(X, "columns"):
+            return validate_data(self, X, reset=reset, skip_check_array=True)
+        options = {"dtype": None, "ensure_all_finite": False, "allow_nd": True}
+        return validate_data(self, X, reset=reset, accept_sparse="csr", **options)
+
+    def _each(self, function, X, y, *values):
+        """Return ``function(X, y, *own)`` with each network's own of the ``values``.
+
+        One BLAS thread each, so that the sums are those of any ``n_jobs``; set here for
+        the threads of this process, and by `_with_one_thread` in others.
+        """
+        with threadpool_limits(1, user_api="blas"):
+            return Parallel(n_jobs=self.n_jobs)(
+                delayed(_with_one_thread)(function, X, y, *own)
+                for own in zip(*values, strict=True)
+            )
 
     def _draw_seeds(self, n):
         return check_random_state(self.random_state).randint(2**31 - 1, size=n)
@@ -416,29 +425,28 @@ def _check_member(name, member):
         raise NotFittedError(f"{name} is frozen but not fitted.") from error
 
 
-def _seed_parameters(estimator):
-    """Return the names of all parameters that are a seed, but those of frozen parts."""
+def _seed_parameters(estimator, only_missing=False):
+    """Return the names of all seeds among the parameters, but those of frozen parts."""
     params = {"": estimator, **estimator.get_params()}
     frozen = tuple(
         f"{name}__" if name else "" for name, part in params.items() if _is_frozen(part)
     )
     return [
         name
-        for name in params
-        if name.split("__")[-1] == "random_state" and not name.startswith(frozen)
+        for name, value in params.items()
+        if name.split("__")[-1] == "random_state"
+        and not name.startswith(frozen)
+        and (value is None or not only_missing)
     ]
 
 
-def _fit_network(estimator, X, y, params):
-    if _is_frozen(estimator):
-        return estimator
-    return _with_one_thread(estimator.fit, X, y, **params)
+def _fit_network(X, y, estimator, params):
+    return estimator if _is_frozen(estimator) else estimator.fit(X, y, **params)
 
 
-def _with_one_thread(function, *args, **params):
-    """Call with one BLAS thread: the sums, and so the result, are those of any n_jobs."""
+def _with_one_thread(function, *arguments):
     with threadpool_limits(1, user_api="blas"):
-        return function(*args, **params)
+        return function(*arguments)
 
 
 def _classes(estimator):
