@@ -56,7 +56,7 @@ class DistilledRepresentation(
     """Turn rows into the last hidden layer of one network that imitates several.
 
     Use it where `ConcatenatedRepresentation` helps and costs too much in prediction; it
-    keeps a part of the gain. Scale X, as for any network. Needs torch.
+    keeps a small part of the gain at best. Scale X, as for any network. Needs torch.
 
     Memory is that of the teachers' outputs on ``1 + n_noisy_copies`` times the rows.
 

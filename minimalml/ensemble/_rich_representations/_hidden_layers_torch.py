@@ -1,6 +1,7 @@
 """Hidden layers of torch networks, run in evaluation mode."""
 
 import numpy as np
+import torch
 from sklearn.utils import check_array
 
 from minimalml._core.array_checks import refuse_not_finite
@@ -44,9 +45,10 @@ def hidden_representation(network, X, layer):
     hidden = map_batches(
         features, module, (X,), device=parameter.device, dtype=parameter.dtype
     )
-    return (
-        hidden if is_torch_tensor(X) else to_numpy(hidden).astype(X.dtype, copy=False)
-    )
+    if is_torch_tensor(X):
+        return hidden
+    # NumPy has no bfloat16
+    return to_numpy(hidden.to(getattr(torch, X.dtype.name)))
 
 
 def output_layer(module, n_features):

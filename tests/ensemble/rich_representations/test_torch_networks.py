@@ -1,5 +1,6 @@
 """Networks of torch as members, and the student that imitates several."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -91,6 +92,9 @@ def test_bare_modules_are_read_in_evaluation_mode(iris):
         assert isinstance(found, type(rows))
         np.testing.assert_allclose(found, expected, atol=FLOAT32)
     assert module.training and module.norm.training
+    half = hidden_representation(copy.deepcopy(module).bfloat16(), X.astype(np.float64))
+    assert half.dtype == np.float64
+    np.testing.assert_allclose(half, expected, atol=0.05)
     with pytest.raises(ValueError, match=r"layer must be -1 for Branched, .* got 0"):
         hidden_representation(module, X, layer=0)
     with pytest.raises(ValueError, match="NaN"):
