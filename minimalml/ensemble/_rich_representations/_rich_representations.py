@@ -178,6 +178,7 @@ class ConcatenatedRepresentation(TransformerMixin, MetaEstimatorMixin, BaseEstim
             )
         X = self._check_rows(X, reset=True)
         members = self._seeded(members)
+        self._fitted_layer = self.layer
         self.estimators_ = self._each(_fit_network, X, y, members, all_params)
         self.widths_ = np.array([part.shape[1] for part in self._parts(X[:1])])
         self._set_classes()
@@ -249,9 +250,10 @@ class ConcatenatedRepresentation(TransformerMixin, MetaEstimatorMixin, BaseEstim
             and number of outputs.
         """
         check_is_fitted(self)
-        if self.layer != -1:
+        if self._fitted_layer != -1:
             raise ValueError(
-                f"averaged_head acts on the last hidden layer, layer=-1, got {self.layer}."
+                "averaged_head acts on the last hidden layer, layer=-1, got "
+                f"{self._fitted_layer}."
             )
         layers = [output_layer(e, self.n_features_in_) for e in self.estimators_]
         labels = [_classes(e) for e in self.estimators_]
@@ -386,7 +388,7 @@ class ConcatenatedRepresentation(TransformerMixin, MetaEstimatorMixin, BaseEstim
     def _parts(self, X):
         """Yield the hidden layer of each network."""
         for estimator in self.estimators_:
-            yield hidden_representation(estimator, X, layer=self.layer)
+            yield hidden_representation(estimator, X, layer=self._fitted_layer)
 
     def _set_classes(self):
         labels = [_classes(estimator) for estimator in self.estimators_]

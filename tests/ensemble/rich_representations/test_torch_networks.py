@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import scale
+from sklearn.preprocessing import FunctionTransformer, scale
 from torch import nn
 
 from minimalml._core.training.network import NetworkClassifier, NetworkRegressor
@@ -121,8 +121,10 @@ def test_hidden_layers_of_the_built_in_network(iris):
 @pytest.mark.parametrize("module", [None, Branched])
 def test_fine_tuning_starts_from_the_hidden_layers(iris, module):
     X, y = iris
-    network = clone(CLASSIFIER).set_params(module=module, learning_rate=1e-9)
+    network = clone(CLASSIFIER).set_params(module=module, learning_rate=1e-2)
     model = ConcatenatedRepresentation(network, 2, random_state=0).fit(X, y)
+    for estimator in model.estimators_:
+        estimator.set_params(learning_rate=1e-9)
     before = model.transform(X)
     near = model.fine_tune(X, y == 1, max_epochs=1)
     if module is None:  # statistics of batches move in any pass
@@ -148,6 +150,20 @@ def test_a_student_as_large_as_its_teacher_imitates_it(iris):
     assert student.representation_ is teacher
     assert student.transform(X).shape == (150, 16)
     assert student.loss_curve_[-1] < 0.2 * student.loss_curve_[0]
+
+
+def test_scales_of_features_do_not_matter(iris):
+    X, _ = iris
+    options = dict(hidden_layer_sizes=[6], random_state=0)
+    students = [
+        DistilledRepresentation(teacher.fit(X), **options).fit(X)
+        for teacher in (
+            FunctionTransformer(),
+            FunctionTransformer(lambda rows: np.c_[100 * rows + 7, np.ones(len(rows))]),
+        )
+    ]
+    one, other = (student.transform(X) for student in students)
+    np.testing.assert_allclose(one, other, atol=1e-3)
 
 
 def test_probabilities_are_imitated_by_a_head_a_teacher(iris, teachers):
