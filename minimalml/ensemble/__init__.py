@@ -2,8 +2,10 @@
 
 `DiversityRegularizedClassifier` and its regressor train networks together and search how much
 they shall differ; `diversity_decomposition` and `subset_report` say of any ensemble what its
-diversity is worth. `ConcatenatedRepresentation` makes features for new tasks of several seeds of
-one network, and `DistilledRepresentation` puts them into one.
+diversity is worth. `ModelSoupClassifier` and its regressor stand where a search stands, and
+average the weights of its candidates into one model; `greedy_soup` does so with models at hand.
+`ConcatenatedRepresentation` makes features for new tasks of several seeds of one network, and
+`DistilledRepresentation` puts them into one.
 """
 
 from minimalml.ensemble._diversity._diversity import (
@@ -12,6 +14,16 @@ from minimalml.ensemble._diversity._diversity import (
 )
 from minimalml.ensemble._diversity._measures import diversity, diversity_decomposition
 from minimalml.ensemble._diversity._subset_report import subset_report
+from minimalml.ensemble._model_soup._averages import (
+    average_weights,
+    interpolate_weights,
+)
+from minimalml.ensemble._model_soup._ensemble_gap import soup_ensemble_gap
+from minimalml.ensemble._model_soup._greedy_soup import SoupResult, greedy_soup
+from minimalml.ensemble._model_soup._model_soup import (
+    ModelSoupClassifier,
+    ModelSoupRegressor,
+)
 from minimalml.ensemble._rich_representations._distilled_representation import (
     DistilledRepresentation,
 )
@@ -27,8 +39,15 @@ __all__ = [
     "DistilledRepresentation",
     "DiversityRegularizedClassifier",
     "DiversityRegularizedRegressor",
+    "ModelSoupClassifier",
+    "ModelSoupRegressor",
+    "SoupResult",
+    "average_weights",
     "diversity",
     "diversity_decomposition",
+    "greedy_soup",
     "hidden_representation",
+    "interpolate_weights",
+    "soup_ensemble_gap",
     "subset_report",
 ]
