@@ -273,6 +273,7 @@ def test_an_unfitted_model_is_refused(model):
         linear_head(model)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_layers_of_a_regressor_give_its_predictions():
     X, y = load_digits(return_X_y=True)
     model = MLPRegressor(
