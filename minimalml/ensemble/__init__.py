@@ -4,6 +4,8 @@
 they shall differ; `diversity_decomposition` and `subset_report` say of any ensemble what its
 diversity is worth. `ModelSoupClassifier` and its regressor stand where a search stands, and
 average the weights of its candidates into one model; `greedy_soup` does so with models at hand.
+`ConcatenatedRepresentation` makes features for new tasks of several seeds of one network, and
+`DistilledRepresentation` puts them into one.
 """
 
 from minimalml.ensemble._diversity._diversity import (
@@ -22,8 +24,19 @@ from minimalml.ensemble._model_soup._model_soup import (
     ModelSoupClassifier,
     ModelSoupRegressor,
 )
+from minimalml.ensemble._rich_representations._distilled_representation import (
+    DistilledRepresentation,
+)
+from minimalml.ensemble._rich_representations._hidden_layers import (
+    hidden_representation,
+)
+from minimalml.ensemble._rich_representations._rich_representations import (
+    ConcatenatedRepresentation,
+)
 
 __all__ = [
+    "ConcatenatedRepresentation",
+    "DistilledRepresentation",
     "DiversityRegularizedClassifier",
     "DiversityRegularizedRegressor",
     "ModelSoupClassifier",
@@ -33,6 +46,7 @@ __all__ = [
     "diversity",
     "diversity_decomposition",
     "greedy_soup",
+    "hidden_representation",
     "interpolate_weights",
     "soup_ensemble_gap",
     "subset_report",
