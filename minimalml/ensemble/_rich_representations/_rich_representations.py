@@ -68,7 +68,7 @@ class ConcatenatedRepresentation(TransformerMixin, MetaEstimatorMixin, BaseEstim
         Which hidden layer, the last by default; see `hidden_representation`.
 
     n_jobs : int, default=None
-        Networks that are fitted at the same time, see :term:`n_jobs`.
+        Networks that are fitted at the same time, as joblib counts them.
 
     random_state : int, RandomState instance or None, default=None
         Draws the seeds; for a list, those of members whose own is None. With an int,
@@ -194,7 +194,7 @@ class ConcatenatedRepresentation(TransformerMixin, MetaEstimatorMixin, BaseEstim
 
         Returns
         -------
-        ndarray of shape (n_samples, widths_.sum())
+        ndarray of shape (n_samples, n_features_out)
             In the float type of ``X``.
         """
         check_is_fitted(self)
@@ -218,7 +218,7 @@ class ConcatenatedRepresentation(TransformerMixin, MetaEstimatorMixin, BaseEstim
 
         Returns
         -------
-        ndarray of shape (widths_.sum(),)
+        ndarray of shape (n_features_out,)
             As "network0_unit3".
         """
         check_is_fitted(self)
@@ -237,7 +237,7 @@ class ConcatenatedRepresentation(TransformerMixin, MetaEstimatorMixin, BaseEstim
 
         Returns
         -------
-        coef : ndarray of shape (n_outputs, widths_.sum())
+        coef : ndarray of shape (n_outputs, n_features_out)
             Of the mean of the decisions before softmax or sigmoid, one row for two
             classes; of the mean prediction of regressors.
 
