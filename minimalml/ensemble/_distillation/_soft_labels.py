@@ -44,6 +44,10 @@ def fit_on_probabilities(student, X, P, sample_weight, classes):
 def student_probabilities(student, X, classes):
     """Return the probabilities of ``classes`` by a student of either kind."""
     if not is_regressor(student):
+        if hasattr(student, "predict_proba") and np.array_equal(
+            student.classes_, classes
+        ):
+            return student.predict_proba(X)
         return class_probabilities(student, "the student", X, classes)
     P = np.clip(np.reshape(student.predict(X), (X.shape[0], len(classes))), 0, None)
     sums = P.sum(axis=1, keepdims=True)
