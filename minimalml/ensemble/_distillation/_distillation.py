@@ -51,8 +51,9 @@ class EnsembleDistillationClassifier(ClassifierMixin, DistillationEstimator):
 
     student : estimator, default=None
         None is a network, of ``hidden_layer_sizes`` or ``module``. Else a classifier whose
-        ``fit`` takes ``sample_weight``: it gets each row once for each class. Or a
-        regressor of several targets, fitted on the probabilities.
+        ``fit`` takes ``sample_weight``, or a Pipeline that ends in one: it gets each row
+        once for each class, and so do earlier steps, without weights. Or a regressor of
+        several targets, fitted on the probabilities.
 
     prefit : bool, default=False
         Whether teachers are used as they are; else clones are fitted.

@@ -3,7 +3,6 @@
 from functools import partial
 
 import numpy as np
-from scipy.sparse import issparse, vstack
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.metaestimators import _BaseComposition
@@ -24,7 +23,11 @@ from minimalml._core.validation import (
     validate_data,
 )
 from minimalml.ensemble._distillation._report import compare
-from minimalml.ensemble._distillation._soft_targets import mean_of_teachers
+from minimalml.ensemble._distillation._soft_targets import (
+    join_rows,
+    mean_of_teachers,
+    mix_labels,
+)
 from minimalml.ensemble._distillation._student_network import dense_rows
 from minimalml.ensemble._distillation._teachers import (
     check_prefit,
@@ -32,6 +35,7 @@ from minimalml.ensemble._distillation._teachers import (
     is_named,
     make_folds,
     name_teachers,
+    refuse_missing,
     set_seeds,
 )
 
@@ -133,10 +137,8 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
         X, y = validate_data(
             self, X, y, **self._input_options(), **self._target_options
         )
-        self._refuse_missing(X)
-        weight = None
-        if sample_weight is not None:
-            weight = check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        refuse_missing(X, self._parts(), type(self).__name__)
+        weight = checked_weight(sample_weight, X)
         extra = None if X_unlabeled is None else self._check_rows(X_unlabeled)
         generator = check_random_state(self.random_state)
         teachers = self._prepare_teachers(teachers, X, y, generator)
@@ -145,7 +147,7 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
             with task.step("teachers", attributes=None):
                 rows = [self._as_given(given, X), self._as_given(X_unlabeled, extra)]
                 targets = self._ask_teachers(teachers, rows, y, weight)
-            X, weight = self._join(X, extra, weight)
+            X, weight = join_rows(X, extra, weight, 1.0 - self.hard_label_weight)
             self._fit_student(student, X, targets, self._labels(y), weight, task)
         return self
 
@@ -183,11 +185,9 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
                 f"hard_label_weight 0, got {self.augment!r} and {self.hard_label_weight}."
             )
         X = validate_data(self, X, **self._input_options())
-        self._refuse_missing(X)
+        refuse_missing(X, self._parts(), type(self).__name__)
         targets = self._check_targets(P, X)
-        weight = None
-        if sample_weight is not None:
-            weight = check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        weight = checked_weight(sample_weight, X)
         student = self._prepare_student(check_random_state(self.random_state))
         self.teachers_, self._names = [], []
         with fit_task(self, X, targets, 1) as task:
@@ -205,18 +205,8 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
 
     def _check_rows(self, X):
         X = validate_data(self, X, reset=False, **self._input_options())
-        self._refuse_missing(X)
+        refuse_missing(X, self._parts(), type(self).__name__)
         return X
-
-    def _refuse_missing(self, X):
-        if not np.isnan(X.data if issparse(X) else X).any():
-            return
-        for who, part in self._parts():
-            if part is None or not get_tags(part).input_tags.allow_nan:
-                raise ValueError(
-                    f"Input X contains NaN, which {who} of {type(self).__name__} does not "
-                    "accept."
-                )
 
     def _parts(self):
         """Who sees rows, with names; None is the network."""
@@ -260,8 +250,7 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
 
     def _as_given(self, given, X):
         """Rows for teachers: frames as frames, everything else as validated."""
-        is_frame = hasattr(given, "columns") and self.augment is None
-        return given if is_frame else X
+        return given if hasattr(given, "columns") and self.augment is None else X
 
     def _ask_teachers(self, teachers, rows, y, weight):
         """Fit the teachers, and return the mean of their answers to labelled and other rows."""
@@ -270,7 +259,8 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
         if self.prefit:
             self.teachers_ = [teacher for _, teacher in teachers]
         else:
-            folds = [] if self.augment is not None else self._folds(X, y)
+            cv = self.cv if self.augment is None and not self._is_constant else None
+            folds = make_folds(X, y, cv, is_classifier=self._is_classifier)
             self.teachers_, answers = fit_teachers(
                 teachers, X, y, weight, folds, self._answer(), self.n_jobs
             )
@@ -278,11 +268,6 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
         if extra is not None:
             targets = np.concatenate([targets, self._mean(self._answers(extra))])
         return targets
-
-    def _folds(self, X, y):
-        if self._is_constant:
-            return []
-        return make_folds(X, y, self.cv, is_classifier=self._is_classifier)
 
     def _answers(self, X):
         """Return what each fitted teacher says of rows."""
@@ -293,31 +278,12 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
     def _mean(self, answers):
         return self._as_targets(mean_of_teachers(answers, self.teacher_weights))
 
-    def _join(self, X, extra, weight):
-        """Put rows without labels after the others; a share of their loss is the labels'."""
-        if extra is None:
-            return X, weight
-        share = 1.0 - self.hard_label_weight
-        if weight is not None or share < 1:
-            ones = np.ones(X.shape[0]) if weight is None else weight
-            weight = np.concatenate([ones, np.full(extra.shape[0], share)])
-        if issparse(X) or issparse(extra):
-            return vstack([X, extra], format="csr"), weight
-        return np.concatenate([X, extra]), weight
-
-    def _mix(self, targets, labels, rows):
-        """Return targets with the share of labels, of rows that have one."""
-        share = self.hard_label_weight
-        if share == 0 or labels is None:
-            return targets
-        mixed, known = targets.copy(), rows < len(labels)
-        mixed[known] = (1 - share) * targets[known] + share * labels[rows[known]]
-        return mixed
-
     def _fit_student(self, student, X, targets, labels, weight, task):
         """Fit the student, and measure how well it imitates."""
         self.soft_targets_ = targets
-        mixed = self._mix(targets, labels, np.arange(len(targets)))
+        mixed = mix_labels(
+            targets, labels, self.hard_label_weight, np.arange(len(targets))
+        )
         if self.student is None and not self._is_constant:
             self._fit_network(student, X, mixed, labels, weight, task)
         else:
@@ -368,10 +334,9 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
             if not asks_teachers:
                 return {"X": drawn, "targets": self._scaled(network, labels[rows])}
             targets = self._mean(self._answers(drawn))
-            mixed = self._scaled(network, self._mix(targets, labels, rows))
-            return {"X": drawn, "targets": mixed} | (
-                {"teachers": targets} if self._is_adversarial else {}
-            )
+            mixed = mix_labels(targets, labels, self.hard_label_weight, rows)
+            mixed = self._scaled(network, mixed)
+            return {"X": drawn, "targets": mixed, "teachers": targets}
 
         return redraw
 
@@ -410,3 +375,9 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
         tags.input_tags.sparse = all(part is None or part.sparse for part in inputs)
         tags.input_tags.allow_nan = all(part and part.allow_nan for part in inputs)
         return tags
+
+
+def checked_weight(sample_weight, X):
+    """Return weights of at least 0, or None."""
+    if sample_weight is not None:
+        return check_sample_weight(sample_weight, X, ensure_non_negative=True)

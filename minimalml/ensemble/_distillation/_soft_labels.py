@@ -6,7 +6,7 @@ from sklearn.base import is_regressor
 from minimalml.ensemble._distillation._teachers import (
     class_probabilities,
     fit_weighted,
-    takes_weight,
+    weight_name,
 )
 
 # Classes below this probability are no rows of their own.
@@ -15,7 +15,7 @@ LOWEST = 1e-3
 
 def check_student(student):
     """Refuse a student that can't be fitted on probabilities."""
-    if not is_regressor(student) and not takes_weight(student):
+    if not is_regressor(student) and weight_name(student) is None:
         raise TypeError(
             f"student ({type(student).__name__}) must take sample_weight in fit, or be a "
             "regressor, to learn from probabilities."

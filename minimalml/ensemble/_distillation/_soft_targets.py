@@ -5,6 +5,7 @@ Tricks", 2020.
 """
 
 import numpy as np
+from scipy.sparse import issparse, vstack
 from scipy.special import log_softmax
 from sklearn.utils import check_array
 
@@ -86,6 +87,27 @@ def mean_of_teachers(arrays, weights, *, name="teacher_weights"):
             )
     mean = np.average(arrays, axis=0, weights=weights)
     return mean.astype(np.result_type(*arrays), copy=False)
+
+
+def mix_labels(targets, labels, share, rows):
+    """Return targets with a share of the labels, where the rows' numbers have some."""
+    if share == 0 or labels is None:
+        return targets
+    mixed, known = targets.copy(), rows < len(labels)
+    mixed[known] = (1 - share) * targets[known] + share * labels[rows[known]]
+    return mixed
+
+
+def join_rows(X, extra, sample_weight, share):
+    """Put rows without labels, which weigh ``share`` each, after the others."""
+    if extra is None:
+        return X, sample_weight
+    if sample_weight is not None or share < 1:
+        ones = np.ones(X.shape[0]) if sample_weight is None else sample_weight
+        sample_weight = np.concatenate([ones, np.full(extra.shape[0], share)])
+    if issparse(X) or issparse(extra):
+        return vstack([X, extra], format="csr"), sample_weight
+    return np.concatenate([X, extra]), sample_weight
 
 
 def distillation_loss(student_logits, targets, *, sample_weight=None):

@@ -4,12 +4,13 @@ import warnings
 
 import numpy as np
 from joblib import Parallel, delayed
+from scipy.sparse import issparse
 from scipy.special import expit, softmax
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import check_cv
-from sklearn.pipeline import make_pipeline
-from sklearn.utils import _safe_indexing
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.utils import _safe_indexing, get_tags
 from sklearn.utils.metadata_routing import _routing_enabled, get_routing_for_object
 
 from minimalml._core.validation import Integral, check_is_fitted, has_fit_parameter
@@ -50,12 +51,18 @@ def set_seeds(estimator, generator):
     return estimator
 
 
-def takes_weight(estimator):
-    """Whether ``fit`` of ``estimator`` takes sample weights."""
+def weight_name(estimator):
+    """Return what ``fit`` calls sample weights, those of a Pipeline's last step; or None."""
     if has_fit_parameter(estimator, "sample_weight"):
-        return True
-    router = get_routing_for_object(estimator)
-    return _routing_enabled() and bool(router.consumes("fit", ["sample_weight"]))
+        return "sample_weight"
+    if _routing_enabled():
+        router = get_routing_for_object(estimator)
+        return "sample_weight" if router.consumes("fit", ["sample_weight"]) else None
+    if isinstance(estimator, Pipeline):
+        last, step = estimator.steps[-1]
+        name = weight_name(step)
+        return name and f"{last}__{name}"
+    return None
 
 
 def fit_weighted(estimator, X, y, sample_weight, who):
@@ -68,11 +75,12 @@ def fit_weighted(estimator, X, y, sample_weight, who):
     """
     if sample_weight is None:
         return estimator.fit(X, y)
-    if not takes_weight(estimator):
+    name = weight_name(estimator)
+    if name is None:
         raise TypeError(
             f"sample_weight was given, but {who} ({type(estimator).__name__}) takes none."
         )
-    return estimator.fit(X, y, sample_weight=sample_weight)
+    return estimator.fit(X, y, **{name: sample_weight})
 
 
 def check_prefit(teachers, n_features):
@@ -106,6 +114,17 @@ def check_methods(teachers):
                 "softmax of its decision_function is not calibrated.",
                 UserWarning,
                 stacklevel=5,
+            )
+
+
+def refuse_missing(X, parts, owner):
+    """Refuse NaN that one of the (name, estimator) pairs, or a network, does not take."""
+    if not np.isnan(X.data if issparse(X) else X).any():
+        return
+    for who, part in parts:
+        if part is None or not get_tags(part).input_tags.allow_nan:
+            raise ValueError(
+                f"Input X contains NaN, which {who} of {owner} does not accept."
             )
 
 

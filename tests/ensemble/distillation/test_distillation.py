@@ -347,6 +347,23 @@ def test_named_teachers_are_parameters_of_a_search(iris):
     assert unnamed.set_params(cv=2).cv == 2
 
 
+def test_pipelines_take_weights_through_their_last_step(iris):
+    X, y = iris
+    student = make_pipeline(StandardScaler(), LogisticRegression())
+    teachers = [make_pipeline(StandardScaler(), GaussianNB())]
+    model = EnsembleDistillationClassifier(teachers, student, cv=None)
+    weights = np.where(y == 2, 1e-6, 1.0)
+    model.fit(X, y, sample_weight=weights)
+    direct = GaussianNB().fit(
+        StandardScaler().fit_transform(X), y, sample_weight=weights
+    )
+    np.testing.assert_allclose(model.teachers_[0][-1].theta_, direct.theta_)
+    assert set(model.predict(X)) <= {0, 1}
+    scaler = make_pipeline(GaussianNB(), KNeighborsClassifier())
+    with pytest.raises(TypeError, match=r"student .Pipeline. must take sample_weight"):
+        model.set_params(student=scaler).fit(X, y)
+
+
 def test_frames_reach_the_teachers_as_frames(iris):
     pd = pytest.importorskip("pandas")
     X, y = pd.DataFrame(iris[0], columns=list("abcd")), iris[1]
