@@ -106,11 +106,12 @@ def _enter(root, family, stem, words):
         table.write(ROW.format(name=words["NAME"], stem=stem, family=family, cls=cls))
     init = root / "minimalml" / family / "__init__.py"
     head, names = init.read_text("utf-8").split("__all__ = [")
+    names, _, rest = names.partition("]\n")
     names = sorted({*re.findall(r'"(\w+)"', names), cls, f"{stem}_means"})
     new = f"from minimalml.{family}._{stem}._{stem} import {cls}, {stem}_means"
     listed = "".join(f'    "{name}",\n' for name in names)
     head = head.rstrip() + ("\n\n" if head.endswith('"""\n\n') else "\n")
-    init.write_text(f"{head}{new}\n\n__all__ = [\n{listed}]\n", "utf-8")
+    init.write_text(f"{head}{new}\n\n__all__ = [\n{listed}]\n{rest}", "utf-8")
     page = root / "doc" / family / "index.rst"
     text = page.read_text("utf-8").rstrip()
     gap = "\n\n" if text.endswith(":maxdepth: 1") else "\n"  # before the first entry

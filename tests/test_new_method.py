@@ -64,9 +64,11 @@ def test_they_pass_their_tests_and_miss_nothing(checkout, family, with_kernel):
 
 
 def test_families_keep_what_they_have(checkout):
+    init, rest = checkout / "minimalml/resampling/__init__.py", "\n\ndef lazy(): pass\n"
+    init.write_text(init.read_text("utf-8") + rest, "utf-8")
     write_new_method(checkout, "resampling", "odd_idea")
-    names = (checkout / "minimalml/resampling/__init__.py").read_text("utf-8")
-    assert '"CMixup",' in names and '"OddIdea",' in names
+    names = init.read_text("utf-8")
+    assert '"CMixup",' in names and '"OddIdea",' in names and names.endswith(rest)
     page = (checkout / "doc/resampling/index.rst").read_text("utf-8")
     assert page.endswith("   odd_idea\n") and "   c_mixup\n" in page
 

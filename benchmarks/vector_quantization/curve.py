@@ -35,7 +35,8 @@ CODECS = {
     "levels, feedback (GPTQ)": [UniformCodec(bits) for bits in (2, 3, 4, 6, 8)],
     "words, feedback (VPTQ)": [VectorCodec(v, k, random_state=0) for v, k in WORDS],
     "pyramid, feedback (PVQ)": [
-        PyramidCodec(bits, random_state=0) for bits in (1.5, 2, 3, 4, 6)
+        PyramidCodec(bits, 16 if bits < 4 else 8, random_state=0)
+        for bits in (1.5, 2, 3, 4, 6)
     ],
 }
 

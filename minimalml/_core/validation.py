@@ -20,6 +20,7 @@ from sklearn.utils._param_validation import (
     validate_params,
 )
 from sklearn.utils.validation import (
+    _check_feature_names_in,
     _check_method_params,
     _check_response_method,
     _check_sample_weight,
@@ -29,6 +30,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+check_feature_names_in = _check_feature_names_in
 check_method_params = _check_method_params
 check_response_method = _check_response_method
 check_sample_weight = _check_sample_weight
@@ -53,6 +55,7 @@ __all__ = [
     "Real",
     "StrOptions",
     "_fit_context",
+    "check_feature_names_in",
     "check_is_fitted",
     "check_method_params",
     "check_response_method",

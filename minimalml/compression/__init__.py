@@ -3,10 +3,14 @@
 `GlobalMagnitudePruner` removes weights, `WeightQuantizer` encodes them, by a codec:
 `UniformCodec` to begin with. `ExpertMerger` makes the experts of a mixture fewer,
 `ExpertCompressor` smaller. All wrap an estimator and stand one inside the other.
-`PyramidQuantizer` turns rows of data into bytes and back. Plain functions and
-`prune_module` serve arrays, tensors and training loops of one's own.
+`PyramidQuantizer` turns rows of data into bytes and back, `SimVectorQuantizer` into one
+learnt code each, by a `LinearCodebook`. Plain functions, `prune_module` and this codebook
+serve arrays, tensors and training loops of one's own.
 """
 
+from importlib.util import find_spec
+
+from minimalml._core.arrays import import_torch
 from minimalml.compression._expert_merging._decomposition import (
     decompose_weight,
     row_masks,
@@ -50,6 +54,13 @@ from minimalml.compression._global_magnitude_pruning._reports import (
 )
 from minimalml.compression._global_magnitude_pruning._schedule import pruning_schedule
 from minimalml.compression._input_moments import InputMoments
+from minimalml.compression._linear_codebook._codebook_usage import (
+    CodebookUsage,
+    codebook_usage,
+)
+from minimalml.compression._linear_codebook._sim_vector_quantizer import (
+    SimVectorQuantizer,
+)
 from minimalml.compression._nearest_codeword import nearest_codeword
 from minimalml.compression._packing import pack_codes, unpack_codes
 from minimalml.compression._pyramid._pyramid import (
@@ -77,6 +88,7 @@ from minimalml.compression._weight_files import load_weights
 from minimalml.compression._weight_quantizer import WeightQuantizer
 
 __all__ = [
+    "CodebookUsage",
     "EncodedWeight",
     "ExpertCompressor",
     "ExpertMerger",
@@ -86,6 +98,7 @@ __all__ = [
     "MixtureOfExpertsClassifier",
     "PyramidCodec",
     "PyramidQuantizer",
+    "SimVectorQuantizer",
     "UniformCodec",
     "VectorCodec",
     "WeightCodec",
@@ -93,6 +106,7 @@ __all__ = [
     "align_experts",
     "allocate_groups",
     "apply_masks",
+    "codebook_usage",
     "conditional_weights",
     "decompose_weight",
     "expert_similarity",
@@ -125,3 +139,17 @@ __all__ = [
     "to_sparse",
     "unpack_codes",
 ]
+if find_spec("torch"):
+    __all__ += ["LinearCodebook"]
+
+
+def __getattr__(name):
+    """Import the torch module when it is used."""
+    if name == "LinearCodebook":
+        import_torch(name)
+        from minimalml.compression._linear_codebook._linear_codebook_torch import (
+            LinearCodebook,
+        )
+
+        return LinearCodebook
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,8 +2,12 @@
 
 `DiversityRegularizedClassifier` and its regressor train networks together and search how much
 they shall differ; `diversity_decomposition` and `subset_report` say of any ensemble what its
-diversity is worth. `EnsembleDistillationClassifier` and its regressor put one small model in
-the place of several good ones.
+diversity is worth. `ModelSoupClassifier` and its regressor stand where a search stands, and
+average the weights of its candidates into one model; `greedy_soup` does so with models at hand.
+`ConcatenatedRepresentation` makes features for new tasks of several seeds of one network, and
+`DistilledRepresentation` puts them into one.
+`EnsembleDistillationClassifier` and its regressor put one small model in the place of several
+good ones.
 """
 
 from minimalml.ensemble._distillation._distillation import (
@@ -24,17 +28,46 @@ from minimalml.ensemble._diversity._diversity import (
 )
 from minimalml.ensemble._diversity._measures import diversity, diversity_decomposition
 from minimalml.ensemble._diversity._subset_report import subset_report
+from minimalml.ensemble._model_soup._averages import (
+    average_weights,
+    interpolate_weights,
+)
+from minimalml.ensemble._model_soup._ensemble_gap import soup_ensemble_gap
+from minimalml.ensemble._model_soup._greedy_soup import SoupResult, greedy_soup
+from minimalml.ensemble._model_soup._model_soup import (
+    ModelSoupClassifier,
+    ModelSoupRegressor,
+)
+from minimalml.ensemble._rich_representations._distilled_representation import (
+    DistilledRepresentation,
+)
+from minimalml.ensemble._rich_representations._hidden_layers import (
+    hidden_representation,
+)
+from minimalml.ensemble._rich_representations._rich_representations import (
+    ConcatenatedRepresentation,
+)
 
 __all__ = [
+    "ConcatenatedRepresentation",
+    "DistilledRepresentation",
     "DiversityRegularizedClassifier",
     "DiversityRegularizedRegressor",
     "EnsembleDistillationClassifier",
     "EnsembleDistillationRegressor",
+    "ModelSoupClassifier",
+    "ModelSoupRegressor",
+    "SoupResult",
+    "average_weights",
     "compress_targets",
     "distillation_loss",
     "diversity",
     "diversity_decomposition",
     "expand_targets",
+    "greedy_soup",
+    "hidden_representation",
+    "interpolate_weights",
     "soft_targets",
+    "soup_ensemble_gap",
     "subset_report",
 ]

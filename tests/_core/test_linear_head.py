@@ -16,7 +16,7 @@ from sklearn.linear_model import (
     SGDClassifier,
 )
 from sklearn.model_selection import GridSearchCV
-from sklearn.neural_network import MLPClassifier
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
     MaxAbsScaler,
@@ -27,7 +27,7 @@ from sklearn.preprocessing import (
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
-from minimalml._core.models.linear_head import linear_head
+from minimalml._core.models.linear_head import linear_head, mlp_layers
 from minimalml.compression import GlobalMagnitudePruner
 
 LINEAR = [
@@ -271,3 +271,15 @@ def test_several_labels_a_row_are_refused(model):
 def test_an_unfitted_model_is_refused(model):
     with pytest.raises(NotFittedError):
         linear_head(model)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_layers_of_a_regressor_give_its_predictions():
+    X, y = load_digits(return_X_y=True)
+    model = MLPRegressor(
+        hidden_layer_sizes=(6, 3), activation="identity", max_iter=2, random_state=0
+    ).fit(X, y)
+    outputs = X
+    for layer in mlp_layers(model):
+        outputs = layer(outputs)
+    np.testing.assert_allclose(outputs[:, 0], model.predict(X))

@@ -118,12 +118,16 @@ def _check_scores(model, layer):
         )
 
 
-def _read_mlp(model, before):
-    layers = [
+def mlp_layers(model):
+    """Return all layers of a fitted MLPClassifier or MLPRegressor as `AffineMap`."""
+    return [
         AffineMap(weight, bias)
         for weight, bias in zip(model.coefs_, model.intercepts_, strict=True)
     ]
-    return _numpy_head(model, layers, before, model.activation)
+
+
+def _read_mlp(model, before):
+    return _numpy_head(model, mlp_layers(model), before, model.activation)
 
 
 def _numpy_head(model, layers, before, activation="identity"):

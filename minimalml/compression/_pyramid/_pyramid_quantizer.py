@@ -238,7 +238,7 @@ class PyramidQuantizer(
 
         Returns
         -------
-        ndarray of uint8 of shape (n_samples, n_code_bytes_)
+        ndarray of uint8 of shape (n_samples, n_code_bytes)
 
         Raises
         ------
@@ -256,7 +256,7 @@ class PyramidQuantizer(
 
         Parameters
         ----------
-        codes : array-like of uint8 of shape (n_samples, n_code_bytes_)
+        codes : array-like of uint8 of shape (n_samples, n_code_bytes)
             From `transform`.
 
         Returns

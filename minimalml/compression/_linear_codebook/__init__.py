@@ -1,0 +1,1 @@
+"""A codebook behind one linear layer, for networks with a discrete bottleneck."""

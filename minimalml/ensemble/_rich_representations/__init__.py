@@ -1,0 +1,1 @@
+"""Rich representations: the hidden layers of several networks side by side."""
