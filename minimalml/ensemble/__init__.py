@@ -6,8 +6,22 @@ diversity is worth. `ModelSoupClassifier` and its regressor stand where a search
 average the weights of its candidates into one model; `greedy_soup` does so with models at hand.
 `ConcatenatedRepresentation` makes features for new tasks of several seeds of one network, and
 `DistilledRepresentation` puts them into one.
+`EnsembleDistillationClassifier` and its regressor put one small model in the place of several
+good ones.
 """
 
+from minimalml.ensemble._distillation._distillation import (
+    EnsembleDistillationClassifier,
+)
+from minimalml.ensemble._distillation._distillation_regressor import (
+    EnsembleDistillationRegressor,
+)
+from minimalml.ensemble._distillation._soft_targets import (
+    compress_targets,
+    distillation_loss,
+    expand_targets,
+    soft_targets,
+)
 from minimalml.ensemble._diversity._diversity import (
     DiversityRegularizedClassifier,
     DiversityRegularizedRegressor,
@@ -39,15 +53,21 @@ __all__ = [
     "DistilledRepresentation",
     "DiversityRegularizedClassifier",
     "DiversityRegularizedRegressor",
+    "EnsembleDistillationClassifier",
+    "EnsembleDistillationRegressor",
     "ModelSoupClassifier",
     "ModelSoupRegressor",
     "SoupResult",
     "average_weights",
+    "compress_targets",
+    "distillation_loss",
     "diversity",
     "diversity_decomposition",
+    "expand_targets",
     "greedy_soup",
     "hidden_representation",
     "interpolate_weights",
+    "soft_targets",
     "soup_ensemble_gap",
     "subset_report",
 ]

@@ -1,0 +1,1 @@
+"""Ensemble distillation: a small model learns the mean of what several say."""
