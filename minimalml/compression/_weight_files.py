@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from minimalml._core.arrays import to_numpy
+from minimalml._core.arrays import is_torch_tensor, to_numpy
 from minimalml._core.models.weights import (
     model_buffers,
     model_weights,
@@ -26,9 +26,9 @@ def save_weights(path, model, encoded):
     others = {
         name: w for name, w in model_weights(model).items() if name not in encoded
     }
-    arrays |= {str(name): to_numpy(weight) for name, weight in others.items()}
+    arrays |= {str(name): _as_array(weight) for name, weight in others.items()}
     buffers = model_buffers(model).items()
-    arrays |= {f"buffer/{name}": to_numpy(buffer) for name, buffer in buffers}
+    arrays |= {f"buffer/{name}": _as_array(buffer) for name, buffer in buffers}
     meta = {
         "version": VERSION,
         "encoded": {
@@ -123,4 +123,10 @@ def _stored(model, name, matrix):
             f"weight {name!r} has shape {tuple(weight.shape)} in the model and "
             f"{matrix.shape} in the file."
         )
-    return as_stored(model, name, matrix).astype(to_numpy(weight).dtype)
+    return as_stored(model, name, matrix)
+
+
+def _as_array(array):
+    """Return an array; NumPy has no bfloat16, whose numbers float32 holds exactly."""
+    is_unknown = is_torch_tensor(array) and str(array.dtype) == "torch.bfloat16"
+    return to_numpy(array.float() if is_unknown else array)

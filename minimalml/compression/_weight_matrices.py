@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from minimalml._core.arrays import is_torch_module, to_numpy
+from minimalml._core.arrays import is_torch_module, is_torch_tensor, to_numpy
 from minimalml._core.models.weights import (
     find_weight_holder,
     model_weights,
@@ -58,11 +58,17 @@ def is_transposed(model):
 
 def as_matrix(model, name):
     """Return a weight as a matrix of shape (outputs, inputs) in float64."""
-    array = to_numpy(model_weights(model)[name])
-    if array.dtype.kind != "f":
+    array = model_weights(model)[name]
+    if not is_torch_tensor(array) and array.dtype.kind != "f":
         raise TypeError(f"weight {name!r} must hold floats, got {array.dtype}.")
-    array = array.astype(np.float64)
+    array = as_float64(array)
     return array.T if is_transposed(model) else np.atleast_2d(array)
+
+
+def as_float64(array):
+    """Return an array or a tensor of any precision, bfloat16 too, as float64."""
+    array = array.double() if is_torch_tensor(array) else array
+    return to_numpy(array).astype(np.float64)
 
 
 def as_stored(model, name, matrix):

@@ -38,6 +38,7 @@ from minimalml.compression._uniform_codec import UniformCodec
 from minimalml.compression._weight_codec import WeightCodec, relative_output_error
 from minimalml.compression._weight_files import save_weights
 from minimalml.compression._weight_matrices import (
+    as_float64,
     as_matrix,
     as_stored,
     linear_layers,
@@ -309,7 +310,7 @@ class WeightQuantizer(
         values = {name: as_stored(self.estimator_, name, decoded)}
         if moments is not None and bias is not None:
             values[bias] = self._corrected(bias, original, moments, weight, decoded)
-        self._write(values)
+        set_model_weights(self.estimator_, values)
         self.encoded_[name] = encoded
         self.layer_bits_per_weight_[name] = encoded.bits_per_weight
         if hessian is not None:
@@ -326,20 +327,9 @@ class WeightQuantizer(
         mean = to_numpy(moments.mean)
         wanted = moments.mean_reference
         wanted = mean if wanted is None else to_numpy(wanted)
-        old = to_numpy(model_weights(original)[bias])
+        old = as_float64(model_weights(original)[bias])
         change = weight @ wanted - decoded @ mean
         return old + change.reshape(old.shape)
-
-    def _write(self, values):
-        """Write values into the copy, in its dtypes."""
-        current = model_weights(self.estimator_)
-        set_model_weights(
-            self.estimator_,
-            {
-                name: value.astype(to_numpy(current[name]).dtype)
-                for name, value in values.items()
-            },
-        )
 
     def _report(self):
         """Set the attributes that tell sizes."""
@@ -347,16 +337,16 @@ class WeightQuantizer(
         others = [w for name, w in weights.items() if name not in self.encoded_]
         others += list(model_buffers(self.estimator_).values())
         n_encoded = sum(weight.nbytes for weight in self.encoded_.values())
-        self.size_bytes_ = n_encoded + sum(map(_nbytes, others))
-        n_dense = sum(map(_nbytes, weights.values()))
-        n_dense += sum(map(_nbytes, model_buffers(self.estimator_).values()))
+        self.size_bytes_ = n_encoded + sum(array.nbytes for array in others)
+        n_dense = sum(array.nbytes for array in weights.values())
+        n_dense += sum(b.nbytes for b in model_buffers(self.estimator_).values())
         self.compression_ratio_ = n_dense / self.size_bytes_
         if self.encoded_:
             size = sum(np.prod(w.shape) for w in self.encoded_.values())
             self.bits_per_weight_ = float(8 * n_encoded / size)
             return
         first = next(iter(weights.values()))
-        self.bits_per_weight_ = float(8 * to_numpy(first).dtype.itemsize)
+        self.bits_per_weight_ = 8 * first.nbytes / np.prod(tuple(first.shape))
         warnings.warn(
             f"nothing was quantised: {self.skipped_}.", UserWarning, stacklevel=5
         )
@@ -375,7 +365,3 @@ class WeightQuantizer(
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "encoded_")
-
-
-def _nbytes(array):
-    return to_numpy(array).nbytes

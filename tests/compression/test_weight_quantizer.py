@@ -377,6 +377,51 @@ def test_modules_with_other_layers_shared_ones_and_positions(rng):
     assert [tuple(call.shape) for call in calls] == [(160, 6), (160, 6)]
 
 
+@torch_tests
+def test_half_precision_goes_through_file_and_back(rng):
+    import torch
+
+    X = rng.normal(size=(60, 40)).astype(np.float32)
+    for dtype in (torch.bfloat16, torch.float16):
+        layer = torch.nn.Sequential(torch.nn.Linear(40, 32), torch.nn.BatchNorm1d(32))
+        quantizer = WeightQuantizer(layer.to(dtype), UniformCodec(4)).fit(X)
+        assert quantizer.estimator_[0].weight.dtype == dtype
+        assert quantizer.compression_ratio_ > 1
+        file = io.BytesIO()
+        quantizer.save(file)
+        file.seek(0)
+        again = load_weights(pickle.loads(pickle.dumps(layer)), file)
+        for one, other in zip(
+            again.state_dict().values(), quantizer.estimator_.state_dict().values(),
+            strict=True,
+        ):  # fmt: skip
+            assert torch.equal(one, other)
+
+
+@torch_tests
+def test_routers_that_send_rows_elsewhere_are_told_by_name(rng):
+    import torch
+
+    class Router(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = torch.nn.Linear(40, 40), torch.nn.Linear(40, 40)
+
+        def forward(self, X):
+            X = self.first(X)
+            # the first layer's codes move the outputs: then the second runs once more
+            moved = float((X - self.seen).abs().max()) if hasattr(self, "seen") else 0.0
+            if not hasattr(self, "seen") and len(X) > 1:
+                self.seen = X.detach()
+            return self.second(self.second(X)) if moved > 1e-3 else self.second(X)
+
+    module, X = Router(), rng.normal(size=(50, 40)).astype(np.float32)
+    module(torch.tensor(X))
+    with pytest.raises(ValueError, match=r"layer 'second\.weight' is called 2 times"):
+        WeightQuantizer(module, UniformCodec(2)).fit(X)
+    WeightQuantizer(module, UniformCodec(2), calibration="parallel").fit(X)
+
+
 def test_regressors_keep_their_kind(rng):
     X = rng.normal(size=(60, 30))
     y = X[:, 0] + 0.1 * rng.normal(size=60)
