@@ -12,7 +12,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
 
 from benchmarks.claims import Outcome, claim
-from minimalml.resampling import OpenSetCoresetSelector, greedy_facility_location
+from minimalml.resampling import (
+    CoresetAugmentedTransformer,
+    OpenSetCoresetSelector,
+    greedy_facility_location,
+)
 
 SEEDS, BUDGET, N_CLUSTERS, N_COMPONENTS = range(20), 200, 20, 10
 
@@ -50,9 +54,17 @@ def selections(seed, target, others):
     }
 
 
-def downstream(rows, target, others, test):
-    """Accuracy of a classifier of 20 labelled rows on components fitted on more."""
-    pca = PCA(N_COMPONENTS, random_state=0).fit(np.vstack([target[0], others[rows]]))
+def components(rows, target, others, seed):
+    """Fit components on the target and the rows; those of the coreset as a user would."""
+    pca = PCA(N_COMPONENTS, random_state=0)
+    if rows is None:
+        augmented = CoresetAugmentedTransformer(pca, selector(seed))
+        return augmented.fit(target[0], X_open=others)
+    return pca.fit(np.vstack([target[0], others[rows]]))
+
+
+def downstream(pca, target, test):
+    """Score a classifier of 20 labelled rows on components fitted on more."""
     model = LogisticRegression(max_iter=1000, C=100)
     model.fit(pca.transform(target[0][:20]), target[1][:20])
     return model.score(pca.transform(test[0]), test[1])
@@ -71,7 +83,10 @@ def relevant_rows_help():
         for name, rows in selections(seed, target[0], others[0]).items():
             if len(rows):
                 shares.setdefault(name, []).append(relevant[rows].mean())
-            accuracy = downstream(rows, target, others[0], test)
+            rows = None if name == "coreset" else rows
+            accuracy = downstream(
+                components(rows, target, others[0], seed), target, test
+            )
             accuracies.setdefault(name, []).append(accuracy)
         stopped = selector(seed, None, 0.95, 2).fit(others[0], X_target=target[0])
         rows = stopped.sample_indices_

@@ -1,13 +1,19 @@
 """Selectors of rows and what one would use instead, on digits whose classes shift."""
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, pairwise_distances, pairwise_distances_argmin
 
 from minimalml._core.transport_plan import transport_plan
-from minimalml.resampling import OpenSetCoresetSelector, TransportCoresetSelector
+from minimalml.resampling import (
+    OpenSetCoresetSelector,
+    SampleSelectorMixin,
+    SelectedSamplesEstimator,
+    TransportCoresetSelector,
+)
 
 N_POOL, N_TARGET, N_TEST = 997, 150, 250
 
@@ -51,14 +57,22 @@ def rounds(pool, target, n, seed):
     return selector.fit(pool[0], X_target=target[0]).sample_indices_
 
 
+class Given(SampleSelectorMixin, BaseEstimator):
+    """Select the rows that are given."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def fit(self, X, y=None):
+        self.n_samples_in_, self.sample_indices_ = len(X), np.asarray(self.rows)
+        return self
+
+
 def quality(rows, pool, target, test):
     """Accuracy and log-loss of a model trained on the rows, and their distance."""
-    X, y = pool
-    lost = np.setdiff1d(y, y[rows])
-    rows = np.concatenate([rows, [np.flatnonzero(y == label)[0] for label in lost]])
-    rows = rows.astype(int)
-    model = LogisticRegression(max_iter=1000).fit(X[rows], y[rows])
-    cost = pairwise_distances(X, target[0])
+    model = SelectedSamplesEstimator(LogisticRegression(max_iter=1000), Given(rows))
+    rows = model.fit(*pool).sample_indices_  # with a row of each class that was lost
+    cost = pairwise_distances(pool[0], target[0])
     masses = np.full(len(rows), 1 / len(rows))
     plan = transport_plan(
         masses, np.full(N_TARGET, 1 / N_TARGET), cost[rows], who="benchmarks"

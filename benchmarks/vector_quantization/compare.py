@@ -28,6 +28,22 @@ def by_faiss(data):
     index.search(X, 1)
 
 
+def weighted_vectors(n):
+    X, book = vectors(n, 8, 256)
+    weights = np.random.default_rng(1).uniform(size=X.shape).astype(np.float32)
+    return X, book, weights
+
+
+def weighted_by_products(data):
+    """Expand the squares: two products of matrices a block of vectors, and an argmin."""
+    X, book, weights = data
+    labels = np.empty(len(X), dtype=np.intp)
+    for start in range(0, len(X), 4096):
+        rows = slice(start, start + 4096)
+        scores = weights[rows] @ (book**2).T - 2 * (weights[rows] * X[rows]) @ book.T
+        labels[rows] = scores.argmin(axis=1)
+
+
 def layer(n):
     """Draw an n x n matrix and the moments of its inputs, which are correlated."""
     rng = np.random.default_rng(0)
@@ -71,6 +87,14 @@ COMPARISONS = [
     comparison_of_words(4, 256),
     comparison_of_words(8, 4096),
     comparison_of_words(64, 1024),
+    Comparison(
+        title="Nearest of 256 words, a weight for each of 8 numbers of n vectors",
+        setup=weighted_vectors,
+        ours=lambda data: nearest_codeword(*data),
+        peers={"products in blocks, NumPy": weighted_by_products},
+        sizes=(1_000, 10_000, 100_000),
+        threads=(1,),
+    ),
     Comparison(
         title="Encode an n x n matrix, words of 4, 256 of them",
         setup=layer,

@@ -25,7 +25,7 @@ from minimalml.compression import (
     WeightQuantizer,
 )
 
-WORDS = ((4, 64), (4, 256), (2, 64), (2, 256), (1, 64))
+WORDS = ((4, 64), (4, 256), (2, 64), (2, 256), (1, 64), (1, 256))
 CODECS = {
     "round to nearest": [UniformWithoutFeedback(bits) for bits in (2, 3, 4, 6, 8)],
     "k-means, a layer's numbers": [
@@ -35,8 +35,8 @@ CODECS = {
     "levels, feedback (GPTQ)": [UniformCodec(bits) for bits in (2, 3, 4, 6, 8)],
     "words, feedback (VPTQ)": [VectorCodec(v, k, random_state=0) for v, k in WORDS],
     "pyramid, feedback (PVQ)": [
-        PyramidCodec(bits, 16 if bits < 4 else 8, random_state=0)
-        for bits in (1.5, 2, 3, 4, 6)
+        PyramidCodec(bits, 16 if bits < 4 else 8 if bits < 8 else 4, random_state=0)
+        for bits in (1.5, 2, 3, 4, 6, 8)
     ],
 }
 
