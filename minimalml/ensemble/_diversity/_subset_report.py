@@ -4,7 +4,7 @@ from itertools import combinations
 from math import comb
 
 import numpy as np
-from scipy.stats import rankdata
+from scipy.stats import spearmanr
 from sklearn.utils import check_random_state
 
 from minimalml._core.validation import Integral
@@ -100,10 +100,9 @@ def _subsets(n_members, size, n_subsets, generator):
 
 def _spearman(a, b):
     """Correlate ranks; NaN where one does not vary."""
-    a, b = rankdata(a), rankdata(b)
     if np.ptp(a) == 0 or np.ptp(b) == 0:
         return float("nan")
-    return float(np.corrcoef(a, b)[0, 1])
+    return float(spearmanr(a, b).statistic)
 
 
 def _slope(x, y):

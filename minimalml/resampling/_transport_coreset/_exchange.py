@@ -125,10 +125,10 @@ def greedy_start(cost, weights, n_selected):
     """
     greedy = LazyGreedy(cost, weights, sign=-1.0)
     picks = greedy.add(n_selected)
-    n_useful = len(np.unique(_owners(cost, picks)))
-    if n_useful == n_selected or len(np.unique(cost.argmin(axis=0))) <= n_selected:
-        return picks
     owners = _owners(cost, picks)
+    n_useful, n_possible = len(np.unique(owners)), len(np.unique(cost.argmin(axis=0)))
+    if n_useful == n_selected or n_possible <= n_selected:
+        return picks
     lowest = cost[owners, np.arange(cost.shape[1])]
     for _ in range(min(MAX_PICKS * n_selected, len(cost)) - n_selected):
         row = greedy.add(1)[-1]
