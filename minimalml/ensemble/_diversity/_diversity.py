@@ -7,7 +7,7 @@ TMLR 2024.
 import warnings
 
 import numpy as np
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
 from sklearn.utils import check_random_state
 
 from minimalml._core.training.documentation import document_training
@@ -297,7 +297,8 @@ class DiversityRegularizedClassifier(StackedEnsembleMixin, NetworkClassifier):
         ndarray of shape (n_samples, n_classes)
             Probabilities in the order of ``classes_``.
         """
-        return np.exp(combined_logs(self._member_logs(X), self.combine))
+        # at most 1, which the exponential of a mean's logarithm need not be
+        return softmax(combined_logs(self._member_logs(X), self.combine), axis=1)
 
     def member_predict_proba(self, X):
         """Predict each member's probability of each class.
