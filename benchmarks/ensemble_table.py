@@ -25,7 +25,6 @@ from sklearn.preprocessing import LabelEncoder, StandardScaler
 
 from benchmarks import _data
 from minimalml._core.models.prefit import copy_of_trained
-from minimalml.ensemble._model_soup._averages import set_model_state
 from minimalml.ensemble import (
     ConcatenatedRepresentation,
     DiversityRegularizedClassifier,
@@ -33,6 +32,7 @@ from minimalml.ensemble import (
     ModelSoupClassifier,
     RegularizedEnsembleClassifier,
 )
+from minimalml.ensemble._model_soup._averages import set_model_state
 
 HIDDEN, N_MEMBERS, N_SEEDS = (64, 64), 5, 5
 SWEEP = {
@@ -92,9 +92,12 @@ def models(fit, val, seed):
         MLPClassifier(HIDDEN, random_state=i).set_params(**greedy.best_params_)
         for i in range(N_MEMBERS)
     ]
-    yield "vote of five seeds", VotingClassifier(
-        [(str(i), network) for i, network in enumerate(seeds)], voting="soft"
-    ).fit(*fit)
+    yield (
+        "vote of five seeds",
+        VotingClassifier(
+            [(str(i), network) for i, network in enumerate(seeds)], voting="soft"
+        ).fit(*fit),
+    )
     stack = StackingClassifier(frozen, LogisticRegression(max_iter=1000), cv="prefit")
     yield "stack of sweep", stack.fit(*val)
     yield "uniform soup", soup(method="uniform").fit(*fit, *val).estimator_
@@ -117,9 +120,12 @@ def models(fit, val, seed):
         search.cv_results_["rank_test_score"].argmin()
     ]
     yield "diversity searched", pushed.set_params(gamma=gamma).fit(*fit)
-    yield "regularised ensemble", RegularizedEnsembleClassifier(
-        N_MEMBERS, hidden_layer_sizes=HIDDEN, random_state=seed
-    ).fit(*fit)
+    yield (
+        "regularised ensemble",
+        RegularizedEnsembleClassifier(
+            N_MEMBERS, hidden_layer_sizes=HIDDEN, random_state=seed
+        ).fit(*fit),
+    )
     network = MLPClassifier(HIDDEN, max_iter=30)
     cat = ConcatenatedRepresentation(network, N_MEMBERS, random_state=seed).fit(*fit)
     probe = make_pipeline(
@@ -167,12 +173,13 @@ def main(names):
         head = ("accuracy %", "log loss", "calibration %", "time", "kB")
         print(f"{load.__name__:22}" + "".join(f"{h:>16}" for h in head))
         for name, rows in found.items():
-            (a, l, c, t, b), (da, dl, dc, _, _) = np.mean(rows, 0), np.std(rows, 0)
-            print(
-                f"{name:22}{a:9.2f} +- {da:4.2f}{l:8.3f} +- {dl:5.3f}{c:8.2f} +- {dc:4.2f}"
-                f"{t / one:16.1f}{b:16.0f}",
-                flush=True,
-            )
+            mean, spread = np.mean(rows, axis=0), np.std(rows, axis=0, ddof=1)
+            cells = [
+                f"{m:.{d}f} +- {s:.{d}f}"
+                for m, s, d in zip(mean, spread, (2, 3, 2), strict=False)
+            ]
+            cells += [f"{mean[3] / one:.1f}", f"{mean[4]:.0f}"]
+            print(f"{name:22}" + "".join(f"{cell:>16}" for cell in cells), flush=True)
 
 
 if __name__ == "__main__":
