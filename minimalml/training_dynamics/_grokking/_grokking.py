@@ -133,7 +133,8 @@ def simulate_lazy_rich(
         Steps of gradient descent on all rows.
 
     record : int or "log", default="log"
-        Write down every so many steps; "log": 120 log-spaced ones, the first and last.
+        Write down every so many steps; "log": up to 120
+        log-spaced ones, and the start.
 
     center : bool, default=False
         Whether to take the initial function away from the network.

@@ -38,7 +38,7 @@ class LazyRichRegressor(NetworkRegressor):
     Needs torch. Where prediction is all that counts, take a network with Adam.
 
     An epoch costs what that of any network costs and a forward pass of the frozen start;
-    a record, 61 of them, a backward pass for each of ``kernel_rows`` and outputs.
+    a record, 61 of them at most, a backward pass for each of ``kernel_rows`` and outputs.
 
     Parameters
     ----------
@@ -66,8 +66,9 @@ class LazyRichRegressor(NetworkRegressor):
     batch_size : int, default=None
         Rows a step; None is all.
 
-    learning_rate : float, default=0.1
-        Step size of the optimiser where ``alpha`` is 1.
+    learning_rate : float, default=0.03
+        Step size of the optimiser where ``alpha`` is 1. Where it is too large, a lazy
+        network moves as well: ``kernel_drift`` does not fall as ``alpha`` grows.
 
     optimizer : {"sgd", "adam", "adamw"}, default="sgd"
         "sgd" has no momentum.
@@ -79,7 +80,7 @@ class LazyRichRegressor(NetworkRegressor):
         frozen copy ``module_.start`` where centred.
 
     history_ : dict of str to ndarray of shape (n_records,)
-        Records before the first epoch and after 60 log-spaced ones: ``epoch``;
+        Records before the first epoch and after up to 60 log-spaced ones: ``epoch``;
         ``train_loss`` and ``test_loss``, mean squared errors of standardised targets;
         ``kernel_alignment`` of the network's tangent kernel with the targets;
         ``kernel_drift``, the kernel's change by norm as a share of the initial one;
@@ -156,7 +157,7 @@ class LazyRichRegressor(NetworkRegressor):
         validation_fraction=None,
         max_epochs=1000,
         batch_size=None,
-        learning_rate=0.1,
+        learning_rate=0.03,
         optimizer="sgd",
         weight_decay=0.0,
         random_state=None,

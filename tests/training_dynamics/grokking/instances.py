@@ -3,7 +3,9 @@
 from minimalml.training_dynamics import LazyRichRegressor
 
 NEEDS_TORCH = {"LazyRichRegressor"}
-QUICK = dict(hidden_layer_sizes=(16,), kernel_rows=8, optimizer="adam", learning_rate=0.03)
+QUICK = dict(
+    hidden_layer_sizes=(16,), kernel_rows=8, optimizer="adam", learning_rate=0.03
+)
 INSTANCES = {
     "LazyRichRegressor": [
         LazyRichRegressor(max_epochs=60, **QUICK),
