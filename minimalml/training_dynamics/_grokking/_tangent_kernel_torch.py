@@ -18,8 +18,10 @@ def tangent_kernel(module, weights, X, X2=None, *, chunk_numbers):
     jacobian = vmap(jacrev(outputs), in_dims=(None, 0))
 
     def gradients(rows):
-        parts = jacobian(weights, rows).values()
-        return torch.cat([part.flatten(1) for part in parts], dim=1)
+        return [part.flatten(1) for part in jacobian(weights, rows).values()]
+
+    def products(left, right):
+        return sum(a @ b.mT for a, b in zip(left, right, strict=True))
 
     with evaluation_mode(module):
         with torch.no_grad():
@@ -33,7 +35,7 @@ def tangent_kernel(module, weights, X, X2=None, *, chunk_numbers):
             # of a symmetric kernel what is left of the diagonal is there already
             known = [band[number].mT for band in bands] if X2 is None else []
             new = [
-                left @ (left if X2 is None and k == number else gradients(part)).mT
+                products(left, left if X2 is None and k == number else gradients(part))
                 for k, part in enumerate(others)
                 if k >= len(known)
             ]
