@@ -22,7 +22,7 @@ seeds = st.integers(0, 10**6)
 
 
 class Committee(torch.nn.Module):
-    """The paper's model, or one with as many columns of units as outputs."""
+    """The paper's model."""
 
     def __init__(self, W, alpha=1.0, epsilon=0.25):
         super().__init__()
@@ -76,14 +76,8 @@ def test_kernel_is_the_product_of_gradients_in_any_chunks(chunk_numbers, monkeyp
     grad = torch.autograd.grad
 
     def gradients(X):
-        return torch.stack(
-            [
-                torch.cat(
-                    [g.ravel() for f in (0, 1) for g in grad(network(x)[f], trained)]
-                )
-                for x in X
-            ]
-        )
+        rows = [[grad(f, trained, retain_graph=True) for f in network(x)] for x in X]
+        return torch.stack([torch.cat([g.ravel() for f in r for g in f]) for r in rows])
 
     J, J2 = gradients(X), gradients(X2)
     network.train()
