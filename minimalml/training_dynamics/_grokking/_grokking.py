@@ -133,8 +133,8 @@ def simulate_lazy_rich(
         Steps of gradient descent on all rows.
 
     record : int or "log", default="log"
-        Write down every so many steps; "log": up to 120
-        log-spaced ones, and the start.
+        Write down every so many steps; "log": the start and up to 120 log-spaced steps,
+        the last among them.
 
     center : bool, default=False
         Whether to take the initial function away from the network.
@@ -227,7 +227,7 @@ class _Committee:
     """The data, the start, and what is said of a pair of moments."""
 
     def __init__(self, X, y, alpha, epsilon, eta0, center, beta, w_bar, M):
-        self.X, self.y, self.beta = X, y, beta
+        self.X, self.beta = X, beta
         self.alpha, self.epsilon, self.eta0 = alpha, epsilon, eta0
         self.w_bar, self.M = w_bar, M
         quadratic = np.einsum("pi,pi->p", X @ M, X)
@@ -269,17 +269,19 @@ class _Committee:
     def _record(self, step, loss, w_bar, M):
         if self.beta is None:
             return step, loss, np.full(3, np.nan), np.nan
-        linear, quadratic = self.origin
-        terms = self._terms(
-            self.alpha * (w_bar - linear), self.alpha * self.epsilon * (M - quadratic)
-        )
-        beta = self.beta
+        terms, beta = self._terms(*self._coefficients(w_bar, M)), self.beta
         with np.errstate(invalid="ignore"):  # beta may be 0
             alignment = (beta @ M @ beta) / (beta @ beta * np.linalg.norm(M))
         return step, loss, terms, alignment
 
+    def _coefficients(self, w_bar, M):
+        """Return those of the function: ``linear . x + x.T quadratic x / 2``."""
+        w_origin, M_origin = self.origin
+        alpha = self.alpha
+        return alpha * (w_bar - w_origin), alpha * self.epsilon * (M - M_origin)
+
     def _terms(self, linear, quadratic):
-        """Return the parts of the test loss of ``linear . x + x.T quadratic x / 2``."""
+        """Return the parts of the test loss of a function by its coefficients."""
         D = len(linear)
         S = quadratic - np.outer(self.beta, self.beta)
         return np.array(
@@ -298,12 +300,10 @@ class _Committee:
         K = (X @ X.T) * (slope[:, None] + slope - 1 + epsilon**2 * (X @ M @ X.T))
         K[np.diag_indices_from(K)] += RIDGE * np.trace(K) / len(K) or 1.0
         a = linalg.solve(K, self.target - self.f_0, assume_a="pos")
-        linear = X.T @ (a * slope)
         B = np.outer(X.T @ a, epsilon * w_bar) + epsilon**2 * (X.T * a) @ X @ M
-        start_linear, start_quadratic = self.origin
-        linear = linear + self.alpha * (w_bar - start_linear)
-        quadratic = B + B.T + self.alpha * epsilon * (M - start_quadratic)
-        return float(self._terms(linear, quadratic).sum())
+        linear, quadratic = self._coefficients(w_bar, M)
+        terms = self._terms(linear + X.T @ (a * slope), quadratic + B + B.T)
+        return float(terms.sum())
 
 
 def _check_width(values, X, name):

@@ -119,7 +119,7 @@ class LazyRichRegressor(NetworkRegressor):
     >>> X, y = load_diabetes(return_X_y=True)
     >>> X = scale(X)
     >>> lazy, rich = (
-    ...     LazyRichRegressor(alpha, max_epochs=100, random_state=0).fit(X, y)
+    ...     LazyRichRegressor(alpha, max_epochs=50, random_state=0).fit(X, y)
     ...     for alpha in (10, 0.3)
     ... )
     >>> bool(10 * lazy.history_["kernel_drift"][-1] < rich.history_["kernel_drift"][-1])
