@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
-BUILD_REQUIRES := 'setuptools>=77' 'Cython>=3.1.2,!=3.2.6,!=3.2.7,!=3.2.8,!=3.2.9,<4' 'numpy>=2.0'
+BUILD_REQUIRES := 'setuptools>=77' 'Cython>=3.1.2,!=3.2.6,!=3.2.7,!=3.2.8,!=3.2.9,<4' 'numpy>=2.0' 'scipy>=1.11'
 KERNELS := $(shell find minimalml -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 
 .PHONY: help demo test test-slow coverage lint docs bench bench-quick claims wheel clean

@@ -1,0 +1,1 @@
+"""Grokking: a network is lazy first, and learns features later."""
