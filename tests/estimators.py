@@ -5,6 +5,8 @@
 - ``INSTANCES``: a list of estimators; quick settings for networks, variants for others.
   The first undergoes all checks, the others those of ``VARIANT_CHECKS``. Without an
   entry it is the class with its defaults.
+- ``OWN_DOMAIN``: classes that no common data suit, each with the reason; their tests are
+  all their own.
 - ``NEEDS_TORCH``: classes that can't be fitted without torch, left out without it.
 - ``EXPECTED_FAILED_CHECKS``, ``EXPECTED_FAILED_PROPERTIES``: the checks that a class may
   fail, each with its reason, or a function from estimator to that. The checks run
@@ -99,10 +101,11 @@ def all_estimators():
     """The estimators that undergo the batteries."""
     has_torch = importlib.util.find_spec("torch") is not None
     instances, needs_torch = gathered("INSTANCES"), gathered("NEEDS_TORCH")
+    own_domain = gathered("OWN_DOMAIN")
     return [
         estimator
         for name, cls in sorted(public_estimator_classes().items())
-        if has_torch or name not in needs_torch
+        if (has_torch or name not in needs_torch) and name not in own_domain
         for estimator in instances.get(name) or [cls()]
     ]
 

@@ -33,6 +33,7 @@ def test_scikit_learn_checks(estimator, check):
     [
         "INSTANCES",
         "NEEDS_TORCH",
+        "OWN_DOMAIN",
         "EXPECTED_FAILED_CHECKS",
         "EXPECTED_FAILED_PROPERTIES",
         "ROW_VALUES",

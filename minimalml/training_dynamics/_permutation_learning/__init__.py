@@ -1,0 +1,1 @@
+"""Permutation learning: the idea in one line."""
