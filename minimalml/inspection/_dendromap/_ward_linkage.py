@@ -106,7 +106,9 @@ def _merges(centroids, sizes, n_threads):
         nearest = moved[nearest][is_kept]
         distances, numbers = distances[is_kept], numbers[is_kept]
         centroids, sizes = centroids[is_kept], sizes[is_kept]
-    return np.concatenate(merged or [np.empty((0, 2), int)]), np.concatenate(squared or [[]])
+    return np.concatenate(merged or [np.empty((0, 2), int)]), np.concatenate(
+        squared or [[]]
+    )
 
 
 def _nearest(centroids, sizes, asked, n_threads):
