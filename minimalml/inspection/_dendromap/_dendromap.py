@@ -123,12 +123,12 @@ class DendroMap(ClusterMixin, BaseEstimator):
         self.n_jobs = n_jobs
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, Z, y=None, y_pred=None):
+    def fit(self, X, y=None, y_pred=None):
         """Build the tree.
 
         Parameters
         ----------
-        Z : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features)
             Representations: pixels, hidden layers, any features. Kept for `to_html`.
 
         y : array-like of shape (n_samples,), default=None
@@ -148,18 +148,18 @@ class DendroMap(ClusterMixin, BaseEstimator):
             If ``linkage`` is not a valid one of as many rows, shapes do not fit, or y and
             ``y_pred`` hold labels of different kinds.
         TypeError
-            If Z is sparse.
+            If X is sparse.
         """
-        if issparse(Z):
+        if issparse(X):
             raise TypeError(
                 "DendroMap needs dense rows: reduce sparse ones first, by TruncatedSVD."
             )
-        Z = validate_data(self, Z, dtype=[np.float64, np.float32])
+        X = validate_data(self, X, dtype=[np.float64, np.float32])
         if isinstance(self.linkage, str):
-            self.linkage_ = ward_linkage(Z, n_jobs=self.n_jobs)
+            self.linkage_ = ward_linkage(X, n_jobs=self.n_jobs)
         else:
-            self.linkage_ = _checked_linkage(self.linkage, len(Z))
-        self._Z, self.n_leaves_ = Z, len(Z)
+            self.linkage_ = _checked_linkage(self.linkage, len(X))
+        self._X, self.n_leaves_ = X, len(X)
         self.tree_ = DendroTree(self.linkage_)
         self.leaf_order_ = self.tree_.leaf_order
         self._take_classes(y, y_pred)
@@ -362,7 +362,7 @@ class DendroMap(ClusterMixin, BaseEstimator):
         similar = None
         if n_similar:
             search = NearestNeighbors(n_neighbors=n_similar, n_jobs=self.n_jobs)
-            similar = search.fit(self._Z).kneighbors(return_distance=False)
+            similar = search.fit(self._X).kneighbors(return_distance=False)
         page = make_page(
             title, self.linkage_, self.leaf_order_, images=images, image_size=image_size,
             max_images=max_images, k=min(k, 200), rule=rule, n_similar=n_similar,
@@ -380,7 +380,7 @@ class DendroMap(ClusterMixin, BaseEstimator):
             n: column_or_1d(v, dtype=None) for n, v in given.items() if v is not None
         }
         for name, values in given.items():
-            check_consistent_length(self._Z, values)
+            check_consistent_length(self._X, values)
             if values.dtype.kind == "f" and not np.isfinite(values).all():
                 raise ValueError(f"{name} contains NaN or infinity.")
         kinds = {name: values.dtype.kind in "biuf" for name, values in given.items()}
@@ -402,7 +402,7 @@ class DendroMap(ClusterMixin, BaseEstimator):
     def _check_images(self, images):
         if images is not None and len(images) != self.n_leaves_:
             raise ValueError(
-                f"images has {len(images)} items but Z has {self.n_leaves_} rows."
+                f"images has {len(images)} items but X has {self.n_leaves_} rows."
             )
 
     def _tile(self, images, row, side, plt):

@@ -70,7 +70,7 @@ def ward_linkage(X, sample_weight=None, *, n_jobs=None):
                 f"{sizes.argmin()}."
             )
     n_threads = None if n_jobs is None else effective_n_jobs(n_jobs)
-    centroids = (X - X.mean(axis=0, dtype=np.float64)).astype(X.dtype)
+    centroids = (X - X.mean(axis=0, dtype=np.float64)).astype(X.dtype, order="C")
     with few_blas_threads(0):
         merged, squared = _merges(centroids, sizes, n_threads)
     return as_linkage(merged, np.sqrt(squared))

@@ -70,7 +70,7 @@ def test_what_is_in_the_page_comes_back_to_the_bit(model, images, tmp_path):
     ]
     assert (codes[0] != codes[1]).sum() == model.tree_.n_errors[-1]
     near = (
-        NearestNeighbors(n_neighbors=4).fit(model._Z).kneighbors(return_distance=False)
+        NearestNeighbors(n_neighbors=4).fit(model._X).kneighbors(return_distance=False)
     )
     np.testing.assert_array_equal(decoded(data["similar"], "<i4").reshape(-1, 4), near)
     (uri,), tiles = data["sprites"], decoded(data["tile"], "<i4")
@@ -126,7 +126,7 @@ def test_paths_and_images_of_pillow_are_read(tmp_path, rng):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (dict(images=np.zeros((3, 5, 5))), "images has 3 items but Z has 90 rows"),
+        (dict(images=np.zeros((3, 5, 5))), "images has 3 items but X has 90 rows"),
         (dict(images=np.full((90, 2, 2), 2.0)), r"images\[\d+\] must hold bytes or floats"),
         (dict(images=np.zeros((90, 2, 2, 4))), r"images\[\d+\] must have shape \(h, w\)"),
         (dict(images=np.zeros((90, 2, 2), dtype=int)), "bytes or floats from 0 to 1, got int64"),
