@@ -116,6 +116,21 @@ function startPage() {
     return image;
   });
 
+  // Sprites at the size that is shown: thousands of copies are then not scaled one by one.
+  let scaled = { size: 0, sheets: [] };
+  function sheetAt(i, size) {
+    if (scaled.size !== size) scaled = { size, sheets: [] };
+    if (!scaled.sheets[i] && sprites[i].complete) {
+      const sheet = document.createElement("canvas"), by = size / data.tile_size;
+      sheet.width = sprites[i].width * by; sheet.height = sprites[i].height * by;
+      const own = sheet.getContext("2d");
+      own.imageSmoothingEnabled = by < 1;
+      own.drawImage(sprites[i], 0, 0, sheet.width, sheet.height);
+      scaled.sheets[i] = sheet;
+    }
+    return scaled.sheets[i];
+  }
+
   const color = c => c < 0 ? "#9aa3ad" : `hsl(${(c * 137.5) % 360} 55% 55%)`;
   const members = node =>
     tree.leafOrder.subarray(tree.start[node], tree.start[node] + tree.size[node]);
@@ -152,16 +167,17 @@ function startPage() {
   }
 
   function drawItem(target, item, x, yTop, size) {
-    const place = tile ? tile[item] : -1, own = data.tile_size;
+    const place = tile ? tile[item] : -1;
     if (place < 0) {
       target.fillStyle = color(classOf(item));
       target.fillRect(x + 1, yTop + 1, size - 2, size - 2);
       return;
     }
-    const sprite = Math.floor(place / (ACROSS * ACROSS)), rest = place % (ACROSS * ACROSS);
-    if (!sprites[sprite].complete) return;
-    target.drawImage(sprites[sprite], (rest % ACROSS) * own,
-      Math.floor(rest / ACROSS) * own, own, own, x, yTop, size, size);
+    const rest = place % (ACROSS * ACROSS), i = Math.floor(place / (ACROSS * ACROSS));
+    const isMap = target === context, own = isMap ? size : data.tile_size;
+    const sheet = isMap ? sheetAt(i, size) : sprites[i];
+    if (sheet) target.drawImage(sheet, (rest % ACROSS) * own, Math.floor(rest / ACROSS) * own,
+      own, own, x, yTop, size, size);
   }
 
   function outline(x, yTop, size, style, width) {
@@ -182,7 +198,7 @@ function startPage() {
       canvas.width = Math.round(width * ratio); canvas.height = Math.round(height * ratio);
     }
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    context.imageSmoothingEnabled = size < data.tile_size;
+    context.imageSmoothingEnabled = false;
     context.font = "11px system-ui, sans-serif"; context.textBaseline = "top";
     boxes = layoutTree(tree, { ...state, width, height, padding: PADDING, labelHeight: LABEL });
     const near = new Set(state.item < 0 || !similar ? []
