@@ -12,9 +12,9 @@ from scipy.cluster.hierarchy import is_valid_linkage
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.neighbors import NearestNeighbors
-from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils import check_array, check_consistent_length
 
-from minimalml._core.array_checks import encode_labels
+from minimalml._core.array_checks import unique_labels
 from minimalml._core.optional import import_pyplot
 from minimalml._core.validation import (
     Integral,
@@ -375,28 +375,22 @@ class DendroMap(ClusterMixin, BaseEstimator):
 
     def _take_classes(self, y, y_pred):
         """Keep classes as numbers, and count errors where they are known."""
-        given = {"y": y, "y_pred": y_pred}
-        given = {
-            n: column_or_1d(v, dtype=None) for n, v in given.items() if v is not None
-        }
-        for name, values in given.items():
-            check_consistent_length(self._X, values)
-            if values.dtype.kind == "f" and not np.isfinite(values).all():
-                raise ValueError(f"{name} contains NaN or infinity.")
-        kinds = {name: values.dtype.kind in "biuf" for name, values in given.items()}
-        if len(set(kinds.values())) > 1:
+        known = {}
+        for name, values in {"y": y, "y_pred": y_pred}.items():
+            if values is not None:
+                check_consistent_length(self._X, values)
+                known[name] = unique_labels(values, name=name)
+        kinds = [classes.dtype for classes, _ in known.values()]
+        if len({kind.kind in "biuf" for kind in kinds}) > 1:
             raise ValueError(
-                f"y and y_pred must hold labels of one kind, got {given['y'].dtype} and "
-                f"{given['y_pred'].dtype}."
+                f"y and y_pred must hold labels of one kind, got {kinds[0]} and {kinds[1]}."
             )
         self._classes = self._y = self._y_pred = None
-        if given:
-            self._classes = np.unique(np.concatenate([*given.values()]))
-            codes = {
-                n: encode_labels(v, self._classes, name=n) for n, v in given.items()
-            }
+        if known:
+            self._classes = np.unique(np.concatenate([c for c, _ in known.values()]))
+            codes = {n: self._classes.searchsorted(c)[i] for n, (c, i) in known.items()}
             self._y, self._y_pred = codes.get("y"), codes.get("y_pred")
-        if len(given) == 2:
+        if len(known) == 2:
             self.tree_.count_errors(self._y != self._y_pred)
 
     def _check_images(self, images):
