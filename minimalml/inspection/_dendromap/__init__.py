@@ -1,0 +1,1 @@
+"""DendroMap: a zoomable map of the tree of rows."""
