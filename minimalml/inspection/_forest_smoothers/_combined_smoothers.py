@@ -1,0 +1,204 @@
+"""Models that hold others: their weights are sums of those of their members."""
+
+import numpy as np
+from scipy.sparse import csr_array
+from sklearn.ensemble import (
+    BaggingClassifier,
+    BaggingRegressor,
+    StackingRegressor,
+    VotingRegressor,
+)
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
+from sklearn.pipeline import Pipeline
+from sklearn.tree import BaseDecisionTree
+from sklearn.utils import check_array
+
+from minimalml._core.validation import has_fit_parameter
+from minimalml.inspection._forest_smoothers._leaf_averages import (
+    LeafAverages,
+    counts_of_draw,
+    tree_weights,
+)
+from minimalml.inspection._forest_smoothers._smoother import (
+    Smoother,
+    known_smoother,
+    smoother_of,
+)
+
+
+class WeightedSum(Smoother):
+    """A sum of smoothers, each times a coefficient.
+
+    Parameters
+    ----------
+    training : TrainingData
+        What all were fitted on.
+
+    smoothers : list of Smoother
+
+    coefficients : array-like of shape (n_smoothers,)
+    """
+
+    def __init__(self, training, smoothers, coefficients):
+        super().__init__(training)
+        self.smoothers, self.coefficients = smoothers, coefficients
+
+    def weights(self, X=None, oob=False):
+        """Return an ndarray of weights, or a CSR array if all members do."""
+        self._refuse(oob)
+        pairs = zip(self.smoothers, self.coefficients, strict=True)
+        return sum(coefficient * member.weights(X) for member, coefficient in pairs)
+
+
+class TransformedRows(Smoother):
+    """A smoother of rows that fitted steps have transformed.
+
+    Parameters
+    ----------
+    training : TrainingData
+        Rows before the steps.
+
+    smoother : Smoother
+        Of transformed rows.
+
+    transform : callable
+        What the steps do.
+    """
+
+    def __init__(self, training, smoother, transform):
+        super().__init__(training)
+        self.smoother, self.transform = smoother, transform
+
+    def weights(self, X=None, oob=False):
+        """Return the weights of transformed rows."""
+        return self.smoother.weights(X if X is None else self.transform(X), oob)
+
+    def row_norms(self, X=None, **options):
+        """Return the squared lengths of weights of transformed rows."""
+        X = X if X is None else self.transform(X)
+        return self.smoother.row_norms(X, **options)
+
+
+class BagMember(Smoother):
+    """A member of bagging, which sees some columns, and rows as they were drawn.
+
+    Parameters
+    ----------
+    model : estimator
+        The member.
+
+    training : TrainingData
+        What the ensemble was fitted on.
+
+    columns : ndarray of int
+        What the member sees.
+
+    rows : ndarray of int
+        What it was fitted on, repeated as often as drawn.
+    """
+
+    def __init__(self, model, training, columns, rows):
+        super().__init__(training)
+        self.columns, X, y = columns, training.X[:, columns], training.y
+        self._spread = None
+        if has_fit_parameter(model, "sample_weight"):
+            counts = counts_of_draw(rows, training.n_rows).astype(np.float64)
+            training = training._replace(X=X, sample_weight=counts)
+        else:
+            y = None if y is None else y[rows]
+            training = training._replace(X=X[rows], y=y, sample_weight=None)
+            shape = (len(rows), self.training.n_rows)
+            ends = np.arange(len(rows) + 1)
+            self._spread = csr_array((np.ones(len(rows)), rows, ends), shape=shape)
+        self.smoother = smoother_of(model, training)
+
+    def weights(self, X=None, oob=False):
+        """Return the member's weights, spread over all training rows."""
+        X = self.training.X if X is None else X
+        weights = self.smoother.weights(as_bagging_sees(X)[:, self.columns])
+        return weights if self._spread is None else weights @ self._spread
+
+
+def as_bagging_sees(X):
+    """Return rows as bagging hands them to its members, as an array."""
+    return check_array(X, accept_sparse="csr", dtype=None, ensure_all_finite=False)
+
+
+@known_smoother.register(BaggingRegressor)
+@known_smoother.register(BaggingClassifier)
+def _(model, training):
+    y = training.y
+    if y is not None and hasattr(model, "classes_"):
+        y = np.searchsorted(model.classes_, y)  # members were given numbers of classes
+    training = training._replace(X=as_bagging_sees(training.X), y=y, sample_weight=None)
+    members, columns = model.estimators_, model.estimators_features_
+    draws = model.estimators_samples_
+    if not all(isinstance(member, BaseDecisionTree) for member in members):
+        parts = zip(members, columns, draws, strict=True)
+        smoothers = [BagMember(m, training, c, rows) for m, c, rows in parts]
+        return WeightedSum(training, smoothers, np.full(len(members), 1 / len(members)))
+
+    def apply(X):
+        X = as_bagging_sees(X)
+        pairs = zip(members, columns, strict=True)
+        return np.column_stack([tree.apply(X[:, seen]) for tree, seen in pairs])
+
+    row_weights = (
+        counts_of_draw(rows, training.n_rows) * tree_weights(tree, training)
+        for tree, rows in zip(members, draws, strict=True)
+    )
+    bags = (lambda: model.estimators_samples_) if model.bootstrap else None
+    return LeafAverages(training, members, apply, row_weights, bags)
+
+
+@known_smoother.register(VotingRegressor)
+def _(model, training):
+    coefficients = np.ones(len(model.estimators_))
+    if model.weights is not None:
+        kept = zip(model.estimators, model.weights, strict=True)
+        coefficients = np.array([w for (_, member), w in kept if member != "drop"])
+    smoothers = [smoother_of(member, training) for member in model.estimators_]
+    return WeightedSum(training, smoothers, coefficients / coefficients.sum())
+
+
+@known_smoother.register(StackingRegressor)
+def _(model, training):
+    if model.passthrough:
+        raise ValueError(
+            "passthrough must be False: what a stack makes of X itself has coefficients "
+            "that are no weighted sums of y_train."
+        )
+    final, n_members = model.final_estimator_, len(model.estimators_)
+    coefficients = np.ravel(getattr(final, "coef_", np.nan))
+    # The intercept hangs on predictions of models that cross-validation threw away
+    if len(coefficients) != n_members or not np.allclose(
+        final.predict(np.eye(n_members)), coefficients
+    ):
+        raise ValueError(
+            "A stack is a weighted sum of y_train only if its final_estimator is linear "
+            "and without an intercept, as LinearRegression(fit_intercept=False, "
+            f"positive=True); got {final}."
+        )
+    smoothers = [smoother_of(member, training) for member in model.estimators_]
+    return WeightedSum(training, smoothers, coefficients)
+
+
+@known_smoother.register(Pipeline)
+def _(model, training):
+    if len(model) == 1:
+        return smoother_of(model[-1], training)
+    transform = model[:-1].transform
+    inner = smoother_of(model[-1], training._replace(X=transform(training.X)))
+    return TransformedRows(training, inner, transform)
+
+
+@known_smoother.register(FrozenEstimator)
+def _(model, training):
+    return smoother_of(model.estimator, training)
+
+
+@known_smoother.register(GridSearchCV)
+@known_smoother.register(RandomizedSearchCV)
+def _(model, training):
+    return smoother_of(model.best_estimator_, training)

@@ -1,0 +1,202 @@
+"""Trees and means over trees: weights are shares in the leaves that a row falls into."""
+
+import warnings
+
+import numpy as np
+from scipy.sparse import csr_array
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
+
+from minimalml._core.threads import effective_n_threads, for_each_chunk
+from minimalml.inspection._forest_smoothers._leaves import Leaves
+from minimalml.inspection._forest_smoothers._smoother import (
+    Smoother,
+    known_smoother,
+)
+from minimalml.inspection._forest_smoothers._weight_norms import squared_norms
+
+# One member of a leaf read and added on one thread; leaves lie all over the memory.
+SECONDS_PER_MEMBER = 2e-8
+# Rows of a chunk, which clears n_train sums of its own: worth some ms.
+CHUNK_ROWS = 512
+
+
+class LeafAverages(Smoother):
+    """Mean over trees of the means of leaves.
+
+    Parameters
+    ----------
+    training : TrainingData
+        What the trees were fitted on.
+
+    trees : list of decision tree
+        Fitted.
+
+    apply : callable
+        Gives the node of each row in each tree, (n_rows, n_trees).
+
+    row_weights : iterable of ndarray of shape (n_train,)
+        Weights of the training rows in the fit of each tree, 0 out of bag.
+
+    bags : callable, default=None
+        Returns the rows that each tree was fitted on, if those were drawn.
+    """
+
+    def __init__(self, training, trees, apply, row_weights, bags=None):
+        super().__init__(training)
+        self.apply, self.bags = apply, bags
+        self.leaves = Leaves(trees, apply(training.X), row_weights)
+
+    def weights(self, X=None, oob=False):
+        """Return a CSR array of weights; NaN where no tree is out of bag."""
+        leaves, shares = self._leaves_to_average(X, oob), self.leaves.shares
+        is_counted = leaves >= 0
+        n_counted = is_counted.sum(axis=1)
+        # in the integers of shares, which the product would otherwise copy
+        index_type = shares.indices.dtype
+        ends = np.cumsum([0, *n_counted], dtype=index_type)
+        chosen = leaves[is_counted].astype(index_type)
+        shape = (len(leaves), shares.shape[0])
+        weights = csr_array((np.ones(len(chosen)), chosen, ends), shape=shape) @ shares
+        weights.data /= np.repeat(n_counted, np.diff(weights.indptr))
+        if (n_counted == 0).any():
+            weights = weights + nan_rows(n_counted == 0, weights.shape)
+        return weights
+
+    def row_norms(self, X=None, *, oob=False, staged=False):
+        """Return squared lengths of rows of weights, without the weights."""
+        leaves, shares = self._leaves_to_average(X, oob, staged), self.leaves.shares
+        n_rows, n_trees = leaves.shape
+        norms = np.empty((n_rows, n_trees if staged else 1))
+
+        def work(start, stop):
+            squared_norms(
+                leaves, shares.indptr, shares.indices, shares.data,
+                np.zeros(self.training.n_rows), norms, start, stop,
+            )  # fmt: skip
+
+        n_members = n_rows * n_trees * shares.nnz / shares.shape[0]
+        n_threads = effective_n_threads(n_members, SECONDS_PER_MEMBER)
+        for_each_chunk(work, n_rows, chunk_size=CHUNK_ROWS, n_threads=n_threads)
+        return norms if staged else norms[:, 0]
+
+    def _leaves_to_average(self, X, oob, staged=False):
+        """Return leaves with -1 where a tree does not count."""
+        n_trees = self.leaves.of_train.shape[1]
+        self._refuse(oob and self.bags is None, staged and n_trees == 1)
+        if not oob:
+            return (
+                self.leaves.of_train if X is None else self.leaves.number(self.apply(X))
+            )
+        leaves = self.leaves.of_train.copy()
+        for tree, rows in enumerate(self.bags()):
+            leaves[rows, tree] = -1
+        n_never = (leaves < 0).all(axis=1).sum()
+        if n_never:
+            warnings.warn(
+                f"{n_never} training rows are out of bag in no tree and get NaN: more "
+                "trees leave fewer.",
+                UserWarning,
+                stacklevel=5,
+            )
+        return leaves
+
+
+def nan_rows(is_nan, shape):
+    """Return a CSR array that is NaN in some rows, and empty in others."""
+    ends = np.cumsum([0, *(shape[1] * is_nan)])
+    columns = np.tile(np.arange(shape[1]), is_nan.sum())
+    return csr_array((np.full(len(columns), np.nan), columns, ends), shape=shape)
+
+
+def class_weights(class_weight, training, rows=None):
+    """Return what a class weight makes of each training row, 1 for None."""
+    if class_weight is None:
+        return 1.0
+    if training.y is None:
+        raise ValueError(
+            f"y_train must be given: class_weight={class_weight!r} weighs rows by class."
+        )
+    return compute_sample_weight(class_weight, training.y, indices=rows)
+
+
+def tree_weights(tree, training):
+    """Return the weights of the training rows in the fit of a tree."""
+    class_weight = getattr(tree, "class_weight", None)
+    return training.weights_or_ones() * class_weights(class_weight, training)
+
+
+def forest_weights(forest, training):
+    """Yield the weights of the training rows in the fit of each tree of a forest."""
+    class_weight = getattr(forest, "class_weight", None)
+    is_balanced_by_draw = class_weight == "balanced_subsample"
+    if not forest.bootstrap:
+        is_balanced = is_balanced_by_draw or class_weight == "balanced"
+        weights = training.weights_or_ones() * (
+            balancing_weights(training)
+            if is_balanced
+            else class_weights(class_weight, training)
+        )
+        yield from [weights] * len(forest.estimators_)
+        return
+    # Other weights of rows and classes are in the odds of being drawn
+    for rows in forest.estimators_samples_:
+        counts = counts_of_draw(rows, training.n_rows)
+        if is_balanced_by_draw:
+            counts = counts * class_weights("balanced", training, rows)
+        yield counts
+
+
+def balancing_weights(training):
+    """Return weights that even out the sample weights of classes, as forests do."""
+    balance = class_weights("balanced", training)
+    if training.sample_weight is None:
+        return balance
+    balance = np.ones(training.n_rows)
+    for labels in training.y.reshape(training.n_rows, -1).T:
+        classes, codes = np.unique(labels, return_inverse=True)
+        balance *= compute_class_weight(
+            "balanced", classes=classes, y=labels, sample_weight=training.sample_weight
+        )[codes]
+    return balance
+
+
+def counts_of_draw(rows, n_rows):
+    """Return how often each training row was drawn."""
+    if rows.max() >= n_rows:
+        raise ValueError(
+            f"X_train is not the data this model was fitted on: of its {n_rows} rows "
+            f"number {rows.max()} was drawn."
+        )
+    return np.bincount(rows, minlength=n_rows)
+
+
+@known_smoother.register(DecisionTreeRegressor)
+@known_smoother.register(DecisionTreeClassifier)
+def _(model, training):
+    return LeafAverages(
+        training,
+        [model],
+        lambda X: model.apply(X)[:, None],
+        [tree_weights(model, training)],
+    )
+
+
+@known_smoother.register(RandomForestRegressor)
+@known_smoother.register(RandomForestClassifier)
+@known_smoother.register(ExtraTreesRegressor)
+@known_smoother.register(ExtraTreesClassifier)
+def _(model, training):
+    return LeafAverages(
+        training,
+        model.estimators_,
+        model.apply,
+        forest_weights(model, training),
+        (lambda: model.estimators_samples_) if model.bootstrap else None,
+    )

@@ -1,0 +1,191 @@
+"""What a model is here: for any rows, weights over the rows that it was trained on."""
+
+from functools import singledispatch
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.base import is_classifier
+from sklearn.utils import _safe_indexing, gen_batches
+from sklearn.utils.validation import _num_samples
+
+from minimalml._core.validation import check_is_fitted, check_sample_weight
+
+# Training rows on which weights are compared with predictions.
+N_CHECKED_ROWS = 1000
+# Numbers of a block of weights that is formed at once: 64 MB.
+BLOCK_NUMBERS = 1 << 23
+SUPPORTED = (
+    "decision trees, random forests, extra trees, GradientBoostingRegressor, "
+    "LinearRegression, Ridge, k-nearest neighbours, bagging, voting and stacking "
+    "regressors of those, pipelines and searches that end in one, and classes with a "
+    "method smoother_weights(X_eval, X_train)"
+)
+WHY_NOT = {
+    "AdaBoostRegressor": "its predictions are weighted medians",
+    "HistGradientBoostingRegressor": "scikit-learn does not tell the leaves of its trees",
+    "RandomTreesEmbedding": "it predicts nothing",
+}
+
+
+class TrainingData(NamedTuple):
+    """What a model was fitted on; ``y`` and ``sample_weight`` may be None."""
+
+    X: Any
+    y: Any = None
+    sample_weight: Any = None
+
+    @property
+    def n_rows(self):
+        """Number of training rows."""
+        return _num_samples(self.X)
+
+    def weights_or_ones(self):
+        """Return the sample weights, ones for None."""
+        return (
+            np.ones(self.n_rows) if self.sample_weight is None else self.sample_weight
+        )
+
+
+class Smoother:
+    """A fitted model whose predictions are ``weights(X) @ y_train``.
+
+    Subclasses have ``weights(X=None, oob=False)``, an ndarray or a CSR array of shape
+    (n_rows, n_train), where None stands for the training rows, of which ``oob`` takes
+    what is known without themselves.
+
+    Parameters
+    ----------
+    training : TrainingData
+        What the model was fitted on.
+    """
+
+    def __init__(self, training):
+        self.training = training
+
+    def row_norms(self, X=None, *, oob=False, staged=False):
+        """Return squared lengths of rows of weights, (n_rows,).
+
+        Staged ones are of shape (n_rows, n_trees), for the first 1, 2, ... trees.
+        """
+        self._refuse(oob, staged)
+        X = self.training.X if X is None else X
+        block = max(1, BLOCK_NUMBERS // self.training.n_rows)
+        norms = [
+            squared_lengths(self.weights(_safe_indexing(X, rows)))
+            for rows in gen_batches(_num_samples(X), block)
+        ]
+        return np.concatenate(norms)
+
+    def _refuse(self, oob, staged=False):
+        if oob:
+            raise ValueError(
+                "oob=True needs a forest or bagging of trees with bootstrap=True."
+            )
+        if staged:
+            raise ValueError(
+                "staged=True needs an ensemble of trees: a forest, bagging of trees or "
+                "boosting."
+            )
+
+
+def as_rows(X):
+    """Return X as something with rows to pick: frames and arrays as they are."""
+    if issparse(X):
+        return X.tocsr()
+    return X if hasattr(X, "shape") else np.asarray(X)
+
+
+def squared_lengths(weights):
+    """Sum the squares of each row of an ndarray or CSR array."""
+    if issparse(weights):
+        return np.asarray(weights.multiply(weights).sum(axis=1)).ravel()
+    return np.einsum("ij,ij->i", weights, weights)
+
+
+class UserSmoother(Smoother):
+    """A model of a class that gives its weights itself."""
+
+    def __init__(self, model, training):
+        super().__init__(training)
+        self.model = model
+
+    def weights(self, X=None, oob=False):
+        """Ask the model, and check the shape of its answer."""
+        self._refuse(oob)
+        X = self.training.X if X is None else X
+        weights = self.model.smoother_weights(X, self.training.X)
+        expected = (_num_samples(X), self.training.n_rows)
+        if weights.shape != expected:
+            raise ValueError(
+                f"{type(self.model).__name__}.smoother_weights must return weights of "
+                f"shape {expected}, got {weights.shape}."
+            )
+        return weights
+
+
+def smoother_of(model, training):
+    """Return the `Smoother` of a model; raise ValueError or TypeError if there is none."""
+    if hasattr(model, "smoother_weights"):
+        return UserSmoother(model, training)
+    check_is_fitted(model)
+    return known_smoother(model, training)
+
+
+@singledispatch
+def known_smoother(model, training):
+    """Return the `Smoother` of a fitted model; kinds of models register themselves."""
+    name = type(model).__name__
+    reason = f" ({WHY_NOT[name]})" if name in WHY_NOT else ""
+    raise TypeError(f"model must be one of: {SUPPORTED}; got {name}{reason}.")
+
+
+def checked_smoother(model, X_train, y_train=None, sample_weight=None):
+    """Return the `Smoother` of a fitted model, compared with its predictions.
+
+    Raises
+    ------
+    ValueError
+        If the training data can't be those of the model, or it is no smoother.
+    TypeError
+        If ``model`` is of an unknown kind.
+    """
+    X_train = as_rows(X_train)
+    if sample_weight is not None:
+        sample_weight = check_sample_weight(
+            sample_weight, X_train, dtype=np.float64, ensure_non_negative=True
+        )
+    n_rows = _num_samples(X_train)
+    if y_train is not None:
+        y_train = np.asarray(y_train)
+        if len(y_train) != n_rows:
+            raise ValueError(
+                f"y_train has {len(y_train)} rows but X_train has {n_rows}."
+            )
+    smoother = smoother_of(model, TrainingData(X_train, y_train, sample_weight))
+    if y_train is not None:
+        rows = _safe_indexing(X_train, slice(0, N_CHECKED_ROWS))
+        compare_with_predictions(model, smoother, rows, y_train)
+    return smoother
+
+
+def compare_with_predictions(model, smoother, X, y):
+    """Raise if the weighted means of ``y`` are not what ``model`` predicts for X."""
+    columns = y.reshape(len(y), -1)
+    if is_classifier(model):
+        predicted, classes = model.predict_proba(X), model.classes_
+        if not isinstance(predicted, list):
+            predicted, classes = [predicted], [classes]
+        pairs = zip(columns.T, classes, strict=True)
+        columns = np.hstack([column[:, None] == labels for column, labels in pairs])
+        predicted = np.hstack(predicted)
+    else:
+        predicted = model.predict(X).reshape(-1, columns.shape[1])
+    columns = columns.astype(np.float64)
+    error = np.abs(smoother.weights(X) @ columns - predicted).max()
+    if not error <= 1e-6 * np.abs(columns).max():
+        raise ValueError(
+            "X_train is not the data this model was fitted on, or y_train and "
+            f"sample_weight are not: weighted sums of y_train differ by {error:.3g} from "
+            f"the predictions of {type(model).__name__}."
+        )
