@@ -1,7 +1,6 @@
-"""Every kind of model that is a smoother, with what its fit is given."""
+"""Every kind of model that is a smoother."""
 
 import numpy as np
-from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import (
     BaggingClassifier,
     BaggingRegressor,
@@ -26,7 +25,7 @@ from sklearn.tree import (
     ExtraTreeRegressor,
 )
 
-FEW = dict(n_estimators=7, random_state=0)
+FEW = dict(n_estimators=4, random_state=0)
 MEMBERS = [
     ("forest", RandomForestRegressor(**FEW)),
     ("gone", "drop"),
@@ -35,10 +34,12 @@ MEMBERS = [
 WITHOUT_INTERCEPT = LinearRegression(fit_intercept=False, positive=True)
 
 TREES = [
-    DecisionTreeRegressor(min_samples_leaf=3, random_state=0),
     DecisionTreeRegressor(criterion="poisson", max_depth=4, random_state=0),
     DecisionTreeRegressor(ccp_alpha=0.05, random_state=0),
     ExtraTreeRegressor(max_depth=5, random_state=0),
+    DecisionTreeClassifier(class_weight="balanced", max_depth=4, random_state=0),
+]
+FORESTS = [
     RandomForestRegressor(**FEW),
     RandomForestRegressor(max_samples=0.4, min_samples_leaf=2, **FEW),
     RandomForestRegressor(bootstrap=False, max_features=1 / 3, **FEW),
@@ -47,36 +48,31 @@ TREES = [
     BaggingRegressor(**FEW),
     BaggingRegressor(max_features=0.6, max_samples=0.5, bootstrap=False, **FEW),
     BaggingRegressor(ExtraTreeRegressor(), bootstrap_features=True, **FEW),
-]
-CLASSIFIERS = [
-    DecisionTreeClassifier(class_weight="balanced", max_depth=4, random_state=0),
-    RandomForestClassifier(**FEW),
     RandomForestClassifier(class_weight={"a": 3.0, "b": 1.0, "c": 0.5}, **FEW),
     RandomForestClassifier(class_weight="balanced", **FEW),
     RandomForestClassifier(
         class_weight="balanced_subsample", min_samples_leaf=4, **FEW
     ),
     ExtraTreesClassifier(class_weight="balanced_subsample", max_depth=4, **FEW),
+    ExtraTreesClassifier(class_weight={"a": 3, "b": 1, "c": 2}, max_depth=4, **FEW),
     BaggingClassifier(
         DecisionTreeClassifier(class_weight="balanced", max_depth=3), **FEW
     ),
 ]
 BOOSTING = [
-    GradientBoostingRegressor(n_estimators=12, learning_rate=0.3, random_state=0),
+    GradientBoostingRegressor(n_estimators=8, learning_rate=0.3, random_state=0),
     GradientBoostingRegressor(
         n_estimators=5, init="zero", max_depth=None, min_samples_leaf=4
     ),
     GradientBoostingRegressor(n_estimators=5, init=DecisionTreeRegressor(max_depth=2)),
 ]
-LINEAR = [
+OTHERS = [
     LinearRegression(),
     LinearRegression(fit_intercept=False),
     Ridge(3.0),
     Ridge(0.5, fit_intercept=False),
-]
-COMBINED = [
     BaggingRegressor(Ridge(), max_features=0.6, **FEW),
-    BaggingRegressor(RandomForestRegressor(**FEW), n_estimators=3, random_state=0),
+    BaggingRegressor(RandomForestRegressor(**FEW), n_estimators=2, random_state=0),
     VotingRegressor(MEMBERS, weights=[2.0, 5.0, 1.0]),
     StackingRegressor(
         [("b", GradientBoostingRegressor(n_estimators=4)), ("r", Ridge())],
@@ -105,10 +101,6 @@ UNWEIGHTED = [
     VotingRegressor(
         [("p", make_pipeline(StandardScaler(), Ridge())), ("k", KNeighborsRegressor())]
     ),
+    FrozenEstimator(Ridge()),
 ]
-WEIGHTED = TREES + CLASSIFIERS + BOOSTING + LINEAR + COMBINED
-STAGED = [
-    model for model in TREES + CLASSIFIERS + BOOSTING if "n_estimators" in dir(model)
-]
-NOT_LINEAR = TransformedTargetRegressor(Ridge())
-FROZEN = FrozenEstimator(Ridge())
+WEIGHTED = TREES + FORESTS + BOOSTING + OTHERS
