@@ -17,7 +17,7 @@ from sklearn.utils import check_array
 from minimalml._core.validation import has_fit_parameter
 from minimalml.inspection._forest_smoothers._leaf_averages import (
     LeafAverages,
-    counts_of_draw,
+    draws_of,
     tree_weights,
 )
 from minimalml.inspection._forest_smoothers._smoother import (
@@ -103,7 +103,7 @@ class BagMember(Smoother):
         self.columns, X, y = columns, training.X[:, columns], training.y
         self._spread = None
         if has_fit_parameter(model, "sample_weight"):
-            counts = counts_of_draw(rows, training.n_rows).astype(np.float64)
+            counts = np.bincount(rows, minlength=training.n_rows).astype(np.float64)
             training = training._replace(X=X, sample_weight=counts)
         else:
             y = None if y is None else y[rows]
@@ -133,7 +133,7 @@ def _(model, training):
         y = np.searchsorted(model.classes_, y)  # members were given numbers of classes
     training = training._replace(X=as_bagging_sees(training.X), y=y, sample_weight=None)
     members, columns = model.estimators_, model.estimators_features_
-    draws = model.estimators_samples_
+    draws = draws_of(model, training)
     if not all(isinstance(member, BaseDecisionTree) for member in members):
         parts = zip(members, columns, draws, strict=True)
         smoothers = [BagMember(m, training, c, rows) for m, c, rows in parts]
@@ -145,7 +145,7 @@ def _(model, training):
         return np.column_stack([tree.apply(X[:, seen]) for tree, seen in pairs])
 
     row_weights = (
-        counts_of_draw(rows, training.n_rows) * tree_weights(tree, training)
+        np.bincount(rows, minlength=training.n_rows) * tree_weights(tree, training)
         for tree, rows in zip(members, draws, strict=True)
     )
     bags = (lambda: model.estimators_samples_) if model.bootstrap else None

@@ -11,7 +11,7 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
-from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
+from sklearn.utils.class_weight import compute_sample_weight
 
 from minimalml._core.threads import effective_n_threads, for_each_chunk
 from minimalml.inspection._forest_smoothers._leaves import Leaves
@@ -115,17 +115,6 @@ def nan_rows(is_nan, shape):
     return csr_array((np.full(len(columns), np.nan), columns, ends), shape=shape)
 
 
-def class_weights(class_weight, training, rows=None):
-    """Return what a class weight makes of each training row, 1 for None."""
-    if class_weight is None:
-        return 1.0
-    if training.y is None:
-        raise ValueError(
-            f"y_train must be given: class_weight={class_weight!r} weighs rows by class."
-        )
-    return compute_sample_weight(class_weight, training.y, indices=rows)
-
-
 def tree_weights(tree, training):
     """Return the weights of the training rows in the fit of a tree."""
     class_weight = getattr(tree, "class_weight", None)
@@ -135,46 +124,58 @@ def tree_weights(tree, training):
 def forest_weights(forest, training):
     """Yield the weights of the training rows in the fit of each tree of a forest."""
     class_weight = getattr(forest, "class_weight", None)
-    is_balanced_by_draw = class_weight == "balanced_subsample"
-    if not forest.bootstrap:
-        is_balanced = is_balanced_by_draw or class_weight == "balanced"
-        weights = training.weights_or_ones() * (
-            balancing_weights(training)
-            if is_balanced
-            else class_weights(class_weight, training)
-        )
-        yield from [weights] * len(forest.estimators_)
+    if forest.bootstrap:
+        # Sample and class weights are in the odds of being drawn, but for those by draw
+        is_by_draw = class_weight == "balanced_subsample"
+        for rows in draws_of(forest, training):
+            counts = np.bincount(rows, minlength=training.n_rows)
+            if is_by_draw:
+                counts = counts * class_weights(class_weight, training, rows)
+            yield counts
         return
-    # Other weights of rows and classes are in the odds of being drawn
-    for rows in forest.estimators_samples_:
-        counts = counts_of_draw(rows, training.n_rows)
-        if is_balanced_by_draw:
-            counts = counts * class_weights("balanced", training, rows)
-        yield counts
+    weights = training.weights_or_ones() * class_weights(class_weight, training)
+    if class_weight in ("balanced", "balanced_subsample"):
+        weights *= balance_of_weights(training)
+    yield from [weights] * len(forest.estimators_)
 
 
-def balancing_weights(training):
-    """Return weights that even out the sample weights of classes, as forests do."""
-    balance = class_weights("balanced", training)
-    if training.sample_weight is None:
-        return balance
-    balance = np.ones(training.n_rows)
-    for labels in training.y.reshape(training.n_rows, -1).T:
-        classes, codes = np.unique(labels, return_inverse=True)
-        balance *= compute_class_weight(
-            "balanced", classes=classes, y=labels, sample_weight=training.sample_weight
-        )[codes]
-    return balance
+def draws_of(ensemble, training):
+    """Return the rows that each member of an ensemble was fitted on.
 
-
-def counts_of_draw(rows, n_rows):
-    """Return how often each training row was drawn."""
-    if rows.max() >= n_rows:
+    Rows that were never drawn leave no trace but in a private attribute.
+    """
+    n_rows = getattr(ensemble, "_n_samples", training.n_rows)
+    if n_rows != training.n_rows:
         raise ValueError(
-            f"X_train is not the data this model was fitted on: of its {n_rows} rows "
-            f"number {rows.max()} was drawn."
+            f"X_train is not the data this model was fitted on: it has {training.n_rows} "
+            f"rows instead of {n_rows}."
         )
-    return np.bincount(rows, minlength=n_rows)
+    return ensemble.estimators_samples_
+
+
+def class_weights(class_weight, training, rows=None):
+    """Return what a class weight makes of each training row, 1 for None."""
+    if class_weight is None:
+        return 1.0
+    if training.y is None:
+        raise ValueError(
+            f"y_train must be given: class_weight={class_weight!r} weighs rows by class."
+        )
+    if class_weight == "balanced_subsample":
+        class_weight = "balanced"  # within the rows of a draw, if there is one
+    return compute_sample_weight(class_weight, training.y, indices=rows)
+
+
+def balance_of_weights(training):
+    """Return what evens out sample weights where class weights even out numbers."""
+    factor = np.ones(training.n_rows)
+    if training.sample_weight is None:
+        return factor
+    for labels in training.y.reshape(training.n_rows, -1).T:
+        _, codes = np.unique(labels, return_inverse=True)
+        means = np.bincount(codes, training.sample_weight) / np.bincount(codes)
+        factor *= training.sample_weight.mean() / means[codes]
+    return factor
 
 
 @known_smoother.register(DecisionTreeRegressor)
