@@ -40,6 +40,8 @@ class BoostedLeaves(Smoother):
         What each stage adds to weights in each of its leaves.
     """
 
+    has_stages = True
+
     def __init__(self, model, training):
         super().__init__(training)
         trees, row_weights = model.estimators_[:, 0], training.weights_or_ones()
@@ -60,18 +62,15 @@ class BoostedLeaves(Smoother):
         *_, weights = self._staged_weights(X)
         return weights
 
-    def row_norms(self, X=None, *, oob=False, staged=False):
-        """Return squared lengths of rows of weights."""
-        self._refuse(oob)
-        if not staged:
-            return squared_lengths(self.weights(X))
-        return np.stack([squared_lengths(S) for S in self._staged_weights(X)], axis=1)
+    def _norms_of_block(self, X, staged):
+        norms = [squared_lengths(weights) for weights in self._staged_weights(X)]
+        return np.stack(norms, axis=1) if staged else norms[-1]
 
     def _staged_weights(self, X):
         """Yield the weights after each stage, in one array."""
-        leaves = (
-            self.leaves.of_train if X is None else self.leaves.number(self.apply(X))
-        )
+        leaves = self.leaves.of_train
+        if X is not None:
+            leaves = self.leaves.number(self.apply(X))
         weights = self._initial_weights(X)
         for added, codes in zip(self.added, self._codes(leaves), strict=True):
             add_rows(weights, added, codes)
@@ -88,7 +87,7 @@ class BoostedLeaves(Smoother):
         # Trees see float32, and so does what comes before them
         X = X if X is None else check_array(X, dtype=np.float32, accept_sparse="csr")
         weights = self._initial.weights(X)
-        return weights.toarray() if issparse(weights) else np.array(weights)
+        return weights.toarray() if issparse(weights) else weights
 
 
 def add_rows(weights, added, codes):

@@ -6,6 +6,7 @@ from sklearn.ensemble import (
     BaggingClassifier,
     BaggingRegressor,
     StackingRegressor,
+    VotingClassifier,
     VotingRegressor,
 )
 from sklearn.frozen import FrozenEstimator
@@ -125,39 +126,54 @@ def as_bagging_sees(X):
     return check_array(X, accept_sparse="csr", dtype=None, ensure_all_finite=False)
 
 
+class BaggedTrees(LeafAverages):
+    """Bagging of trees, each of which sees some columns."""
+
+    def _nodes(self, X):
+        X = as_bagging_sees(X)
+        pairs = zip(
+            self.model.estimators_, self.model.estimators_features_, strict=True
+        )
+        return np.column_stack([tree.apply(X[:, columns]) for tree, columns in pairs])
+
+
 @known_smoother.register(BaggingRegressor)
 @known_smoother.register(BaggingClassifier)
 def _(model, training):
-    y = training.y
-    if y is not None and hasattr(model, "classes_"):
-        y = np.searchsorted(model.classes_, y)  # members were given numbers of classes
-    training = training._replace(X=as_bagging_sees(training.X), y=y, sample_weight=None)
-    members, columns = model.estimators_, model.estimators_features_
-    draws = draws_of(model, training)
-    if not all(isinstance(member, BaseDecisionTree) for member in members):
-        parts = zip(members, columns, draws, strict=True)
-        smoothers = [BagMember(m, training, c, rows) for m, c, rows in parts]
-        return WeightedSum(training, smoothers, np.full(len(members), 1 / len(members)))
+    training = with_class_numbers(model, training)
+    training = training._replace(X=as_bagging_sees(training.X), sample_weight=None)
+    members, draws = model.estimators_, draws_of(model, training)
+    if all(isinstance(member, BaseDecisionTree) for member in members):
+        row_weights = (
+            np.bincount(rows, minlength=training.n_rows) * tree_weights(tree, training)
+            for tree, rows in zip(members, draws, strict=True)
+        )
+        return BaggedTrees(model, training, row_weights)
+    parts = zip(members, model.estimators_features_, draws, strict=True)
+    smoothers = [BagMember(m, training, columns, rows) for m, columns, rows in parts]
+    return WeightedSum(training, smoothers, np.full(len(members), 1 / len(members)))
 
-    def apply(X):
-        X = as_bagging_sees(X)
-        pairs = zip(members, columns, strict=True)
-        return np.column_stack([tree.apply(X[:, seen]) for tree, seen in pairs])
 
-    row_weights = (
-        np.bincount(rows, minlength=training.n_rows) * tree_weights(tree, training)
-        for tree, rows in zip(members, draws, strict=True)
-    )
-    bags = (lambda: model.estimators_samples_) if model.bootstrap else None
-    return LeafAverages(training, members, apply, row_weights, bags)
+def with_class_numbers(model, training):
+    """Return training data as classifiers hand them to their members."""
+    if training.y is None or not hasattr(model, "classes_"):
+        return training
+    return training._replace(y=np.searchsorted(model.classes_, training.y))
 
 
 @known_smoother.register(VotingRegressor)
+@known_smoother.register(VotingClassifier)
 def _(model, training):
+    if getattr(model, "voting", "soft") != "soft":
+        raise ValueError(
+            f"voting={model.voting!r} counts votes, which are no weighted sums of "
+            "y_train: it must be 'soft'."
+        )
     coefficients = np.ones(len(model.estimators_))
     if model.weights is not None:
         kept = zip(model.estimators, model.weights, strict=True)
         coefficients = np.array([w for (_, member), w in kept if member != "drop"])
+    training = with_class_numbers(model, training)
     smoothers = [smoother_of(member, training) for member in model.estimators_]
     return WeightedSum(training, smoothers, coefficients / coefficients.sum())
 

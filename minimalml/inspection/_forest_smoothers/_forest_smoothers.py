@@ -26,7 +26,12 @@ from minimalml._core.validation import (
     check_is_fitted,
     validate_params,
 )
-from minimalml.inspection._forest_smoothers._smoother import as_rows, checked_smoother
+from minimalml.inspection._forest_smoothers._smoother import (
+    as_rows,
+    checked_smoother,
+    known_smoother,
+    smoother_of,
+)
 
 # An array of weights above this is refused; sparse ones and norms need far less.
 MOST_DENSE_BYTES = 2e9
@@ -440,6 +445,11 @@ class SmootherAnalysis(DelegatingMixin, MetaEstimatorMixin, BaseEstimator):
         weights = self.weights(X)
         indices = np.argsort(-weights, axis=1, kind="stable")[:, :k]
         return indices, np.take_along_axis(weights, indices, axis=1)
+
+
+@known_smoother.register(SmootherAnalysis)
+def _(model, training):
+    return smoother_of(model.estimator_, training)
 
 
 def weight_parameter(model):

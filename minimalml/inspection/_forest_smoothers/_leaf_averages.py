@@ -12,6 +12,7 @@ from sklearn.ensemble import (
 )
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.validation import _num_samples
 
 from minimalml._core.threads import effective_n_threads, for_each_chunk
 from minimalml.inspection._forest_smoothers._leaves import Leaves
@@ -32,26 +33,29 @@ class LeafAverages(Smoother):
 
     Parameters
     ----------
-    training : TrainingData
-        What the trees were fitted on.
-
-    trees : list of decision tree
+    model : decision tree or forest
         Fitted.
 
-    apply : callable
-        Gives the node of each row in each tree, (n_rows, n_trees).
+    training : TrainingData
+        What it was fitted on.
 
     row_weights : iterable of ndarray of shape (n_train,)
         Weights of the training rows in the fit of each tree, 0 out of bag.
-
-    bags : callable, default=None
-        Returns the rows that each tree was fitted on, if those were drawn.
     """
 
-    def __init__(self, training, trees, apply, row_weights, bags=None):
+    def __init__(self, model, training, row_weights):
         super().__init__(training)
-        self.apply, self.bags = apply, bags
-        self.leaves = Leaves(trees, apply(training.X), row_weights)
+        self.model = model
+        trees = getattr(model, "estimators_", [model])
+        self.has_bags, self.has_stages = (
+            getattr(model, "bootstrap", False),
+            len(trees) > 1,
+        )
+        self.leaves = Leaves(trees, self._nodes(training.X), row_weights)
+
+    def _nodes(self, X):
+        """Return the node of each row in each tree, (n_rows, n_trees)."""
+        return self.model.apply(X).reshape(_num_samples(X), -1)
 
     def weights(self, X=None, oob=False):
         """Return a CSR array of weights; NaN where no tree is out of bag."""
@@ -88,14 +92,13 @@ class LeafAverages(Smoother):
 
     def _leaves_to_average(self, X, oob, staged=False):
         """Return leaves with -1 where a tree does not count."""
-        n_trees = self.leaves.of_train.shape[1]
-        self._refuse(oob and self.bags is None, staged and n_trees == 1)
+        self._refuse(oob and not self.has_bags, staged and not self.has_stages)
+        if X is not None:
+            return self.leaves.number(self._nodes(X))
         if not oob:
-            return (
-                self.leaves.of_train if X is None else self.leaves.number(self.apply(X))
-            )
+            return self.leaves.of_train
         leaves = self.leaves.of_train.copy()
-        for tree, rows in enumerate(self.bags()):
+        for tree, rows in enumerate(self.model.estimators_samples_):
             leaves[rows, tree] = -1
         n_never = (leaves < 0).all(axis=1).sum()
         if n_never:
@@ -103,7 +106,7 @@ class LeafAverages(Smoother):
                 f"{n_never} training rows are out of bag in no tree and get NaN: more "
                 "trees leave fewer.",
                 UserWarning,
-                stacklevel=5,
+                stacklevel=6,
             )
         return leaves
 
@@ -181,12 +184,7 @@ def balance_of_weights(training):
 @known_smoother.register(DecisionTreeRegressor)
 @known_smoother.register(DecisionTreeClassifier)
 def _(model, training):
-    return LeafAverages(
-        training,
-        [model],
-        lambda X: model.apply(X)[:, None],
-        [tree_weights(model, training)],
-    )
+    return LeafAverages(model, training, [tree_weights(model, training)])
 
 
 @known_smoother.register(RandomForestRegressor)
@@ -194,10 +192,4 @@ def _(model, training):
 @known_smoother.register(ExtraTreesRegressor)
 @known_smoother.register(ExtraTreesClassifier)
 def _(model, training):
-    return LeafAverages(
-        training,
-        model.estimators_,
-        model.apply,
-        forest_weights(model, training),
-        (lambda: model.estimators_samples_) if model.bootstrap else None,
-    )
+    return LeafAverages(model, training, forest_weights(model, training))

@@ -51,18 +51,15 @@ class Leaves:
 
     def number(self, nodes):
         """Return leaves for nodes, (n_rows, n_trees)."""
-        nodes = np.ascontiguousarray(
-            nodes, dtype=np.intp
-        )  # a row's leaves side by side
+        # the leaves of a row side by side, as the walk through them goes
+        nodes = np.ascontiguousarray(nodes, dtype=np.intp)
         return self._number[nodes + self._first_node]
 
     def _weights_in_leaves(self, row_weights):
         parts = []
-        for tree, weights in enumerate(row_weights):
+        for of_train, weights in zip(self.of_train.T, row_weights, strict=True):
             rows = np.flatnonzero(weights).astype(np.int32)
-            parts.append(
-                (self.of_train[rows, tree].astype(np.int32), rows, weights[rows])
-            )
+            parts.append((of_train[rows].astype(np.int32), rows, weights[rows]))
         leaves, rows, weights = map(np.concatenate, zip(*parts, strict=True))
         shape = (self.starts[-1], len(self.of_train))
         return coo_array((weights.astype(float), (leaves, rows)), shape=shape).tocsr()

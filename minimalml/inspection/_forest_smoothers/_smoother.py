@@ -4,7 +4,7 @@ from functools import singledispatch
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.sparse import issparse
+from scipy.sparse import csr_array, issparse
 from sklearn.base import is_classifier
 from sklearn.utils import _safe_indexing, gen_batches
 from sklearn.utils.validation import _num_samples
@@ -17,14 +17,13 @@ N_CHECKED_ROWS = 1000
 BLOCK_NUMBERS = 1 << 23
 SUPPORTED = (
     "decision trees, random forests, extra trees, GradientBoostingRegressor, "
-    "LinearRegression, Ridge, k-nearest neighbours, bagging, voting and stacking "
-    "regressors of those, pipelines and searches that end in one, and classes with a "
-    "method smoother_weights(X_eval, X_train)"
+    "LinearRegression, Ridge, k-nearest neighbours; bagging, voting and stacking of "
+    "those; pipelines and searches that end in one; and classes with a method "
+    "smoother_weights(X_eval, X_train)"
 )
 WHY_NOT = {
     "AdaBoostRegressor": "its predictions are weighted medians",
     "HistGradientBoostingRegressor": "scikit-learn does not tell the leaves of its trees",
-    "RandomTreesEmbedding": "it predicts nothing",
 }
 
 
@@ -42,15 +41,14 @@ class TrainingData(NamedTuple):
 
     def weights_or_ones(self):
         """Return the sample weights, ones for None."""
-        return (
-            np.ones(self.n_rows) if self.sample_weight is None else self.sample_weight
-        )
+        weights = self.sample_weight
+        return np.ones(self.n_rows) if weights is None else weights
 
 
 class Smoother:
     """A fitted model whose predictions are ``weights(X) @ y_train``.
 
-    Subclasses have ``weights(X=None, oob=False)``, an ndarray or a CSR array of shape
+    Subclasses have ``weights(X=None, oob=False)``, a new ndarray or CSR array of shape
     (n_rows, n_train), where None stands for the training rows, of which ``oob`` takes
     what is known without themselves.
 
@@ -60,6 +58,8 @@ class Smoother:
         What the model was fitted on.
     """
 
+    has_stages = False
+
     def __init__(self, training):
         self.training = training
 
@@ -68,14 +68,17 @@ class Smoother:
 
         Staged ones are of shape (n_rows, n_trees), for the first 1, 2, ... trees.
         """
-        self._refuse(oob, staged)
+        self._refuse(oob, staged and not self.has_stages)
         X = self.training.X if X is None else X
         block = max(1, BLOCK_NUMBERS // self.training.n_rows)
         norms = [
-            squared_lengths(self.weights(_safe_indexing(X, rows)))
+            self._norms_of_block(_safe_indexing(X, rows), staged)
             for rows in gen_batches(_num_samples(X), block)
         ]
         return np.concatenate(norms)
+
+    def _norms_of_block(self, X, staged):
+        return squared_lengths(self.weights(X))
 
     def _refuse(self, oob, staged=False):
         if oob:
@@ -115,6 +118,7 @@ class UserSmoother(Smoother):
         self._refuse(oob)
         X = self.training.X if X is None else X
         weights = self.model.smoother_weights(X, self.training.X)
+        weights = csr_array(weights) if issparse(weights) else np.array(weights)
         expected = (_num_samples(X), self.training.n_rows)
         if weights.shape != expected:
             raise ValueError(

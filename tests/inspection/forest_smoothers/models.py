@@ -10,6 +10,7 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
     StackingRegressor,
+    VotingClassifier,
     VotingRegressor,
 )
 from sklearn.feature_selection import SelectKBest, f_regression
@@ -74,6 +75,7 @@ OTHERS = [
     BaggingRegressor(Ridge(), max_features=0.6, **FEW),
     BaggingRegressor(RandomForestRegressor(**FEW), n_estimators=2, random_state=0),
     VotingRegressor(MEMBERS, weights=[2.0, 5.0, 1.0]),
+    VotingClassifier([("f", FORESTS[10]), ("t", TREES[3])], voting="soft"),
     StackingRegressor(
         [("b", GradientBoostingRegressor(n_estimators=4)), ("r", Ridge())],
         WITHOUT_INTERCEPT,

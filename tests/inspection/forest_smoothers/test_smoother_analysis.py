@@ -1,9 +1,11 @@
 """The estimator, the mechanisms of error, and what is refused."""
 
+import pickle
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import BaseEstimator, RegressorMixin, is_classifier
 from sklearn.ensemble import (
     AdaBoostRegressor,
     BaggingRegressor,
@@ -14,6 +16,7 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
     StackingRegressor,
+    VotingClassifier,
 )
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Lasso, LinearRegression, Ridge
@@ -21,7 +24,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, TargetEncoder
-from sklearn.tree import DecisionTreeRegressor
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from minimalml.datasets import make_mars
 from minimalml.inspection import (
@@ -71,6 +74,14 @@ def test_analysis_predicts_as_its_estimator_and_knows_its_rows():
     indices, weights = analysis.nearest_training_rows(X_NEW, k=60)
     assert (np.diff(weights, axis=1) <= 0).all()
     assert_allclose(weights.sum(axis=1), 1.0)
+
+
+def test_analysis_is_pickled_and_taken_as_its_estimator():
+    model = make_pipeline(StandardScaler(), RandomForestRegressor(**FEW))
+    analysis = SmootherAnalysis(model).fit(X, Y)
+    again = pickle.loads(pickle.dumps(analysis))
+    assert_array_equal(again.weights(X_NEW), analysis.weights(X_NEW))
+    assert_array_equal(smoother_weights(again, X_NEW, X_train=X), again.weights(X_NEW))
 
 
 def test_analysis_hands_on_seed_jobs_and_weights():
@@ -171,6 +182,7 @@ REFUSED = [
     ),
     (Ridge(positive=True), "positive=True makes Ridge no weighted"),
     (Ridge([1.0, 2.0]), "alpha must be one number"),
+    (VotingClassifier([("tree", DecisionTreeClassifier())]), "voting='hard' counts"),
     (StackingRegressor([MEMBERS[0]]), "without an intercept"),
     (StackingRegressor([MEMBERS[0]], passthrough=True), "passthrough must be False"),
     (AdaBoostRegressor(n_estimators=2), "weighted medians"),
@@ -182,7 +194,8 @@ REFUSED = [
 
 @pytest.mark.parametrize(("model", "message"), REFUSED, ids=lambda v: repr(v)[:50])
 def test_models_that_are_no_smoothers_are_refused(model, message):
-    y = np.c_[Y, Y] if isinstance(model, Ridge) and np.size(model.alpha) == 2 else Y
+    y = np.c_[Y, Y] if np.size(getattr(model, "alpha", 1)) == 2 else Y
+    y = CLASSES if is_classifier(model) else y
     with pytest.raises((ValueError, TypeError), match=message):
         smoother_weights(model.fit(X, y), X_train=X)
 
