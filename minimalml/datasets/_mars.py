@@ -1,7 +1,4 @@
-"""The smooth functions of five features on which forests and splines are compared.
-
-Friedman, "Multivariate Adaptive Regression Splines", Annals of Statistics 19, 1991.
-"""
+"""The smooth functions of five features on which forests and splines are compared."""
 
 import numpy as np
 from scipy.special import expit
@@ -38,7 +35,7 @@ def make_mars(
 ):
     """Draw rows of a smooth function of five features, with noise.
 
-    With ``kind="additive"`` the targets are ``0.1 exp(4 x1) + 4 / (1 + exp(-20 (x2 -
+    The functions of Friedman's "Multivariate Adaptive Regression Splines", 1991. With ``kind="additive"`` the targets are ``0.1 exp(4 x1) + 4 / (1 + exp(-20 (x2 -
     0.5))) + 3 x3 + 2 x4 + x5``; with "multiplicative", ``10 sin(pi x1 x2) + 20 (x3 -
     center)^2 + 10 x4 + 5 x5``.
 
@@ -70,11 +67,6 @@ def make_mars(
 
     y : ndarray of shape (n_samples,)
         Targets.
-
-    References
-    ----------
-    .. [1] J. Friedman, "Multivariate Adaptive Regression Splines", Annals of Statistics
-       19, 1991
 
     Examples
     --------

@@ -23,21 +23,8 @@ class BoostedLeaves(Smoother):
     """Boosting of squared errors.
 
     With S the weights of the training rows before a stage and A the means of its leaves,
-    the stage adds ``learning_rate * A @ (I - S)``, one row for each leaf. Those rows are
-    kept: n_train numbers for each leaf. O(n_train^2) time a stage.
-
-    Parameters
-    ----------
-    model : GradientBoostingRegressor
-        Fitted.
-
-    training : TrainingData
-        What it was fitted on.
-
-    Attributes
-    ----------
-    added : list of ndarray of shape (n_leaves, n_train)
-        What each stage adds to weights in each of its leaves.
+    the stage adds ``learning_rate * A @ (I - S)``, one row for each leaf, which are kept
+    in ``added``. O(n_train^2) time a stage.
     """
 
     has_stages = True
@@ -50,15 +37,13 @@ class BoostedLeaves(Smoother):
         self.apply = model.apply
         self.leaves = Leaves(trees, model.apply(training.X), [row_weights] * len(trees))
         self._initial = initial_smoother(model, training)
-        weights, self.added = self._initial_weights(None), []
+        weights, self.added = self._initial_weights(training.X), []
         for stage, codes in enumerate(self._codes(self.leaves.of_train)):
             means = self.leaves.shares[slice(*self.leaves.starts[stage : stage + 2])]
             self.added.append(model.learning_rate * (means.toarray() - means @ weights))
             add_rows(weights, self.added[-1], codes)
 
-    def weights(self, X=None, oob=False):
-        """Return an ndarray of weights, which may be negative."""
-        self._refuse(oob)
+    def _weights(self, X):
         *_, weights = self._staged_weights(X)
         return weights
 
@@ -68,9 +53,7 @@ class BoostedLeaves(Smoother):
 
     def _staged_weights(self, X):
         """Yield the weights after each stage, in one array."""
-        leaves = self.leaves.of_train
-        if X is not None:
-            leaves = self.leaves.number(self.apply(X))
+        leaves = self.leaves.number(self.apply(X))
         weights = self._initial_weights(X)
         for added, codes in zip(self.added, self._codes(leaves), strict=True):
             add_rows(weights, added, codes)
@@ -82,10 +65,9 @@ class BoostedLeaves(Smoother):
 
     def _initial_weights(self, X):
         if self._initial is None:
-            X = self.training.X if X is None else X
             return np.zeros((_num_samples(X), self.training.n_rows))
         # Trees see float32, and so does what comes before them
-        X = X if X is None else check_array(X, dtype=np.float32, accept_sparse="csr")
+        X = check_array(X, dtype=np.float32, accept_sparse="csr")
         weights = self._initial.weights(X)
         return weights.toarray() if issparse(weights) else weights
 
@@ -110,33 +92,22 @@ def refuse_too_large(n_rows, n_leaves):
     if needed > MOST_BYTES:
         raise ValueError(
             f"Weights of boosting on {n_rows} rows with {n_leaves} leaves would take "
-            f"{needed / 1e9:.1f} GB, more than {MOST_BYTES / 1e9:.0f}: fit it on fewer "
-            "rows."
-        )
-
-
-def refuse_other_than_linear(model):
-    """Raise where stages aren't means of residuals over known rows."""
-    if model.loss != "squared_error":
-        raise ValueError(
-            f"loss={model.loss!r} makes boosting no weighted sum of y_train: only "
-            "'squared_error' does not."
-        )
-    if model.subsample < 1:
-        raise ValueError(
-            f"subsample must be 1, got {model.subsample}: the rows that each stage was "
-            "fitted on aren't stored."
-        )
-    if model.n_iter_no_change is not None:
-        raise ValueError(
-            f"n_iter_no_change must be None, got {model.n_iter_no_change}: the rows that "
-            "were held out to stop early aren't stored."
+            f"{needed / 1e9:.1f} GB: the most is {MOST_BYTES / 1e9:.0f}."
         )
 
 
 @known_smoother.register(GradientBoostingRegressor)
 def _(model, training):
-    refuse_other_than_linear(model)
+    needed = {"loss": "squared_error", "subsample": 1, "n_iter_no_change": None}
+    for name, value in needed.items():
+        given = getattr(model, name)
+        if given != value:
+            reason = (
+                "other losses make boosting no weighted sum of y_train"
+                if name == "loss"
+                else "the rows that its stages were fitted on aren't stored"
+            )
+            raise ValueError(f"{name} must be {value!r}, got {given!r}: {reason}.")
     return BoostedLeaves(model, training)
 
 

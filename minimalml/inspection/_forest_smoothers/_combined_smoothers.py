@@ -29,43 +29,19 @@ from minimalml.inspection._forest_smoothers._smoother import (
 
 
 class WeightedSum(Smoother):
-    """A sum of smoothers, each times a coefficient.
-
-    Parameters
-    ----------
-    training : TrainingData
-        What all were fitted on.
-
-    smoothers : list of Smoother
-
-    coefficients : array-like of shape (n_smoothers,)
-    """
+    """A sum of smoothers, each times a coefficient."""
 
     def __init__(self, training, smoothers, coefficients):
         super().__init__(training)
         self.smoothers, self.coefficients = smoothers, coefficients
 
-    def weights(self, X=None, oob=False):
-        """Return an ndarray of weights, or a CSR array if all members do."""
-        self._refuse(oob)
+    def _weights(self, X):
         pairs = zip(self.smoothers, self.coefficients, strict=True)
         return sum(coefficient * member.weights(X) for member, coefficient in pairs)
 
 
 class TransformedRows(Smoother):
-    """A smoother of rows that fitted steps have transformed.
-
-    Parameters
-    ----------
-    training : TrainingData
-        Rows before the steps.
-
-    smoother : Smoother
-        Of transformed rows.
-
-    transform : callable
-        What the steps do.
-    """
+    """A smoother of rows that fitted steps have transformed."""
 
     def __init__(self, training, smoother, transform):
         super().__init__(training)
@@ -82,22 +58,7 @@ class TransformedRows(Smoother):
 
 
 class BagMember(Smoother):
-    """A member of bagging, which sees some columns, and rows as they were drawn.
-
-    Parameters
-    ----------
-    model : estimator
-        The member.
-
-    training : TrainingData
-        What the ensemble was fitted on.
-
-    columns : ndarray of int
-        What the member sees.
-
-    rows : ndarray of int
-        What it was fitted on, repeated as often as drawn.
-    """
+    """A member of bagging, which sees some columns, and rows as they were drawn."""
 
     def __init__(self, model, training, columns, rows):
         super().__init__(training)
@@ -114,9 +75,7 @@ class BagMember(Smoother):
             self._spread = csr_array((np.ones(len(rows)), rows, ends), shape=shape)
         self.smoother = smoother_of(model, training)
 
-    def weights(self, X=None, oob=False):
-        """Return the member's weights, spread over all training rows."""
-        X = self.training.X if X is None else X
+    def _weights(self, X):
         weights = self.smoother.weights(as_bagging_sees(X)[:, self.columns])
         return weights if self._spread is None else weights @ self._spread
 

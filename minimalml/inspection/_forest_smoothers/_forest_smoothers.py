@@ -53,18 +53,17 @@ def smoother_weights(
 ):
     """Tell how much each training row counts in each prediction of a model.
 
-    Predictions are ``weights @ y_train`` (those of classifiers, ``predict_proba``, with
-    an indicator of each class for ``y_train``): which training rows made this one?
-    Costs what the rows that share leaves are many; O(n_train^2) a stage of boosting.
+    Predictions are ``weights @ y_train``; of classifiers, ``predict_proba`` is, with an
+    indicator of each class for ``y_train``. Time and memory are those of the rows that
+    share leaves; boosting takes O(n_train^2) a stage.
 
     Parameters
     ----------
     model : estimator
-        Fitted: decision trees, random forests and extra trees, regressors and
-        classifiers; GradientBoostingRegressor of squared errors; bagging, voting and
-        stacking of those; LinearRegression, Ridge, k-nearest neighbours; a Pipeline or
-        search that ends in one; any class with a method ``smoother_weights(X_eval,
-        X_train)``.
+        Fitted: trees, random forests and extra trees of both kinds;
+        GradientBoostingRegressor of squared errors; bagging, voting and stacking of
+        those; LinearRegression, Ridge, nearest neighbours; a Pipeline or search that
+        ends in one; any class with a method ``smoother_weights(X_eval, X_train)``.
 
     X_eval : array-like of shape (n_rows, n_features), default=None
         Rows to predict; None for the training rows.
@@ -73,12 +72,11 @@ def smoother_weights(
         What the model was fitted on. Trees notice other rows.
 
     y_train : array-like of shape (n_train,) or (n_train, n_outputs), default=None
-        Its targets. If given, weights are compared with predictions on up to 1,000
-        training rows, to 1e-6. Needed where classes have weights.
+        If given, weights are compared with predictions on up to 1,000 training rows, to
+        1e-6. Needed where classes have weights.
 
     sample_weight : array-like of shape (n_train,), default=None
-        That of the fit, of the last step of a pipeline. Ensembles that draw their rows
-        remember it.
+        That of the fit; of the last step of a pipeline.
 
     oob : bool, default=False
         Whether a training row is left to the trees that did not see it, which gives
@@ -98,16 +96,12 @@ def smoother_weights(
         If predictions are no weighted sums of ``y_train``, the data can't be those of
         the fit, ``oob=True`` comes with other rows or a model without bootstrap, or a
         dense array would take more than 2 GB.
-    TypeError
-        If the model is of another kind.
-    sklearn.exceptions.NotFittedError
-        If it is not fitted.
+    TypeError, sklearn.exceptions.NotFittedError
+        If the model is of another kind, or not fitted.
 
     References
     ----------
-    .. [1] A. Curth, A. Jeffares, M. van der Schaar, "Why do Random Forests Work?
-       Understanding Tree Ensembles as Self-Regularizing Adaptive Smoothers", 2024.
-       arXiv:2402.01502
+    .. [1] Curth et al., "Why do Random Forests Work?", 2024. arXiv:2402.01502
 
     Examples
     --------
@@ -142,28 +136,15 @@ def effective_parameters(
 ):
     """Measure how much a model smooths at given rows: its effective parameters there.
 
-    With weights s(x) over n training rows it is ``n ||s(x)||^2``, a mean over rows: 1
+    With weights s(x) over n training rows it is the mean of ``n ||s(x)||^2`` over rows: 1
     where all training rows count alike, n where one counts alone, and for least squares
-    on its training rows the number of coefficients. Forests may have n on the rows they
-    were fitted on and a tenth of that on new ones. Weights of forests are not formed:
-    time and memory are those of the leaves.
+    on its training rows the number of coefficients. The weights of forests are not
+    formed: time and memory are those of the leaves.
 
     Parameters
     ----------
-    model : estimator
-        Fitted, as `smoother_weights` takes it.
-
-    X_eval : array-like of shape (n_rows, n_features), default=None
-        Rows to predict; None for the training rows.
-
-    X_train : array-like of shape (n_train, n_features)
-        What the model was fitted on.
-
-    y_train : array-like of shape (n_train,) or (n_train, n_outputs), default=None
-        Its targets, to compare with predictions; needed where classes have weights.
-
-    sample_weight : array-like of shape (n_train,), default=None
-        That of the fit.
+    model, X_eval, X_train, y_train, sample_weight
+        As in `smoother_weights`.
 
     oob : bool, default=False
         Whether a training row is left to the trees that did not see it. Rows that all
@@ -182,23 +163,13 @@ def effective_parameters(
 
     Raises
     ------
-    ValueError
+    ValueError, TypeError, sklearn.exceptions.NotFittedError
         As `smoother_weights` does, and for ``staged=True`` without an ensemble.
-    TypeError
-        If the model is of another kind.
-    sklearn.exceptions.NotFittedError
-        If it is not fitted.
 
     Notes
     -----
     At fixed weights, noise of variance v in ``y_train`` gives a prediction the variance
     ``v * effective_parameters / n_train``.
-
-    References
-    ----------
-    .. [1] A. Curth, A. Jeffares, M. van der Schaar, "Why do Random Forests Work?
-       Understanding Tree Ensembles as Self-Regularizing Adaptive Smoothers", 2024.
-       arXiv:2402.01502
 
     Examples
     --------
@@ -227,10 +198,7 @@ def weights_of_rows(smoother, X, oob=False, output="dense"):
             f"output='dense' would take {needed / 1e9:.1f} GB for {n_rows} x {n_train} "
             "weights: use output='sparse', fewer rows, or effective_parameters."
         )
-    if n_rows == 0:
-        weights = np.empty((0, n_train))
-    else:
-        weights = smoother.weights(X, oob)
+    weights = smoother.weights(X, oob) if n_rows else np.empty((0, n_train))
     if output == "dense":
         return weights.toarray() if issparse(weights) else weights
     return csr_array(weights)
@@ -293,9 +261,6 @@ class SmootherAnalysis(DelegatingMixin, MetaEstimatorMixin, BaseEstimator):
     n_features_in_ : int
         Number of features.
 
-    feature_names_in_ : ndarray of str of shape (n_features_in_,)
-        Names of features, if the estimator has them.
-
     See Also
     --------
     effective_parameters, smoother_weights : The same for models that are fitted.
@@ -303,9 +268,7 @@ class SmootherAnalysis(DelegatingMixin, MetaEstimatorMixin, BaseEstimator):
 
     References
     ----------
-    .. [1] A. Curth, A. Jeffares, M. van der Schaar, "Why do Random Forests Work?
-       Understanding Tree Ensembles as Self-Regularizing Adaptive Smoothers", 2024.
-       arXiv:2402.01502
+    .. [1] Curth et al., "Why do Random Forests Work?", 2024. arXiv:2402.01502
 
     Examples
     --------
@@ -406,16 +369,12 @@ class SmootherAnalysis(DelegatingMixin, MetaEstimatorMixin, BaseEstimator):
         X : array-like of shape (n_rows, n_features), default=None
             Rows to predict; None for the training rows.
 
-        per_row : bool, default=False
-            Whether to return a number for each row.
-
-        staged : bool, default=False
-            Whether to go along the first 1, 2, ... trees.
+        per_row, staged : bool, default=False
+            Whether to return a number for each row, and along the trees.
 
         Returns
         -------
         float or ndarray of shape (n_rows,), (n_trees,) or (n_trees, n_rows)
-            As `minimalml.inspection.effective_parameters`.
         """
         check_is_fitted(self)
         return parameters_of_rows(self._smoother, X, per_row=per_row, staged=staged)

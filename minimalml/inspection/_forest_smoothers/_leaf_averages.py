@@ -17,6 +17,7 @@ from sklearn.utils.validation import _num_samples
 from minimalml._core.threads import effective_n_threads, for_each_chunk
 from minimalml.inspection._forest_smoothers._leaves import Leaves
 from minimalml.inspection._forest_smoothers._smoother import (
+    OTHER_DATA,
     Smoother,
     known_smoother,
 )
@@ -29,19 +30,7 @@ CHUNK_ROWS = 512
 
 
 class LeafAverages(Smoother):
-    """Mean over trees of the means of leaves.
-
-    Parameters
-    ----------
-    model : decision tree or forest
-        Fitted.
-
-    training : TrainingData
-        What it was fitted on.
-
-    row_weights : iterable of ndarray of shape (n_train,)
-        Weights of the training rows in the fit of each tree, 0 out of bag.
-    """
+    """Mean over trees of the means of leaves; for ``row_weights`` see `Leaves`."""
 
     def __init__(self, model, training, row_weights):
         super().__init__(training)
@@ -150,8 +139,7 @@ def draws_of(ensemble, training):
     n_rows = getattr(ensemble, "_n_samples", training.n_rows)
     if n_rows != training.n_rows:
         raise ValueError(
-            f"X_train is not the data this model was fitted on: it has {training.n_rows} "
-            f"rows instead of {n_rows}."
+            f"{OTHER_DATA}: it has {training.n_rows} rows instead of {n_rows}."
         )
     return ensemble.estimators_samples_
 

@@ -3,20 +3,14 @@
 import numpy as np
 from scipy.sparse import coo_array
 
+from minimalml.inspection._forest_smoothers._smoother import OTHER_DATA
+
 
 class Leaves:
-    """Number the leaves over all trees, and know what share each row has in its leaf.
+    """The leaves, numbered over all trees, and the share of each row in its leaf.
 
-    Parameters
-    ----------
-    trees : sequence of decision tree
-        Fitted.
-
-    nodes : array-like of shape (n_train, n_trees)
-        Node in which each training row ends, as ``apply`` tells.
-
-    row_weights : iterable of ndarray of shape (n_train,)
-        Weights of the training rows in the fit of each tree, 0 out of bag.
+    ``nodes`` (n_train, n_trees) are what ``apply`` tells of the training rows;
+    ``row_weights`` gives their weights in the fit of each tree, 0 out of bag.
 
     Attributes
     ----------
@@ -28,12 +22,6 @@ class Leaves:
 
     shares : csr_array of shape (n_leaves, n_train)
         Shares of training rows in the mean of each leaf; they add up to 1.
-
-    Raises
-    ------
-    ValueError
-        If values of leaves are no means, or the rows aren't those that trees were
-        fitted on.
     """
 
     def __init__(self, trees, nodes, row_weights):
@@ -87,6 +75,6 @@ def refuse_other_weights(totals, trees, is_leaf):
     ]
     if not np.allclose(totals, np.concatenate(noted), rtol=1e-6, atol=0):
         raise ValueError(
-            "X_train is not the data this model was fitted on, or y_train and "
-            "sample_weight are not: the model's leaves held other weights in its fit."
+            f"{OTHER_DATA}, or y_train and sample_weight are not: the model's leaves held "
+            "other weights in its fit."
         )

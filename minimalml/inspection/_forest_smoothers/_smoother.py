@@ -22,9 +22,10 @@ SUPPORTED = (
     "smoother_weights(X_eval, X_train)"
 )
 WHY_NOT = {
-    "AdaBoostRegressor": "its predictions are weighted medians",
-    "HistGradientBoostingRegressor": "scikit-learn does not tell the leaves of its trees",
+    "AdaBoostRegressor": " (its predictions are weighted medians)",
+    "HistGradientBoostingRegressor": " (scikit-learn does not tell its trees' leaves)",
 }
+OTHER_DATA = "X_train is not the data this model was fitted on"
 
 
 class TrainingData(NamedTuple):
@@ -48,20 +49,22 @@ class TrainingData(NamedTuple):
 class Smoother:
     """A fitted model whose predictions are ``weights(X) @ y_train``.
 
-    Subclasses have ``weights(X=None, oob=False)``, a new ndarray or CSR array of shape
-    (n_rows, n_train), where None stands for the training rows, of which ``oob`` takes
-    what is known without themselves.
-
-    Parameters
-    ----------
-    training : TrainingData
-        What the model was fitted on.
+    Subclasses have ``_weights(X)``, which makes an ndarray or CSR array of shape
+    (n_rows, n_train).
     """
 
     has_stages = False
 
     def __init__(self, training):
         self.training = training
+
+    def weights(self, X=None, oob=False):
+        """Return the weights of rows; None stands for the training rows.
+
+        ``oob`` leaves each of those to the trees that did not see it.
+        """
+        self._refuse(oob)
+        return self._weights(self.training.X if X is None else X)
 
     def row_norms(self, X=None, *, oob=False, staged=False):
         """Return squared lengths of rows of weights, (n_rows,).
@@ -78,7 +81,7 @@ class Smoother:
         return np.concatenate(norms)
 
     def _norms_of_block(self, X, staged):
-        return squared_lengths(self.weights(X))
+        return squared_lengths(self._weights(X))
 
     def _refuse(self, oob, staged=False):
         if oob:
@@ -86,24 +89,7 @@ class Smoother:
                 "oob=True needs a forest or bagging of trees with bootstrap=True."
             )
         if staged:
-            raise ValueError(
-                "staged=True needs an ensemble of trees: a forest, bagging of trees or "
-                "boosting."
-            )
-
-
-def as_rows(X):
-    """Return X as something with rows to pick: frames and arrays as they are."""
-    if issparse(X):
-        return X.tocsr()
-    return X if hasattr(X, "shape") else np.asarray(X)
-
-
-def squared_lengths(weights):
-    """Sum the squares of each row of an ndarray or CSR array."""
-    if issparse(weights):
-        return np.asarray(weights.multiply(weights).sum(axis=1)).ravel()
-    return np.einsum("ij,ij->i", weights, weights)
+            raise ValueError("staged=True needs a forest, bagged trees or boosting.")
 
 
 class UserSmoother(Smoother):
@@ -113,10 +99,7 @@ class UserSmoother(Smoother):
         super().__init__(training)
         self.model = model
 
-    def weights(self, X=None, oob=False):
-        """Ask the model, and check the shape of its answer."""
-        self._refuse(oob)
-        X = self.training.X if X is None else X
+    def _weights(self, X):
         weights = self.model.smoother_weights(X, self.training.X)
         weights = csr_array(weights) if issparse(weights) else np.array(weights)
         expected = (_num_samples(X), self.training.n_rows)
@@ -128,8 +111,15 @@ class UserSmoother(Smoother):
         return weights
 
 
+def squared_lengths(weights):
+    """Sum the squares of each row of an ndarray or CSR array."""
+    if issparse(weights):
+        return weights.multiply(weights).sum(axis=1)
+    return np.einsum("ij,ij->i", weights, weights)
+
+
 def smoother_of(model, training):
-    """Return the `Smoother` of a model; raise ValueError or TypeError if there is none."""
+    """Return the `Smoother` of a model; raise ValueError or TypeError if it is none."""
     if hasattr(model, "smoother_weights"):
         return UserSmoother(model, training)
     check_is_fitted(model)
@@ -140,28 +130,19 @@ def smoother_of(model, training):
 def known_smoother(model, training):
     """Return the `Smoother` of a fitted model; kinds of models register themselves."""
     name = type(model).__name__
-    reason = f" ({WHY_NOT[name]})" if name in WHY_NOT else ""
+    reason = WHY_NOT.get(name, "")
     raise TypeError(f"model must be one of: {SUPPORTED}; got {name}{reason}.")
 
 
 def checked_smoother(model, X_train, y_train=None, sample_weight=None):
-    """Return the `Smoother` of a fitted model, compared with its predictions.
-
-    Raises
-    ------
-    ValueError
-        If the training data can't be those of the model, or it is no smoother.
-    TypeError
-        If ``model`` is of an unknown kind.
-    """
+    """Return the `Smoother` of a model, compared with its predictions if y is given."""
     X_train = as_rows(X_train)
     if sample_weight is not None:
         sample_weight = check_sample_weight(
             sample_weight, X_train, dtype=np.float64, ensure_non_negative=True
         )
-    n_rows = _num_samples(X_train)
     if y_train is not None:
-        y_train = np.asarray(y_train)
+        y_train, n_rows = np.asarray(y_train), _num_samples(X_train)
         if len(y_train) != n_rows:
             raise ValueError(
                 f"y_train has {len(y_train)} rows but X_train has {n_rows}."
@@ -173,8 +154,15 @@ def checked_smoother(model, X_train, y_train=None, sample_weight=None):
     return smoother
 
 
+def as_rows(X):
+    """Return X as something with rows to pick: frames and arrays as they are."""
+    if issparse(X):
+        return X.tocsr()
+    return X if hasattr(X, "shape") else np.asarray(X)
+
+
 def compare_with_predictions(model, smoother, X, y):
-    """Raise if the weighted means of ``y`` are not what ``model`` predicts for X."""
+    """Raise if the weighted sums of ``y`` are not what ``model`` predicts for X."""
     columns = y.reshape(len(y), -1)
     if is_classifier(model):
         predicted, classes = model.predict_proba(X), model.classes_
@@ -189,7 +177,6 @@ def compare_with_predictions(model, smoother, X, y):
     error = np.abs(smoother.weights(X) @ columns - predicted).max()
     if not error <= 1e-6 * np.abs(columns).max():
         raise ValueError(
-            "X_train is not the data this model was fitted on, or y_train and "
-            f"sample_weight are not: weighted sums of y_train differ by {error:.3g} from "
-            f"the predictions of {type(model).__name__}."
+            f"{OTHER_DATA}, or y_train and sample_weight are not: weighted sums of y_train "
+            f"differ by {error:.3g} from the predictions of {type(model).__name__}."
         )

@@ -124,6 +124,7 @@ def test_classes_of_users_give_their_weights_themselves():
 
 def test_mechanisms_are_those_of_the_definition(rng):
     predictions, target = rng.normal(size=(4, 9)), rng.normal(size=9)
+    predictions[2] = target + 0.1  # the best
     parts = error_mechanisms(predictions, target)
     errors = [np.mean((row - target) ** 2) for row in predictions]
     best = predictions[np.argmin(errors)]
@@ -169,7 +170,7 @@ BOOSTING = dict(n_estimators=3)
 REFUSED = [
     (DecisionTreeRegressor(criterion="absolute_error"), "medians"),
     (RandomForestRegressor(3, monotonic_cst=[1, 0, 0, 0, 0]), "monotonic_cst must be"),
-    (GradientBoostingRegressor(loss="huber", **BOOSTING), "loss='huber'"),
+    (GradientBoostingRegressor(loss="huber", **BOOSTING), "loss must be 'squared_error', got 'huber'"),
     (
         GradientBoostingRegressor(subsample=0.5, **BOOSTING),
         "subsample must be 1, got 0.5",
