@@ -271,14 +271,6 @@ def test_rows_given_twice_at_half_weight_share_the_weight():
     assert_allclose(2 * S[:, :60], smoother_weights(once, X_NEW, X_train=X), **EXACT)
 
 
-def test_noise_varies_predictions_by_the_parameters_at_fixed_weights(rng):
-    model, data = fitted(FORESTS[0])
-    S = smoother_weights(model, X_NEW, **data)
-    p0 = effective_parameters(model, X_NEW, per_row=True, **data)
-    variance = (S @ (2.0 * rng.standard_normal((60, 20_000)))).var(axis=1)
-    assert_allclose(variance, 2.0**2 * p0 / 60, rtol=0.05)
-
-
 @pytest.mark.kernel
 def test_norms_do_not_depend_on_threads_or_chunks(monkeypatch):
     model, data = fitted(RandomForestRegressor(20, min_samples_leaf=3, random_state=0))
