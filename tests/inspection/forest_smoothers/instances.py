@@ -1,13 +1,13 @@
 """What scikit-learn's checks and the properties run on."""
 
 from sklearn.ensemble import RandomForestRegressor
-from sklearn.neighbors import KNeighborsRegressor
+from sklearn.tree import DecisionTreeClassifier
 
 from minimalml.inspection import SmootherAnalysis
 
 INSTANCES = {
     "SmootherAnalysis": [
         SmootherAnalysis(RandomForestRegressor(10, bootstrap=False)),
-        SmootherAnalysis(KNeighborsRegressor(3)),
+        SmootherAnalysis(DecisionTreeClassifier(max_depth=4, random_state=0)),
     ]
 }
