@@ -11,7 +11,11 @@ from sklearn.ensemble import GradientBoostingRegressor, RandomForestRegressor
 
 from benchmarks.compare import Comparison
 from minimalml.datasets import make_mars
-from minimalml.inspection import effective_parameters, smoother_weights
+from minimalml.inspection import (
+    SmootherAnalysis,
+    effective_parameters,
+    smoother_weights,
+)
 
 N_TREES, N_NEW = 100, 500
 
@@ -30,12 +34,19 @@ def shallow_forest_and_rows(n):
 def boosting_and_rows(n):
     X, y = make_mars(n + N_NEW, random_state=0)
     model = GradientBoostingRegressor(max_leaf_nodes=8, max_depth=None)
-    return model.fit(X[:n], y[:n]), X[:n], X[n:]
+    analysis = SmootherAnalysis(model, random_state=0).fit(X[:n], y[:n])
+    return analysis, X[:n], X[n:]
 
 
 def parameters(data):
     forest, X_train, X_new = data
     return effective_parameters(forest, X_new, X_train=X_train)
+
+
+def asked_again(data):
+    """Ask an analysis that has been fitted."""
+    analysis, _, X_new = data
+    return analysis.effective_parameters(X_new)
 
 
 def sparse_weights(data):
@@ -71,7 +82,7 @@ def leaves_alone(data):
 
 def dense_boosting(data):
     """Carry the weights of all rows from stage to stage by dense products."""
-    model, X_train, X_new = data
+    model, X_train, X_new = data[0].estimator_, *data[1:]
     n, rate = len(X_train), model.learning_rate
     S, S_new = np.full((n, n), 1 / n), np.full((len(X_new), n), 1 / n)
     stages = zip(model.apply(X_train).T, model.apply(X_new).T, strict=True)
@@ -127,7 +138,10 @@ COMPARISONS = [
         title=f"effective parameters of 100 boosted trees, n training, {N_NEW} new rows",
         setup=boosting_and_rows,
         ours=parameters,
-        peers={"dense products": dense_boosting},
+        peers={
+            "dense products": dense_boosting,
+            "SmootherAnalysis, after its fit": asked_again,
+        },
         sizes=(500, 1_000, 2_000),
         threads=(1,),
         repeats=1,

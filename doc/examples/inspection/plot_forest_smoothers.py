@@ -35,7 +35,7 @@ analyses = {
     name: SmootherAnalysis(model, random_state=0).fit(X_train, y_train)
     for name, model in models.items()
 }
-offsets = np.array([0, 0.003, 0.01, 0.03, 0.1, 0.3])
+offsets = np.array([0, 0.01, 0.03, 0.1, 0.3])
 
 figure, (left, right) = plt.subplots(
     1, 2, figsize=(9, 3.6), sharey=True, layout="constrained"
@@ -53,8 +53,8 @@ left.plot([], [], ":", color="0.3", label="on training rows")
 left.set(xscale="log", yscale="log", xlabel="trees", ylabel="effective parameters",
          title="Along the trees, 500 new rows")  # fmt: skip
 left.legend()
-right.set_xscale("symlog", linthresh=0.003)
-right.set_xlim(-0.0002, 0.35)
+right.set_xscale("symlog", linthresh=0.01)
+right.set_xlim(-0.0005, 0.35)
 right.set_xticks(offsets, [f"{offset:g}" for offset in offsets])
 right.set(xlabel="largest distance from a training row, by feature",
           title="From training rows outwards, 100 trees")  # fmt: skip
