@@ -5,6 +5,7 @@ from minimalml.datasets._compositions import make_compositions
 from minimalml.datasets._expert_families import make_expert_families
 from minimalml.datasets._gaussian_classes import make_gaussian_classes
 from minimalml.datasets._low_rank_tasks import make_low_rank_tasks
+from minimalml.datasets._mars import make_mars
 from minimalml.datasets._mil_unit_tests import make_mil_unit_test
 from minimalml.datasets._rotated_digits import make_rotated_digits
 from minimalml.datasets._subsets import (
@@ -19,6 +20,7 @@ __all__ = [
     "make_expert_families",
     "make_gaussian_classes",
     "make_low_rank_tasks",
+    "make_mars",
     "make_mil_unit_test",
     "make_odd_one_out_subsets",
     "make_rotated_digits",

@@ -1,0 +1,1 @@
+"""Forests, boosting and their like as weights over training rows."""
