@@ -1,7 +1,7 @@
 """A binary tree of rows as arrays: members are a slice of one order, a cut is a walk."""
 
-from collections import deque
 from heapq import heappop, heappush
+from itertools import count
 
 import numpy as np
 
@@ -124,20 +124,17 @@ class DendroTree:
         """Return nodes that stay, and those split in turn; ``split(node)`` may refuse by None."""
         if not isinstance(k, int | np.integer) or k < 1:
             raise ValueError(f"k must be an integer of at least 1, got {k!r}.")
-        waiting = self._queue(rule)
-        waiting.push(node)
-        stay, is_split = [], []
-        while len(waiting) and len(waiting) + len(stay) < k:
-            node = waiting.pop()
+        key = self._key(rule)
+        waiting, stay, is_split = [(key(node), node)], [], []
+        while waiting and len(waiting) + len(stay) < k:
+            _, node = heappop(waiting)
             if children := split(node):
                 is_split.append(node)
                 for child in children:
-                    waiting.push(child)
+                    heappush(waiting, (key(child), child))
             else:
                 stay.append(node)
-        while len(waiting):
-            stay.append(waiting.pop())
-        return stay, is_split
+        return stay + [node for _, node in waiting], is_split
 
     def count_errors(self, is_wrong):
         """Count the rows of each node that ``is_wrong`` marks."""
@@ -155,31 +152,16 @@ class DendroTree:
             )
         return int(node)
 
-    def _queue(self, rule):
+    def _key(self, rule):
+        """Return what is least of the node to be split next."""
         if rule not in RULES:
             raise ValueError(f"rule must be one of {RULES}, got {rule!r}.")
         if rule == "breadth":
-            return _Queue()
+            places = count()
+            return lambda node: next(places)
         if rule == "errors" and self.n_errors is None:
             raise ValueError(
                 "rule='errors' needs y and y_pred, which were not given to fit."
             )
-        first = {"distance": self.height, "size": self.size, "errors": self.n_errors}[
-            rule
-        ]
-        return _Heap(lambda node: (-first[node], -self.height[node], -node))
-
-
-class _Queue(deque):
-    push, pop = deque.append, deque.popleft
-
-
-class _Heap(list):
-    def __init__(self, key):
-        self.key = key
-
-    def push(self, node):
-        heappush(self, (self.key(node), node))
-
-    def pop(self):
-        return heappop(self)[1]
+        first = {"distance": self.height, "size": self.size, "errors": self.n_errors}
+        return lambda node: (-first[rule][node], -self.height[node], -node)
