@@ -17,7 +17,7 @@ from benchmarks.claims import Outcome, claim
 from minimalml.training_dynamics import IntrinsicDimension, SubspaceClassifier
 
 SPLITS = range(3)
-NETWORKS = ((64,), (128, 64), (256, 256), (64, 64, 64, 64))
+NETWORKS = ((64,), (128, 64), (256, 256), (64, 64, 64))
 OPTIONS = dict(max_epochs=60, batch_size=100, device="cpu")
 
 
@@ -29,7 +29,7 @@ def digits():
 
 def intrinsic_dimension(model, X, y, cv, split, **parameters):
     """Return the fitted search: 90 % of the network without a subspace."""
-    options = dict(n_repeats=2, min_dimension=4, cv=cv, random_state=split)
+    options = dict(n_repeats=1, min_dimension=16, cv=cv, random_state=split)
     return IntrinsicDimension(model, **options | parameters).fit(X, y)
 
 
@@ -115,12 +115,11 @@ def starts(X_source, y_source, seed):
     """Return models from a random start and from one trained on other digits."""
     trained = MLPClassifier((128, 64), max_iter=300, random_state=seed)
     start = FrozenEstimator(trained.fit(X_source, y_source))
-    options = OPTIONS | dict(max_epochs=100)
     return {
-        "random": SubspaceClassifier(**options),
-        "pretrained": SubspaceClassifier(initial_weights=start, **options),
+        "random": SubspaceClassifier(**OPTIONS),
+        "pretrained": SubspaceClassifier(initial_weights=start, **OPTIONS),
         "pretrained, by layers": SubspaceClassifier(
-            initial_weights=start, structure_aware=True, **options
+            initial_weights=start, structure_aware=True, **OPTIONS
         ),
     }
 
@@ -140,7 +139,7 @@ def d90_by_start(source, target, relabel, n_target):
         cv = [(places[:n_target], places[n_target:])]
         for name, model in starts(X[source_rows], y[source_rows], split).items():
             search = intrinsic_dimension(
-                model, X[rows], labels, cv, split, n_repeats=4, min_dimension=2
+                model, X[rows], labels, cv, split, n_repeats=2, min_dimension=2
             )
             dimensions.setdefault(name, []).append(search.dimension_)
             if "layers" not in name:

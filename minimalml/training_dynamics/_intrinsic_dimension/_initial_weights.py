@@ -66,7 +66,7 @@ def _weights_of_perceptron(network, estimator, own_module, activation):
     n_layers, n_blocks = perceptron.n_layers_ - 1, len(network.blocks)
     if n_layers != n_blocks + 1:
         raise ValueError(
-            f"initial_weights have hidden layers {perceptron.hidden_layer_sizes}, but "
+            f"initial_weights have {n_layers - 1} hidden layers, but "
             f"hidden_layer_sizes has {n_blocks}."
         )
     layers = [f"blocks.{i}.0" for i in range(n_blocks)] + ["head"]
