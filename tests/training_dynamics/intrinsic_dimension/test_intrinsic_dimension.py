@@ -145,7 +145,7 @@ def test_iris_needs_few_of_its_networks_weights():
     pytest.importorskip("torch")
     model = SubspaceClassifier(
         hidden_layer_sizes=(16,),
-        max_epochs=30,
+        max_epochs=20,
         batch_size=20,
         structure_aware=True,
         device="cpu",
