@@ -1,9 +1,8 @@
 """What training does: how many directions it needs, and where it goes.
 
-`IntrinsicDimension` measures how many numbers a task needs of a network, or a fine-tuned
+`IntrinsicDimension` measures how many numbers a task needs of a network, or a pretrained
 one; `SubspaceClassifier` trains, stores and quantises just so many, `subspace_module` does
-so in a loop of your own, and `generalization_bound` says what that promises.
-`FastfoodProjection` and `fast_walsh_hadamard` are the random maps behind them.
+so in a loop of your own, `generalization_bound` says what that promises.
 """
 
 from minimalml.training_dynamics._intrinsic_dimension._fastfood import (

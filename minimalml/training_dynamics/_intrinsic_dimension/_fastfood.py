@@ -1,8 +1,4 @@
-"""Fastfood: a random map of any size in O(L log L) time and O(L) memory.
-
-Le, Sarlos and Smola, "Fastfood: approximating kernel expansions in loglinear time",
-ICML 2013; as a map into the weights of a network: Li et al., ICLR 2018.
-"""
+"""Fastfood: a random map of any size in O(L log L) time and O(L) memory."""
 
 import math
 
@@ -40,23 +36,10 @@ class FastfoodProjection(LinearOperator):
     shape : tuple of int
         ``(n_features, n_components)``.
 
-    signs : ndarray of int8 of shape (n_components,)
-        The diagonal B below, as far as vectors reach.
-
-    permutation : ndarray of int32 of shape (L,)
-        The permutation Pi.
-
-    gaussians : ndarray of shape (L,)
-        The diagonal G, divided by the norm of columns.
-
     Raises
     ------
     ValueError
         If a size is no integer of at least 1.
-
-    See Also
-    --------
-    subspace_module : Trains a network in the range of one.
 
     Notes
     -----
@@ -66,13 +49,12 @@ class FastfoodProjection(LinearOperator):
     .. math:: P v = \frac{1}{\sqrt{n_{features}} \, \|G\|}
        \left[ H G \, \Pi H B [v, 0] \right]_{1 \dots n_{features}}.
 
-    A product takes one transform of length L and one of the length of ``v``, padded:
-    the transform of a vector that ends in zeros repeats itself.
+    The inner transform is one of the length of v: that of a vector that ends in zeros
+    repeats itself.
 
     References
     ----------
-    .. [1] Q. Le, T. Sarlos, A. Smola, "Fastfood: approximating kernel expansions in
-       loglinear time", ICML 2013
+    Le et al., "Fastfood: approximating kernel expansions in loglinear time", ICML 2013.
 
     Examples
     --------
@@ -86,29 +68,33 @@ class FastfoodProjection(LinearOperator):
     """
 
     def __init__(self, n_components, n_features, random_state=None):
-        for name, size in (("n_components", n_components), ("n_features", n_features)):
-            refuse_no_count(name, size)
+        refuse_no_count("n_components", n_components)
+        refuse_no_count("n_features", n_features)
         rng = np.random.default_rng(draw_seed(random_state))
         length = power_of_two(int(max(n_components, n_features)))
-        self.signs = (rng.integers(0, 2, length) * 2 - 1)[:n_components].astype(np.int8)
-        self.permutation = rng.permutation(length).astype(np.int32)
+        self._signs = (rng.integers(0, 2, length) * 2 - 1)[:n_components].astype(
+            np.int8
+        )
+        self._permutation = rng.permutation(length).astype(np.int32)
         gaussians = rng.standard_normal(length)
-        self.gaussians = gaussians / (math.sqrt(n_features) * np.linalg.norm(gaussians))
+        self._gaussians = gaussians / (
+            math.sqrt(n_features) * np.linalg.norm(gaussians)
+        )
         super().__init__(np.float64, (int(n_features), int(n_components)))
 
     def _matvec(self, x):
         short = power_of_two(self.shape[1])
-        v = _transformed(self.signs * np.ravel(x), short)
-        places = self.permutation & (short - 1)  # a padded vector's repeats itself
-        y = v[places] * self.gaussians.astype(v.dtype, copy=False)
+        v = _transformed(self._signs * np.ravel(x), short)
+        places = self._permutation & (short - 1)  # a padded vector's repeats itself
+        y = v[places] * self._gaussians.astype(v.dtype, copy=False)
         return _transformed(y, len(y))[: self.shape[0]]
 
     def _rmatvec(self, x):
-        u = _transformed(np.ravel(x), len(self.gaussians))
+        u = _transformed(np.ravel(x), len(self._gaussians))
         y = np.empty_like(u)
-        y[self.permutation] = u * self.gaussians.astype(u.dtype, copy=False)
+        y[self._permutation] = u * self._gaussians.astype(u.dtype, copy=False)
         y = y.reshape(-1, power_of_two(self.shape[1])).sum(axis=0)
-        return _transformed(y, len(y))[: self.shape[1]] * self.signs
+        return _transformed(y, len(y))[: self.shape[1]] * self._signs
 
     def to_dense(self):
         """Return the matrix itself, an ndarray of shape (n_features, n_components)."""

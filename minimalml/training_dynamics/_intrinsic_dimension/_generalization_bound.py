@@ -1,11 +1,8 @@
-"""What few, coarsely stored numbers promise about unseen rows.
-
-Aghajanyan, Zettlemoyer and Gupta, ACL 2021, after the compression bounds of Arora et
-al., ICML 2018; here with every constant.
-"""
+"""What few, coarsely stored numbers promise about unseen rows: Aghajanyan et al., 2021."""
 
 import math
 
+from scipy.optimize import bisect
 from scipy.special import rel_entr
 
 from minimalml._core.validation import (
@@ -36,8 +33,7 @@ def generalization_bound(
 ):
     r"""Bound the error on new rows of a network that was trained in a subspace.
 
-    It knows nothing of the number of weights D, only of what has to be stored: quantise
-    first, and give the training error of the quantised network. It says something where
+    It counts what has to be stored, not weights. It says something where
     ``dimension * bits`` is well below the number of rows.
 
     Parameters
@@ -58,23 +54,17 @@ def generalization_bound(
         Probability, in (0, 1), of training rows for which the bound does not hold.
 
     kind : {"kl", "finite"}, default="kl"
-        "finite" is Hoeffding's bound in closed form, "kl" Chernoff's, which is never
-        larger and much smaller for small errors.
+        "finite" is Hoeffding's bound in closed form, "kl" Chernoff's, never larger.
 
     Returns
     -------
     float
-        With probability ``1 - delta`` the error on new rows is at most this; 1 says
-        nothing.
+        With probability ``1 - delta`` the error on new rows is at most this.
 
     Raises
     ------
     ValueError
         If a value is out of its range.
-
-    See Also
-    --------
-    SubspaceClassifier : Has ``quantize``.
 
     Notes
     -----
@@ -90,8 +80,8 @@ def generalization_bound(
 
     References
     ----------
-    .. [1] A. Aghajanyan, L. Zettlemoyer, S. Gupta, "Intrinsic dimensionality explains
-       the effectiveness of language model fine-tuning", ACL 2021. arXiv:2012.13255
+    Aghajanyan et al., "Intrinsic dimensionality explains the effectiveness of language
+    model fine-tuning", ACL 2021.
 
     Examples
     --------
@@ -105,21 +95,16 @@ def generalization_bound(
     complexity = (description * math.log(2) + math.log(1 / delta)) / n_samples
     if kind == "finite":
         return float(min(1.0, train_error + math.sqrt(complexity / 2)))
-    low, high = float(train_error), 1.0
-    while high - low > 1e-10:
-        middle = (low + high) / 2
-        if _divergence(train_error, middle) <= complexity:
-            low = middle
-        else:
-            high = middle
-    return high
+    if train_error == 1:
+        return 1.0
+
+    def excess(error):
+        p, q = train_error, error
+        return rel_entr(p, q) + rel_entr(1 - p, 1 - q) - complexity
+
+    return float(bisect(excess, train_error, 1.0, xtol=1e-10))
 
 
 def _gamma_bits(number):
     """Return the length of Elias' gamma code of an integer of at least 1."""
     return 2 * (int(number).bit_length() - 1) + 1
-
-
-def _divergence(p, q):
-    """Return the KL divergence between coins of probabilities p and q."""
-    return rel_entr(p, q) + rel_entr(1 - p, 1 - q)

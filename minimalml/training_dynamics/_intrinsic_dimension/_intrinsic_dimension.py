@@ -1,12 +1,12 @@
 """How many numbers does a task need? The smallest subspace in which a network does well.
 
-Li, Farkhoor, Liu and Yosinski, "Measuring the intrinsic dimension of objective
-landscapes", ICLR 2018.
+Li et al., ICLR 2018.
 """
 
 import math
 import time
 import warnings
+from itertools import product
 
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
@@ -17,7 +17,7 @@ from sklearn.utils import _safe_indexing, check_random_state, indexable
 from sklearn.utils.parallel import Parallel, delayed
 
 from minimalml._core.callbacks import CallbackSupportMixin, fit_task, with_callbacks
-from minimalml._core.models.delegation import DelegatingMixin, last_step
+from minimalml._core.models.delegation import DelegatingMixin
 from minimalml._core.validation import (
     HasMethods,
     Integral,
@@ -38,33 +38,13 @@ HELD_OUT = 0.25  # of the rows, where no cv says which
 
 
 def smallest_dimension(
-    is_enough, *, min_dimension, max_dimension, growth, resolution, is_stopped
+    is_enough, min_dimension, max_dimension, growth, resolution, is_stopped
 ):
-    """Find the smallest dimension that is enough, in few evaluations.
+    """Return the smallest dimension of which ``is_enough`` is true, or infinity.
 
-    Parameters
-    ----------
-    is_enough : callable
-        ``is_enough(dimension) -> bool``.
-
-    min_dimension : int
-        The first to be evaluated; it is multiplied by ``growth`` until one is enough.
-
-    max_dimension : callable
-        ``max_dimension() -> float``, the last; asked after each evaluation, since the
-        first may be what finds it out.
-
-    growth, resolution : float
-        The last that failed and the first that did are then narrowed down, by their
-        geometric means, to a ratio of ``1 + resolution``.
-
-    is_stopped : callable
-        ``is_stopped() -> bool``: whether to end with what is known.
-
-    Returns
-    -------
-    int or float
-        ``numpy.inf`` if none was enough.
+    Dimensions grow until one is enough; the last that failed and that one are then
+    narrowed down by geometric means. ``max_dimension()`` may be known only after the
+    first evaluation; ``is_stopped()`` ends with what is known.
     """
     failed, dimension, power = 0, int(min(min_dimension, max_dimension())), 0
     while not is_enough(dimension):
@@ -75,10 +55,8 @@ def smallest_dimension(
             power += 1
             dimension = math.ceil(min_dimension * growth**power)
         dimension = int(min(dimension, max_dimension()))
-    # 0 if the first was enough
-    while failed and dimension > max(failed + 1, failed * (1 + resolution)):
-        if is_stopped():
-            break
+    ratio = 1 + resolution
+    while failed and dimension > max(failed + 1, failed * ratio) and not is_stopped():
         middle = round(math.sqrt(failed * dimension))
         middle = min(max(middle, failed + 1), dimension - 1)
         if is_enough(middle):
@@ -93,24 +71,23 @@ class IntrinsicDimension(
 ):
     """Measure how many parameters a task needs, and keep the smallest model that does.
 
-    The intrinsic dimension is the smallest dimension of a random subspace, in which
-    training reaches a share of the score of the whole network: a number that compares
-    tasks, networks, and how well a pretrained start fits a task. It is not the way to
-    the best score. Costs some 10 dimensions times ``n_repeats`` fits.
+    The smallest dimension of a random subspace in which training reaches a share of the
+    whole network's score: it compares tasks, networks, and how well a pretrained start
+    fits a task. It is not the way to the best score. Costs about 12 times ``n_repeats``
+    fits.
 
     Parameters
     ----------
     estimator : estimator, default=None
-        `SubspaceClassifier`, or a pipeline with one: it has one parameter ``dimension``
-        at any depth, None of which trains all weights. None is
-        ``SubspaceClassifier()``.
+        None is ``SubspaceClassifier()``. Any other has its parameters ``dimension``,
+        of which None trains all weights, and ``random_state``.
 
     threshold : float, default=0.9
         Share of the baseline, in (0, 1], that has to be reached.
 
     baseline : "direct" or float, default="direct"
-        A score to reach a share of; "direct" is that of the estimator with
-        ``dimension=None``, the mean over ``n_repeats``.
+        A score; "direct" is the estimator's with ``dimension=None``, the mean over
+        ``n_repeats``.
 
     min_dimension : int, default=1
         Where the search begins.
@@ -125,8 +102,7 @@ class IntrinsicDimension(
         The result is at most by this share above a dimension that was not enough.
 
     n_repeats : int, default=3
-        Fits at each dimension, of other starts and projections, whose mean score
-        counts.
+        Fits at each dimension, of other starts and projections: the mean counts.
 
     cv : int, splitter, iterable of splits or None, default=None
         Rows to train and to score; None holds out a quarter, by class. A list
@@ -153,8 +129,7 @@ class IntrinsicDimension(
         ``threshold * baseline_score_``.
 
     results_ : dict of str to ndarray
-        Of all fits in subspaces ``dimension``, ``repeat``, ``split``, ``score`` and
-        ``fit_time`` in seconds.
+        Columns ``dimension``, ``repeat``, ``split``, ``score`` and ``fit_time``.
 
     best_estimator_ : estimator
         Fitted to all rows at ``dimension_``, or at the largest that was tried.
@@ -162,14 +137,8 @@ class IntrinsicDimension(
     n_full_parameters_ : int
         Number of the network's weights.
 
-    classes_ : ndarray of shape (n_classes,)
-        Labels, of classifiers.
-
-    n_features_in_ : int
-        Number of features seen by `fit`.
-
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features seen by `fit`, if all are strings.
+    classes_, n_features_in_, feature_names_in_ :
+        Of ``best_estimator_``.
 
     See Also
     --------
@@ -177,17 +146,12 @@ class IntrinsicDimension(
 
     Notes
     -----
-    Dimensions that leave nothing beside the scales of layers (``structure_aware``)
-    count as failed and are not run. An isotonic regression of the scores on the
-    dimension crosses the target at the same ``dimension_``: all that were enough lie
-    above all that were not.
+    Dimensions that scales of layers use up (``structure_aware``) count as failed and
+    are not run. An isotonic fit of the scores crosses the target at the same place.
 
     References
     ----------
-    .. [1] C. Li, H. Farkhoor, R. Liu, J. Yosinski, "Measuring the intrinsic dimension of
-       objective landscapes", ICLR 2018. arXiv:1804.08838
-    .. [2] A. Aghajanyan, L. Zettlemoyer, S. Gupta, "Intrinsic dimensionality explains
-       the effectiveness of language model fine-tuning", ACL 2021. arXiv:2012.13255
+    Li et al., "Measuring the intrinsic dimension of objective landscapes", ICLR 2018.
 
     Examples
     --------
@@ -269,45 +233,40 @@ class IntrinsicDimension(
         Raises
         ------
         ValueError
-            If ``min_dimension`` is above ``max_dimension``, the estimator has not one
-            parameter ``dimension``, or the baseline is not above 0.
+            If ``min_dimension`` is above ``max_dimension``, or the baseline is not
+            above 0.
         """
-        if self.max_dimension is not None and self.max_dimension < self.min_dimension:
-            raise ValueError(
-                f"min_dimension={self.min_dimension} is above "
-                f"max_dimension={self.max_dimension}."
-            )
+        low, high = self.min_dimension, self.max_dimension
+        if low > (high or np.inf):
+            raise ValueError(f"min_dimension={low} is above max_dimension={high}.")
         if y is None:
-            raise ValueError(
-                "IntrinsicDimension requires y to be passed, but the target y is None."
-            )
+            raise ValueError("fit requires y to be passed, but the target y is None.")
         X, y = indexable(X, y)
-        params = self._route("fit", params)
         with fit_task(self, X, y) as task:
-            runs = _Runs(self, X, y, params, task)
+            runs = _Runs(self, X, y, self._route("fit", params), task)
             self.baseline_score_ = self._baseline(runs)
             self.target_score_ = self.threshold * self.baseline_score_
             self.dimension_ = smallest_dimension(
                 lambda dimension: runs.score(dimension) >= self.target_score_,
-                min_dimension=self.min_dimension,
-                max_dimension=lambda: min(self.max_dimension or np.inf, runs.n_full),
-                growth=self.growth,
-                resolution=self.resolution,
-                is_stopped=lambda: task.is_stopped,
+                self.min_dimension,
+                lambda: min(self.max_dimension or np.inf, runs.n_full),
+                self.growth,
+                self.resolution,
+                lambda: task.is_stopped,
             )
-            self.results_ = runs.results()
-            last = min(self.dimension_, max(runs.scores))
-            self._warn_if_never_reached(last, runs.scores[last])
+            last = min(self.dimension_, runs.largest)
+            if self.dimension_ == np.inf:
+                message = (
+                    f"no dimension up to {last} reached the target score, "
+                    f"{self.target_score_:.4g}: raise max_epochs or lower threshold."
+                )
+                warnings.warn(message, ConvergenceWarning, stacklevel=3)
             with task.step("refit", attributes={}):
-                self.best_estimator_ = runs.fit_all(last)
-        self.n_full_parameters_ = runs.n_full
+                model = runs.model(last, 0).fit(X, y, **runs.params)
+        self.best_estimator_ = self.estimator_ = model
+        self.results_, self.n_full_parameters_ = runs.results(), runs.n_full
         self._take_feature_names()
         return self
-
-    @property
-    def estimator_(self):
-        """What the methods of a fitted search are handed on to."""
-        return self.best_estimator_
 
     def _estimator(self):
         return SubspaceClassifier() if self.estimator is None else self.estimator
@@ -321,16 +280,6 @@ class IntrinsicDimension(
             )
         return score
 
-    def _warn_if_never_reached(self, last, score):
-        if self.dimension_ == np.inf:
-            warnings.warn(
-                f"no dimension reached the target {self.target_score_:.4g}: the largest, "
-                f"{last}, scored {score:.4g}. Raise max_dimension or max_epochs, or lower "
-                "threshold.",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
-
 
 class _Runs:
     """Fits at one dimension after another, and what came out."""
@@ -343,64 +292,38 @@ class _Runs:
         self.splits = _splits(self.estimator, search.cv, X, y, random_state)
         # the same at each dimension: subspaces of one repeat lie in one another
         self.seeds = random_state.randint(2**31 - 1, size=search.n_repeats).tolist()
-        self.n_full, self.scores, self.rows = np.inf, {}, []
+        self.n_full, self.largest, self.rows = np.inf, 0, []
 
     def score(self, dimension):
         """Return the mean score over repeats and splits; None is without a subspace."""
-        tasks = [
-            (repeat, split)
-            for repeat in range(len(self.seeds))
-            for split in range(len(self.splits))
-        ]
+        tasks = list(product(range(len(self.seeds)), range(len(self.splits))))
         with self.task.step("dimension", attributes={}):
             fits = Parallel(self.n_jobs)(
                 delayed(_fit_and_score)(
-                    self._model(dimension, repeat), self.X, self.y, self.splits[split],
+                    self.model(dimension, repeat), self.X, self.y, self.splits[split],
                     self.params, self.scorer,
                 )
                 for repeat, split in tasks
             )  # fmt: skip
+        self.largest = max(self.largest, dimension or 0)
         if None in fits:
-            self.scores[dimension] = -np.inf
             return -np.inf
-        scores, seconds, sizes = zip(*fits, strict=True)
-        self.n_full, mean = sizes[0], float(np.mean(scores))
+        self.n_full = fits[0][2]
         if dimension is not None:
-            self.scores[dimension] = mean
-            self.rows += [
-                (dimension, *task, score, time)
-                for task, score, time in zip(tasks, scores, seconds, strict=True)
-            ]
-        return mean
-
-    def fit_all(self, dimension):
-        """Return the estimator fitted to all rows."""
-        return self._model(dimension, 0).fit(self.X, self.y, **self.params)
+            pairs = zip(tasks, fits, strict=True)
+            self.rows += [(dimension, *task, *fit[:2]) for task, fit in pairs]
+        return float(np.mean([fit[0] for fit in fits]))
 
     def results(self):
         """Return the columns of all fits by name."""
         names = ("dimension", "repeat", "split", "score", "fit_time")
-        columns = zip(*self.rows, strict=True) if self.rows else [()] * len(names)
+        columns = zip(*self.rows, strict=True)
         return {n: np.array(c) for n, c in zip(names, columns, strict=True)}
 
-    def _model(self, dimension, repeat):
-        model = clone(self.estimator)
-        names = {name: name.split("__")[-1] for name in sorted(model.get_params())}
-        places = [name for name, last in names.items() if last == "dimension"]
-        if len(places) != 1:
-            raise ValueError(
-                "estimator must have one parameter named dimension, at any depth, got "
-                f"{places} of {type(model).__name__}."
-            )
-        seeds = check_random_state(self.seeds[repeat])
-        return model.set_params(
-            **{
-                name: seeds.randint(2**31 - 1)
-                for name, last in names.items()
-                if last == "random_state"
-            },
-            **{places[0]: dimension},
-        )
+    def model(self, dimension, repeat):
+        """Return the estimator to fit."""
+        seed = self.seeds[repeat]
+        return clone(self.estimator).set_params(dimension=dimension, random_state=seed)
 
 
 def _fit_and_score(model, X, y, split, params, scorer):
@@ -414,7 +337,7 @@ def _fit_and_score(model, X, y, split, params, scorer):
         return None
     seconds = time.perf_counter() - start
     score = scorer(model, _safe_indexing(X, test), _safe_indexing(y, test))
-    return float(score), seconds, last_step(model).n_full_parameters_
+    return float(score), seconds, model.n_full_parameters_
 
 
 def _splits(estimator, cv, X, y, random_state):
@@ -426,13 +349,12 @@ def _splits(estimator, cv, X, y, random_state):
     if is_classifier(estimator):
         stratify = np.ravel(y)
         _, counts = np.unique(stratify, return_counts=True)
-        if counts.min() < 2 or len(counts) > math.ceil(HELD_OUT * len(rows)):
-            warnings.warn(
+        if counts.min() < 2 or len(counts) > HELD_OUT * len(rows):
+            message = (
                 f"{len(rows)} rows are too few to hold out some of each of the "
-                f"{len(counts)} classes: scores are those of the training rows. Give cv.",
-                UserWarning,
-                stacklevel=6,
+                f"{len(counts)} classes: the training rows are scored. Give cv."
             )
+            warnings.warn(message, UserWarning, stacklevel=4)
             return [(rows, rows)]
     parts = train_test_split(
         rows, test_size=HELD_OUT, stratify=stratify, random_state=random_state

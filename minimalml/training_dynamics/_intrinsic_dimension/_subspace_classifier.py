@@ -1,8 +1,6 @@
 """A classifier that trains few numbers, mapped at random to all weights of a network.
 
-Li, Farkhoor, Liu and Yosinski, "Measuring the intrinsic dimension of objective
-landscapes", ICLR 2018; from pretrained weights and by layers: Aghajanyan, Zettlemoyer
-and Gupta, ACL 2021.
+Li et al., ICLR 2018; from pretrained weights and by layers: Aghajanyan et al., ACL 2021.
 """
 
 import copy
@@ -10,26 +8,30 @@ import warnings
 from collections.abc import Mapping
 
 import numpy as np
+from sklearn.exceptions import NotFittedError
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.utils import check_array
 
 from minimalml._core.arrays import to_numpy
+from minimalml._core.models.weights import (
+    find_weight_holder,
+    model_weights,
+    set_model_weights,
+)
 from minimalml._core.training.documentation import document_training
+from minimalml._core.training.estimator import TRAINING_CONSTRAINTS
 from minimalml._core.training.network import NetworkClassifier
 from minimalml._core.validation import (
     HasMethods,
     Integral,
     Interval,
-    Real,
     StrOptions,
     check_is_fitted,
 )
 from minimalml.training_dynamics._intrinsic_dimension._fastfood import refuse_no_count
-from minimalml.training_dynamics._intrinsic_dimension._initial_weights import (
-    set_initial_weights,
-)
 from minimalml.training_dynamics._intrinsic_dimension._subspace_module import (
     PROJECTIONS,
     draw_projections,
-    into_subspace,
 )
 
 # Adam moves each number by this at first. In a subspace few numbers have to move far.
@@ -40,11 +42,10 @@ LEARNING_RATE, SUBSPACE_LEARNING_RATE = 1e-3, 0.1
 class SubspaceClassifier(NetworkClassifier):
     r"""Classify by a network of which only ``dimension`` numbers are trained.
 
-    They are mapped to all D weights by a fixed random matrix. The fitted model is these
-    numbers and a seed: take it for the smallest fine-tuned model that does, or inside
-    `IntrinsicDimension` to learn how many numbers a task needs. It is no faster to
-    train: a step costs O(D log D) more than that of the network, and O(D) memory.
-    Needs torch.
+    They are mapped to all D weights by a fixed random matrix: take it for the smallest
+    fine-tuned model, some numbers and a seed, or inside `IntrinsicDimension` to learn
+    how many a task needs. It is no faster to train: a step costs O(D log D) more than
+    that of the network, and O(D) memory. Needs torch.
 
     Parameters
     ----------
@@ -53,32 +54,24 @@ class SubspaceClassifier(NetworkClassifier):
         trains all weights as they are, the baseline.
 
     projection : {"fastfood", "dense"}, default="fastfood"
-        The random matrix; "dense" is a Gaussian one, of O(D dimension) memory and up to
-        2 GB.
+        The random matrix; "dense" is a Gaussian one, of O(D dimension) memory.
 
     structure_aware : bool, default=False
         Whether each layer has a matrix of its own and a trained scale, which counts in
         ``dimension`` (SAID); for fine-tuning.
 
-    module : torch.nn.Module, callable or None, default=None
-        A network of your own: an instance, which is copied with its weights as the
-        start, or a class or function called with ``n_features`` and ``n_outputs``. To be
-        pickled with the estimator it must be importable: no lambda. None is the
-        built-in network. What needs no gradient stays as it is.
-
     initial_weights : mapping, fitted MLPClassifier or MLPRegressor, default=None
         Pretrained weights to start at, by the network's parameter names; those left out
-        stay random, as the output layer should for a new task. A perceptron needs the
-        built-in network of the same layers and activation; its output layer is left out
-        where the number of outputs differs. Put it into a FrozenEstimator where this
-        estimator is cloned, as in a search.
+        stay random, as the output layer should for a new task. A perceptron's output
+        layer is left out where the number of outputs differs; put it into a
+        FrozenEstimator where this estimator is cloned, as in a search.
 
     learning_rate : float or "auto", default="auto"
         Step size of the optimiser; "auto" is 0.1 in a subspace, 0.001 without.
 
     weight_decay : float, default=0.0
-        In a subspace half of it times the squared norm of all trained weights is added
-        to the loss; without, as the optimiser understands it.
+        In a subspace half of it times the squared norm of all weights is added to the
+        loss; without, as the optimiser understands it.
 
     Attributes
     ----------
@@ -89,8 +82,8 @@ class SubspaceClassifier(NetworkClassifier):
         Scales of layers, with ``structure_aware`` only.
 
     projection_ : FastfoodProjection, ndarray or list of FastfoodProjection
-        The matrix of shape (D, dimension), drawn again at each access; a list by layer
-        with ``structure_aware``.
+        The matrix, drawn again at each access; a list by layer with
+        ``structure_aware``.
 
     n_full_parameters_ : int
         D, the number of weights that could be trained.
@@ -98,12 +91,8 @@ class SubspaceClassifier(NetworkClassifier):
     compression_ratio_ : float
         D by the numbers that were trained.
 
-    codes_ : ndarray of int of shape (dimension,)
-        Of a quantised copy: ``theta_sub_`` and then ``layer_scale_``, in steps of
-        ``scale_``.
-
-    scale_ : float32
-        The step.
+    codes_, scale_ : ndarray of int of shape (dimension,), float32
+        Of a quantised copy: ``theta_sub_`` and then ``layer_scale_`` in steps of scale.
 
     See Also
     --------
@@ -113,18 +102,16 @@ class SubspaceClassifier(NetworkClassifier):
 
     Notes
     -----
-    With weights :math:`\theta_0` at the start and columns of P of length one,
-    :math:`\theta = \theta_0 + P \theta_{sub}`, from :math:`\theta_{sub} = 0`; by
-    layers :math:`\theta_i = \theta_{0,i} + \lambda_i P_i \theta_{sub}`, from
-    :math:`\lambda_i = 1`. The weights of a layer and its bias, and of normalisations,
-    are all part of :math:`\theta`.
+    :math:`\theta = \theta_0 + P \theta_{sub}` with columns of P of length one, from
+    :math:`\theta_{sub} = 0`; by layers :math:`\theta_i = \theta_{0,i} + \lambda_i P_i
+    \theta_{sub}`, from :math:`\lambda_i = 1`. Biases and normalisations are part of
+    :math:`\theta`.
 
     References
     ----------
-    .. [1] C. Li, H. Farkhoor, R. Liu, J. Yosinski, "Measuring the intrinsic dimension of
-       objective landscapes", ICLR 2018. arXiv:1804.08838
-    .. [2] A. Aghajanyan, L. Zettlemoyer, S. Gupta, "Intrinsic dimensionality explains
-       the effectiveness of language model fine-tuning", ACL 2021. arXiv:2012.13255
+    Li et al., "Measuring the intrinsic dimension of objective landscapes", ICLR 2018;
+    Aghajanyan et al., "Intrinsic dimensionality explains the effectiveness of language
+    model fine-tuning", ACL 2021.
 
     Examples
     --------
@@ -145,10 +132,7 @@ class SubspaceClassifier(NetworkClassifier):
         "projection": [StrOptions(set(PROJECTIONS))],
         "structure_aware": ["boolean"],
         "initial_weights": [Mapping, HasMethods(["fit", "predict"]), None],
-        "learning_rate": [
-            Interval(Real, 0, None, closed="neither"),
-            StrOptions({"auto"}),
-        ],
+        "learning_rate": [*TRAINING_CONSTRAINTS["learning_rate"], StrOptions({"auto"})],
     }
 
     def __init__(
@@ -201,11 +185,8 @@ class SubspaceClassifier(NetworkClassifier):
             A copy, of the kind that was trained.
         """
         check_is_fitted(self)
-        if self._is_direct:
-            from minimalml._core.training.modules import copy_module
-
-            return copy_module(self.module_)
-        return self.module_.to_module()
+        module = self.module_
+        return copy.deepcopy(module) if self._is_direct else module.to_module()
 
     def quantize(self, bits=8):
         """Round what was trained to few bits.
@@ -218,9 +199,8 @@ class SubspaceClassifier(NetworkClassifier):
         Returns
         -------
         SubspaceClassifier
-            A fitted copy with ``codes_`` and ``scale_``, which predicts by the rounded
-            numbers. All of it is ``dimension * bits`` bits, 32 for the scale and 32 for
-            the seed.
+            A fitted copy with ``codes_`` and ``scale_``: ``dimension * bits`` bits, 32
+            for the scale and 32 for the seed.
 
         Raises
         ------
@@ -231,20 +211,17 @@ class SubspaceClassifier(NetworkClassifier):
         if not isinstance(bits, Integral) or not 2 <= bits <= 16:
             raise ValueError(f"bits must be an integer from 2 to 16, got {bits!r}.")
         if self._is_direct:
-            raise ValueError(
-                "dimension=None has no subspace whose numbers to quantize."
-            )
+            raise ValueError("dimension=None has no subspace to quantize.")
+        from torch.nn.utils import parameters_to_vector, vector_to_parameters
+
         rounded = copy.deepcopy(self)
         rounded._training_state = None
-        values = np.concatenate([to_numpy(p).ravel() for p in rounded._trained()])
+        values = to_numpy(parameters_to_vector(rounded.module_.parameters()))
         step = np.float32(np.abs(values).max() / (2 ** (bits - 1) - 1))
         codes = np.rint(values / (step or 1)).astype(np.int8 if bits <= 8 else np.int16)
         rounded.codes_, rounded.scale_ = codes, step
-        start = 0
-        for parameter in rounded._trained():
-            part = codes[start : start + parameter.numel()]
-            parameter.data.copy_(parameter.new_tensor(part * step))
-            start += parameter.numel()
+        values = rounded.module_.theta_sub.new_tensor(codes * step)
+        vector_to_parameters(values, rounded.module_.parameters())
         return rounded
 
     @property
@@ -266,57 +243,43 @@ class SubspaceClassifier(NetworkClassifier):
     @property
     def compression_ratio_(self):
         """How many times fewer numbers than weights."""
-        if self._is_direct:
-            return 1.0
-        return self.n_full_parameters_ / sum(p.numel() for p in self._trained())
+        dimension = 0 if self._is_direct else self._projection_draws[1]
+        return self.n_full_parameters_ / (dimension or self.n_full_parameters_)
 
     @property
     def _is_direct(self):
         return not hasattr(self.module_, "theta_sub")
 
-    def _trained(self):
-        return list(self.module_.parameters())
-
     def _build_network(self):
         import torch
 
         from minimalml.training_dynamics._intrinsic_dimension._subspace_torch import (
+            SubspaceModule,
             layer_sizes,
         )
 
         network = super()._build_network()
         network.to(getattr(torch, self._training_settings.dtype))
         if self.initial_weights is not None:
-            set_initial_weights(
-                network,
-                self.initial_weights,
-                own_module=self.module is not None,
-                activation=self.activation,
-            )
+            set_initial_weights(network, self)
         sizes = layer_sizes(network)
         self.n_full_parameters_ = sum(sizes)
         if self.dimension is None:
             return network
-        dimension = self._dimension_within(self.n_full_parameters_)
+        refuse_no_count("dimension", self.dimension)
+        dimension = min(self.dimension, sum(sizes))
+        if dimension < self.dimension:
+            message = (
+                f"dimension={self.dimension} is more than the {dimension} parameters of "
+                "the network, which are all trained."
+            )
+            warnings.warn(message, UserWarning, stacklevel=2)
         # the generator is seeded with random_state; theta_0 is drawn already
         seed = int(torch.randint(2**31 - 1, ()))
-        self._projection_draws = (
-            self.projection, dimension, sizes, self.structure_aware, seed,
-        )  # fmt: skip
-        return into_subspace(
-            network, dimension, self.projection, self.structure_aware, seed
-        )
-
-    def _dimension_within(self, n_full):
-        refuse_no_count("dimension", self.dimension)
-        if self.dimension > n_full:
-            warnings.warn(
-                f"dimension={self.dimension} is more than the {n_full} parameters of "
-                f"the network: {n_full} are trained.",
-                UserWarning,
-                stacklevel=2,
-            )
-        return min(self.dimension, n_full)
+        is_scaled = self.structure_aware
+        self._projection_draws = (self.projection, dimension, sizes, is_scaled, seed)
+        projections = draw_projections(*self._projection_draws)
+        return SubspaceModule(network, projections, is_scaled)
 
     def _training_options(self, partial=False):
         options = super()._training_options(partial)
@@ -333,3 +296,52 @@ class SubspaceClassifier(NetworkClassifier):
             return loss
         theta = state.module.full_parameters()
         return loss + 0.5 * self.weight_decay * theta.square().sum()
+
+
+def set_initial_weights(network, classifier):
+    """Write ``initial_weights`` of a `SubspaceClassifier` into its new network."""
+    weights = classifier.initial_weights
+    if not isinstance(weights, Mapping):
+        weights = _weights_of_perceptron(network, classifier)
+    for name, value in weights.items():
+        named = f"initial_weights[{name!r}]"
+        check_array(to_numpy(value), ensure_2d=False, allow_nd=True, input_name=named)
+    try:
+        set_model_weights(network, weights)
+    except ValueError as error:
+        raise ValueError(f"initial_weights do not fit: {error}") from error
+
+
+def _weights_of_perceptron(network, classifier):
+    """Return a fitted perceptron's weights by the names of the built-in network."""
+    try:
+        perceptron = find_weight_holder(classifier.initial_weights)
+    except NotFittedError as error:
+        raise NotFittedError(
+            "initial_weights must be fitted: where the classifier is cloned, as in a "
+            "search, put them into a FrozenEstimator."
+        ) from error
+    if not isinstance(perceptron, MLPClassifier | MLPRegressor):
+        raise TypeError(
+            "initial_weights must be a mapping of arrays, an MLPClassifier or an "
+            f"MLPRegressor, got {type(perceptron).__name__}."
+        )
+    given = model_weights(perceptron)
+    sizes = [len(bias) for bias in perceptron.intercepts_[:-1]]
+    asked = (list(classifier.hidden_layer_sizes), classifier.activation)
+    if classifier.module is not None or asked != (sizes, perceptron.activation):
+        raise ValueError(
+            f"initial_weights of a perceptron need module=None, hidden_layer_sizes={sizes} "
+            f"and activation={perceptron.activation!r} as it has, got "
+            f"module={classifier.module}, {asked[0]} and {asked[1]!r}."
+        )
+    layers = [f"blocks.{i}.0" for i in range(len(sizes))] + ["head"]
+    if len(perceptron.intercepts_[-1]) != network.head.out_features:
+        layers.pop()  # another task
+    weights = {
+        f"{name}.weight": given[f"coefs_.{i}"].T for i, name in enumerate(layers)
+    }
+    biases = {
+        f"{name}.bias": given[f"intercepts_.{i}"] for i, name in enumerate(layers)
+    }
+    return weights | biases

@@ -1,7 +1,6 @@
 """Networks in a random subspace of their weights, for a training loop of one's own.
 
-Li, Farkhoor, Liu and Yosinski, "Measuring the intrinsic dimension of objective
-landscapes", ICLR 2018; by layers: Aghajanyan, Zettlemoyer and Gupta, ACL 2021.
+Li et al., ICLR 2018; by layers: Aghajanyan et al., ACL 2021.
 """
 
 import numpy as np
@@ -32,12 +31,10 @@ def subspace_module(
 ):
     """Return a network that moves in a random subspace through its present weights.
 
-    For a training loop of your own, as of a pretrained network; `SubspaceClassifier` has
-    one. Any optimiser trains it, at a larger learning rate, such as 0.1 of Adam: a step
-    of length one in the subspace moves the D weights by one together. It calls the
-    network as it is called; ``to_module()`` gives it back with the trained weights. A
-    step costs O(D log D) more than one of the network, and O(D) memory, or
-    O(D dimension) with "dense".
+    For a training loop of your own; `SubspaceClassifier` has one. It is called as the
+    network is, and ``to_module()`` gives that back with the trained weights. Few numbers
+    move far: take a larger learning rate, such as 0.1 of Adam. A step costs O(D log D)
+    more than one of the network, and O(D) memory, or O(D dimension) with "dense".
 
     Parameters
     ----------
@@ -61,36 +58,29 @@ def subspace_module(
     Returns
     -------
     torch.nn.Module
-        Its parameters are ``theta_sub``, zeros at the start, and with
-        ``structure_aware`` ``layer_scale``, ones. They and the buffers are its
-        ``state_dict``: what is stored of a fine-tuned model, beside the seed.
+        Its parameters are ``theta_sub``, and with ``structure_aware`` ``layer_scale``.
+        They and the buffers are its ``state_dict``, what is stored beside the seed.
 
     Raises
     ------
-    ImportError
-        If torch is not installed.
     TypeError
         If ``module`` is no torch module.
     ValueError
-        If ``dimension`` is no integer from 1 to D, or with ``structure_aware`` no more
-        than the number of layers; no parameter needs a gradient; ``projection`` is
-        unknown, is "dense" with ``structure_aware``, or takes over 2 GB.
+        If ``dimension`` is no integer from 1 to D, or with ``structure_aware`` not above
+        the number of layers; no parameter needs a gradient; ``projection`` is unknown,
+        "dense" with ``structure_aware``, or takes over 2 GB.
 
     References
     ----------
-    .. [1] C. Li, H. Farkhoor, R. Liu, J. Yosinski, "Measuring the intrinsic dimension of
-       objective landscapes", ICLR 2018. arXiv:1804.08838
-    .. [2] A. Aghajanyan, L. Zettlemoyer, S. Gupta, "Intrinsic dimensionality explains
-       the effectiveness of language model fine-tuning", ACL 2021. arXiv:2012.13255
+    Li et al., "Measuring the intrinsic dimension of objective landscapes", ICLR 2018;
+    Aghajanyan et al., "Intrinsic dimensionality explains the effectiveness of language
+    model fine-tuning", ACL 2021.
 
     Examples
     --------
     >>> import torch
     >>> from minimalml.training_dynamics import subspace_module
-    >>> network = torch.nn.Sequential(
-    ...     torch.nn.Linear(20, 50), torch.nn.ReLU(), torch.nn.Linear(50, 2)
-    ... )
-    >>> small = subspace_module(network, 30, random_state=0)
+    >>> small = subspace_module(torch.nn.Linear(20, 2), 30, random_state=0)
     >>> [(name, tuple(p.shape)) for name, p in small.named_parameters()]
     [('theta_sub', (30,))]
     >>> small(torch.ones(4, 20)).shape
@@ -98,27 +88,18 @@ def subspace_module(
     """
     import_torch("subspace_module")
     from minimalml._core.training.modules import copy_module
-
-    if not is_torch_module(module):
-        raise TypeError(
-            f"module must be a torch.nn.Module, got {type(module).__name__}."
-        )
-    seed = draw_seed(random_state)
-    return into_subspace(
-        copy_module(module), dimension, projection, structure_aware, seed
-    )
-
-
-def into_subspace(network, dimension, projection, structure_aware, seed):
-    """Turn ``network`` itself into a module as `subspace_module` returns."""
     from minimalml.training_dynamics._intrinsic_dimension._subspace_torch import (
         SubspaceModule,
         layer_sizes,
     )
 
-    sizes = layer_sizes(network)
+    if not is_torch_module(module):
+        raise TypeError(
+            f"module must be a torch.nn.Module, got {type(module).__name__}."
+        )
+    seed, sizes = draw_seed(random_state), layer_sizes(module)
     projections = draw_projections(projection, dimension, sizes, structure_aware, seed)
-    return SubspaceModule(network, projections, structure_aware)
+    return SubspaceModule(copy_module(module), projections, structure_aware)
 
 
 def draw_projections(projection, dimension, sizes, structure_aware, seed):
@@ -132,20 +113,14 @@ def draw_projections(projection, dimension, sizes, structure_aware, seed):
         raise ValueError("module has no parameters that need gradients.")
     n_full, n_layers = sum(sizes), len(sizes)
     if dimension > n_full:
-        raise ValueError(
-            f"dimension must be at most the {n_full} trained parameters of module, got "
-            f"{dimension}."
-        )
+        raise ValueError(f"dimension must be at most {n_full}, got {dimension}.")
     if structure_aware:
         if projection != "fastfood":
-            raise ValueError(
-                "structure_aware=True needs projection='fastfood', got "
-                f"projection={projection!r}."
-            )
+            raise ValueError(f"structure_aware needs 'fastfood', got {projection!r}.")
         if dimension <= n_layers:
             raise TooFewDimensionsError(
-                "dimension must be more than the number of layers with "
-                f"structure_aware=True, which is {n_layers}, got {dimension}."
+                f"dimension must be more than the {n_layers} layers with "
+                f"structure_aware=True, got {dimension}."
             )
         return [
             FastfoodProjection(dimension - n_layers, size, seed + number)

@@ -1,5 +1,7 @@
 """A network as a module whose only parameters are its place in a random subspace."""
 
+from functools import partial
+
 import torch
 from torch import nn
 from torch.func import functional_call
@@ -16,6 +18,9 @@ from minimalml.training_dynamics._intrinsic_dimension._walsh_hadamard_torch impo
     transformed,
 )
 
+# what is drawn again rather than stored
+keep = partial(nn.Module.register_buffer, persistent=False)
+
 
 class FastfoodMap(nn.Module):
     """`FastfoodProjection` of a tensor; 12 bytes for each number of its length L."""
@@ -23,18 +28,14 @@ class FastfoodMap(nn.Module):
     def __init__(self, projection, like):
         super().__init__()
         self.n_features, self.n_components = projection.shape
-        permutation = torch.from_numpy(projection.permutation)
+        permutation = torch.from_numpy(projection._permutation)
         inverse = torch.empty_like(permutation)
         inverse[permutation] = torch.arange(len(inverse), dtype=inverse.dtype)
         short = power_of_two(self.n_components)
-        keep_buffers(
-            self,
-            like,
-            signs=torch.from_numpy(projection.signs),
-            places=permutation & (short - 1),
-            inverse=inverse,
-            gaussians=torch.from_numpy(projection.gaussians).to(like.dtype),
-        )
+        keep(self, "signs", torch.from_numpy(projection._signs).to(like.device))
+        keep(self, "places", (permutation & (short - 1)).to(like.device))
+        keep(self, "inverse", inverse.to(like.device))
+        keep(self, "gaussians", torch.from_numpy(projection._gaussians).to(like))
 
     def forward(self, v):
         """Return the product, with the adjoint as its gradient."""
@@ -74,7 +75,7 @@ class DenseMap(nn.Module):
 
     def __init__(self, matrix, like):
         super().__init__()
-        keep_buffers(self, like, matrix=torch.from_numpy(matrix).to(like.dtype))
+        keep(self, "matrix", torch.from_numpy(matrix).to(like))
 
     def forward(self, v):
         """Return the product."""
@@ -90,59 +91,46 @@ class SubspaceModule(nn.Module):
 
     def __init__(self, network, projections, is_scaled):
         super().__init__()
+        self.order = [n for n, _ in network.named_parameters(remove_duplicate=False)]
         uses = parameter_uses(network)
         trained = [p for p in uses if p.requires_grad]
-        self.shapes = [p.shape for p in trained]
-        self.names = [uses[p] for p in trained]
+        self.names, self.shapes = [uses[p] for p in trained], [p.shape for p in trained]
         self.frozen = [uses[p] for p in uses if not p.requires_grad]
-        self.order = [
-            name for name, _ in network.named_parameters(remove_duplicate=False)
-        ]
         theta_0 = torch.cat([p.detach().reshape(-1) for p in trained])
-        keep_buffers(self, theta_0, theta_0=theta_0)
+        keep(self, "theta_0", theta_0)
+        kinds = {True: FastfoodMap, False: DenseMap}
         self.maps = nn.ModuleList(
-            FastfoodMap(p, theta_0)
-            if isinstance(p, FastfoodProjection)
-            else DenseMap(p, theta_0)
-            for p in projections
+            kinds[isinstance(p, FastfoodProjection)](p, theta_0) for p in projections
         )
         self.theta_sub = nn.Parameter(theta_0.new_zeros(projections[0].shape[1]))
         if is_scaled:
             self.layer_scale = nn.Parameter(theta_0.new_ones(len(projections)))
         self.network = network
         for parameter, names in uses.items():
-            # what a call replaces needs no memory of its own
             value = parameter.detach()
-            value = value.new_empty(0) if parameter.requires_grad else value
+            if parameter.requires_grad:  # a call replaces it
+                value = value.new_empty(0)
             for name in names:
                 owner, attribute = _place(network, name)
                 del owner._parameters[attribute]
-                owner.register_buffer(attribute, value, persistent=False)
+                keep(owner, attribute, value)
 
     def full_parameters(self):
         """Return all weights that are trained as one vector, theta."""
         steps = [linear_map(self.theta_sub) for linear_map in self.maps]
         if hasattr(self, "layer_scale"):
             steps = [s * step for s, step in zip(self.layer_scale, steps, strict=True)]
-        return self.theta_0 + (torch.cat(steps) if len(steps) > 1 else steps[0])
+        return self.theta_0 + torch.cat(steps)
 
     def forward(self, *args, **kwargs):
         """Call the network with the weights of the present place."""
-        parts = self._parts()
-        weights = {
-            name: part
-            for names, part in zip(self.names, parts, strict=True)
-            for name in names
-        }
-        return functional_call(
-            self.network, weights, args, kwargs, tie_weights=False, strict=False
-        )
+        weights = self._weights(lambda part: part)
+        return functional_call(self.network, weights, args, kwargs, tie_weights=False)
 
     def to_module(self):
         """Return the network as it was given, with the weights of the present place."""
-        network, weights = copy_module(self.network), {}
-        for names, part in zip(self.names, self._parts(), strict=True):
-            weights |= dict.fromkeys(names, nn.Parameter(part.detach().clone()))
+        network = copy_module(self.network)
+        weights = self._weights(lambda part: nn.Parameter(part.detach().clone()))
         for names in self.frozen:
             value = network.get_buffer(names[0])
             weights |= dict.fromkeys(names, nn.Parameter(value, requires_grad=False))
@@ -152,10 +140,13 @@ class SubspaceModule(nn.Module):
             owner.register_parameter(attribute, weights[name])
         return network
 
-    def _parts(self):
-        """Return the weights in their shapes."""
+    def _weights(self, of_part):
+        """Return the weights by all their names, tied ones the same."""
         parts = self.full_parameters().split([shape.numel() for shape in self.shapes])
-        return [p.view(shape) for p, shape in zip(parts, self.shapes, strict=True)]
+        weights = {}
+        for names, shape, part in zip(self.names, self.shapes, parts, strict=True):
+            weights |= dict.fromkeys(names, of_part(part.view(shape)))
+        return weights
 
 
 def parameter_uses(network):
@@ -174,12 +165,6 @@ def layer_sizes(network):
             layer = names[0].rpartition(".")[0]
             sizes[layer] = sizes.get(layer, 0) + parameter.numel()
     return list(sizes.values())
-
-
-def keep_buffers(module, like, **tensors):
-    """Register what is drawn again rather than stored."""
-    for name, tensor in tensors.items():
-        module.register_buffer(name, tensor.to(like.device), persistent=False)
 
 
 def _place(network, name):

@@ -20,8 +20,7 @@ CHUNK_NUMBERS = 1 << 18
 def fast_walsh_hadamard(x, axis=-1, *, normalize=False):
     r"""Multiply vectors by the Hadamard matrix of their length.
 
-    The same as a product with ``scipy.linalg.hadamard(L)``, in O(L log L) time and
-    without the O(L^2) memory of the matrix.
+    A product with ``scipy.linalg.hadamard(L)``, in O(L log L) time, without the matrix.
 
     Parameters
     ----------
@@ -47,18 +46,13 @@ def fast_walsh_hadamard(x, axis=-1, *, normalize=False):
         If L is no power of two, a number is not finite or not real, or sums of integers
         may leave int64.
 
-    See Also
-    --------
-    FastfoodProjection : A random map made of two of them.
-
     Notes
     -----
     In the natural order of Sylvester's construction: :math:`H_1 = 1` and
 
     .. math:: H_{2L} = [[H_L, H_L], [H_L, -H_L]], \qquad H_L H_L = L I.
 
-    Tensors stay on their device, and gradients pass through; they are not looked
-    through for NaN, which would make the host wait.
+    Tensors stay on their device, with gradients; they are not looked through for NaN.
 
     Examples
     --------
@@ -80,8 +74,8 @@ def fast_walsh_hadamard(x, axis=-1, *, normalize=False):
     length = x.shape[-1]
     check_length(length)
     is_exact = x.dtype.kind in "biu" and not normalize
-    if is_exact:
-        _refuse_overflow(x, length)
+    if is_exact and max(-int(x.min()), int(x.max())) * length >= 1 << 63:
+        raise ValueError(f"x has integers whose sums over {length} may leave int64.")
     is_single = x.dtype in (np.float16, np.float32)
     dtype = np.int64 if is_exact else np.float32 if is_single else np.float64
     y = np.array(x, dtype=dtype, order="C")
@@ -90,15 +84,6 @@ def fast_walsh_hadamard(x, axis=-1, *, normalize=False):
         y /= math.sqrt(length)
     kept = np.float16 if x.dtype == np.float16 else dtype
     return np.moveaxis(y.astype(kept, copy=False), -1, axis)
-
-
-def _refuse_overflow(x, length):
-    largest = max(abs(int(x.max())), abs(int(x.min())))
-    if largest * length > np.iinfo(np.int64).max:
-        raise ValueError(
-            f"x has integers up to {largest}, whose sums over {length} may leave int64: "
-            "give floats."
-        )
 
 
 def transform_inplace(rows):

@@ -18,26 +18,20 @@ def transformed(x):
     order is the old one.
     """
     length = x.shape[-1]
-    if not x.is_floating_point():
-        return _transformed_by_sums(x.long())
+    x = x if x.is_floating_point() else x.long()
     is_half = x.dtype in (torch.float16, torch.bfloat16)
-    y = (x.float() if is_half else x).reshape(-1, length)
-    n_left = length
+    y, n_left = (x.float() if is_half else x).reshape(-1, length), length
     while n_left > 1:
         size = min(BLOCK, n_left)
         matrix = _matrix(size, y.dtype, y.device)
-        y = (y.reshape(-1, size, length // size).mT @ matrix).reshape(-1, length)
+        y = y.reshape(-1, size, length // size).mT
+        if x.is_floating_point():
+            y = y @ matrix
+        else:  # for which not every device has products
+            y = (y[..., None] * matrix).sum(-2)
+        y = y.reshape(-1, length)
         n_left //= size
     return y.reshape(x.shape).to(x.dtype)
-
-
-def _transformed_by_sums(x):
-    """Transform integers, for which not every device has products."""
-    y = x
-    for _ in range(x.shape[-1].bit_length() - 1):
-        a, b = y.unflatten(-1, (2, -1)).unbind(-2)
-        y = torch.stack((a + b, a - b), dim=-1).flatten(-2)
-    return y
 
 
 @cache

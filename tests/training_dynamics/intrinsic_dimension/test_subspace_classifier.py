@@ -90,9 +90,10 @@ def test_gradients_are_those_of_the_weights_projected(kind, rng):
     module(X).square().sum().backward()
     start(X).square().sum().backward()
     gradient = np.concatenate([p.grad.numpy().ravel() for p in start.parameters()])
-    maps = draw_projections(
-        kind.get("projection", "fastfood"), 10, [20, 12], "structure_aware" in kind, 3
-    )
+    kinds = kind.get("projection", "fastfood"), 10, [20, 12], "structure_aware" in kind
+    maps = draw_projections(*kinds, 3)
+    if "projection" in kind:
+        np.testing.assert_allclose(np.linalg.norm(maps[0], axis=0), 1, atol=1e-12)
     parts = np.split(gradient, [20]) if len(maps) == 2 else [gradient]
     expected = sum(m.T @ part for m, part in zip(maps, parts, strict=True))
     np.testing.assert_allclose(module.theta_sub.grad, expected, atol=1e-10)
@@ -110,11 +111,6 @@ def test_gradients_are_those_of_the_weights_projected(kind, rng):
     assert torch.autograd.gradgradcheck(outputs, values)
 
 
-def test_dense_columns_have_unit_length():
-    (matrix,) = draw_projections("dense", 7, [100, 30], False, 0)
-    np.testing.assert_allclose(np.linalg.norm(matrix, axis=0), 1, atol=1e-12)
-
-
 @settings(max_examples=5)
 @given(seed=st.integers(0, 10**6))
 def test_the_best_place_is_that_of_least_squares(seed):
@@ -123,10 +119,8 @@ def test_the_best_place_is_that_of_least_squares(seed):
     start = nn.Linear(10, 1, bias=False).double()
     module = subspace_module(start, 4, random_state=seed)
     P = FastfoodProjection(4, 10, seed).to_dense()
-    optimizer = torch.optim.LBFGS(
-        module.parameters(), max_iter=200, tolerance_grad=1e-10, tolerance_change=1e-14,
-        line_search_fn="strong_wolfe",
-    )  # fmt: skip
+    optimizer = torch.optim.LBFGS(module.parameters(), max_iter=200, tolerance_grad=1e-10,
+                                  line_search_fn="strong_wolfe")  # fmt: skip
     rows, targets = torch.from_numpy(X), torch.from_numpy(y)
 
     def closure():
@@ -150,9 +144,8 @@ def test_by_layers_one_layer_is_the_whole():
         assert torch.equal(one(X), whole(X))
         one.layer_scale *= 2
         moved = flat(one.to_module()) - flat(start)
-    np.testing.assert_allclose(
-        moved, 2 * (flat(whole.to_module()) - flat(start)), atol=1e-5
-    )
+    expected = 2 * (flat(whole.to_module()) - flat(start))
+    np.testing.assert_allclose(moved, expected, atol=1e-5)
 
 
 def test_tied_weights_count_once_and_frozen_ones_stay():
@@ -167,8 +160,6 @@ def test_tied_weights_count_once_and_frozen_ones_stay():
     assert merged.last.weight is merged.first.weight
     assert torch.equal(merged.frozen.weight, start.frozen.weight)
     assert not merged.frozen.weight.requires_grad
-    with pytest.raises(ValueError, match=r"at most the 18 trained.* got 19"):
-        subspace_module(start, 19)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -178,14 +169,12 @@ def test_fits_of_one_seed_differ_by_the_projected_difference(iris, kind):
     if not kind.get("structure_aware"):
         expected = more.projection_ @ (more.theta_sub_ - few.theta_sub_)
     else:
-        steps = [
-            [
-                s * (P @ m.theta_sub_)
-                for s, P in zip(m.layer_scale_, m.projection_, strict=True)
-            ]
+        first, second = (
+            np.concatenate([s * (P @ m.theta_sub_) for s, P in
+                            zip(m.layer_scale_, m.projection_, strict=True)])
             for m in (few, more)
-        ]
-        expected = np.concatenate(steps[1]) - np.concatenate(steps[0])
+        )  # fmt: skip
+        expected = second - first
         assert len(more.layer_scale_) == 2 and len(more.theta_sub_) == 8
     np.testing.assert_allclose(moved, expected, atol=1e-5 * np.abs(moved).max())
     assert more.compression_ratio_ == more.n_full_parameters_ / 10 == 5.1
@@ -232,10 +221,6 @@ def test_quantised_models_predict_by_their_codes(bits):
     np.testing.assert_array_equal(model.theta_sub_, before)
     loaded = pickle.loads(pickle.dumps(rounded))
     np.testing.assert_array_equal(loaded.predict_proba(X), rounded.predict_proba(X))
-    if bits == 16:
-        np.testing.assert_allclose(
-            rounded.predict_proba(X), model.predict_proba(X), atol=1e-2
-        )
 
 
 def test_pretrained_weights_are_the_start(iris):
@@ -268,61 +253,49 @@ def test_more_dimensions_than_weights_are_cut_with_a_warning(iris):
     assert model.theta_sub_.shape == (51,)
 
 
-TRAINED = MLPClassifier((4,), activation="tanh", max_iter=5)
+def perceptron():
+    X, y = load_iris(return_X_y=True)
+    model = MLPClassifier((4,), activation="tanh", solver="lbfgs", max_iter=50)
+    return model.fit(X, y)
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize(
-    ("parameters", "error", "message"),
+    ("parameters", "message"),
     [
-        (dict(dimension=0), ValueError, "'dimension' parameter"),
-        (dict(dimension=2.5), ValueError, "'dimension' parameter"),
-        (dict(dimension=True), ValueError, "dimension must be an integer.* got True"),
-        (dict(projection="sparse"), ValueError, "'projection' parameter"),
-        (dict(structure_aware=True, dimension=2), ValueError,
-         "more than the number of layers.* is 2, got 2"),
-        (dict(structure_aware=True, projection="dense"), ValueError,
-         "structure_aware=True needs projection='fastfood'"),
-        (dict(learning_rate=0.0), ValueError, "'learning_rate' parameter"),
-        (dict(initial_weights={"tail": np.ones(1)}), ValueError, "no weight named 'tail'"),
-        (dict(initial_weights={"head.bias": np.ones(1)}), ValueError,
-         r"'head.bias' has shape \(3,\), got \(1,\)"),
-        (dict(initial_weights={"head.bias": np.full(3, np.nan)}), ValueError,
-         "'head.bias'.* contains NaN"),
-        (dict(initial_weights=TRAINED), NotFittedError, "FrozenEstimator"),
-        (dict(initial_weights=0), ValueError, "'initial_weights' parameter"),
+        (dict(dimension=0), "'dimension' parameter"),
+        (dict(dimension=2.5), "'dimension' parameter"),
+        (dict(dimension=True), "dimension must be an integer.* got True"),
+        (dict(projection="sparse"), "'projection' parameter"),
+        (dict(structure_aware=True, dimension=2), "more than the 2 layers.* got 2"),
+        (dict(structure_aware=True, projection="dense"), "needs 'fastfood', got 'dense'"),
+        (dict(initial_weights={"tail": np.ones(1)}), "no weight named 'tail'"),
+        (dict(initial_weights={"head.bias": np.ones(1)}), r"'head.bias' has shape \(3,\)"),
+        (dict(initial_weights={"head.bias": np.full(3, np.nan)}), "bias'.* contains NaN"),
+        (dict(initial_weights=MLPClassifier()), "FrozenEstimator"),
+        (dict(initial_weights=perceptron()), r"=\[4\] and activation='tanh' as it has"),
+        (dict(initial_weights=perceptron(), activation="tanh"), r"got module=None, \[6\]"),
+        (dict(module=nn.Linear(4, 3).requires_grad_(False)), "no weights to train"),
     ],
 )  # fmt: skip
-def test_bad_parameters_are_refused(iris, parameters, error, message):
-    with pytest.raises(error, match=message):
+def test_bad_parameters_are_refused(iris, parameters, message):
+    with pytest.raises((ValueError, NotFittedError), match=message):
         small(**parameters).fit(*iris)
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_perceptrons_of_another_kind_are_refused(iris):
-    fitted = clone(TRAINED).fit(*iris)
-    for parameters, message in (
-        (dict(), "for activation='tanh', got activation='relu'"),
-        (dict(activation="tanh"), r"has shape \(6, 4\), got \(4, 4\)"),
-        (dict(activation="tanh", hidden_layer_sizes=(4, 4)), "have 1 hidden.* has 2"),
-        (dict(module=nn.Linear(4, 3)), "have no names in module"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            small(initial_weights=fitted, **parameters).fit(*iris)
-    with pytest.raises(TypeError, match="an MLPClassifier or an MLPRegressor, got Sub"):
-        small(initial_weights=small().fit(*iris)).fit(*iris)
-
-
-def test_functions_refuse_what_they_cannot_take():
-    start = network()
-    for dimension in (0, 1.5, True):
-        with pytest.raises(ValueError, match="dimension must be an integer"):
-            subspace_module(start, dimension)
-    with pytest.raises(ValueError, match=r"projection must be one of .*'sparse'"):
-        subspace_module(start, 2, projection="sparse")
-    with pytest.raises(ValueError, match="no parameters that need gradients"):
-        subspace_module(network().requires_grad_(False), 2)
-    with pytest.raises(TypeError, match=r"torch\.nn\.Module, got dict"):
-        subspace_module({}, 2)
-    with pytest.raises(ValueError, match=r"takes 8\.0 GB.* take 'fastfood'"):
-        draw_projections("dense", 1000, [10**6], False, 0)
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((network(), 0), ValueError, "dimension must be an integer.* got 0"),
+        ((network(), True), ValueError, "dimension must be an integer.* got True"),
+        ((network(), 33), ValueError, "dimension must be at most 32, got 33"),
+        ((network().requires_grad_(False), 2), ValueError, "no parameters that need"),
+        (({}, 2), TypeError, r"torch\.nn\.Module, got dict"),
+        ((nn.Linear(10**6, 1), 10**3, "dense"), ValueError, r"8\.0 GB.* take 'fastfood'"),
+        ((network(), 2, "sparse"), ValueError, "projection must be one of .*'sparse'"),
+    ],
+)  # fmt: skip
+def test_modules_that_have_no_subspace_are_refused(arguments, error, message):
+    module, dimension, *projection = arguments
+    with pytest.raises(error, match=message):
+        subspace_module(module, dimension, projection=(*projection, "fastfood")[0])
