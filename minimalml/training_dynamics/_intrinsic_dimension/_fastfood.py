@@ -72,14 +72,13 @@ class FastfoodProjection(LinearOperator):
         refuse_no_count("n_features", n_features)
         rng = np.random.default_rng(draw_seed(random_state))
         length = power_of_two(int(max(n_components, n_features)))
-        self._signs = (rng.integers(0, 2, length) * 2 - 1)[:n_components].astype(
-            np.int8
-        )
+        signs = rng.integers(0, 2, length) * 2 - 1
+        self._signs = signs[:n_components].astype(np.int8)
         self._permutation = rng.permutation(length).astype(np.int32)
         gaussians = rng.standard_normal(length)
-        self._gaussians = gaussians / (
-            math.sqrt(n_features) * np.linalg.norm(gaussians)
-        )
+        # of whole columns exactly, in expectation where rows are cut off
+        norm = math.sqrt(n_features) * np.linalg.norm(gaussians)
+        self._gaussians = gaussians / norm
         super().__init__(np.float64, (int(n_features), int(n_components)))
 
     def _matvec(self, x):

@@ -258,6 +258,8 @@ class SubspaceClassifier(NetworkClassifier):
             layer_sizes,
         )
 
+        for name in ("codes_", "scale_"):  # of a quantised copy that is fitted anew
+            vars(self).pop(name, None)
         network = super()._build_network()
         network.to(getattr(torch, self._training_settings.dtype))
         if self.initial_weights is not None:
@@ -304,8 +306,9 @@ def set_initial_weights(network, classifier):
     if not isinstance(weights, Mapping):
         weights = _weights_of_perceptron(network, classifier)
     for name, value in weights.items():
-        named = f"initial_weights[{name!r}]"
-        check_array(to_numpy(value), ensure_2d=False, allow_nd=True, input_name=named)
+        options = dict(ensure_2d=False, allow_nd=True, ensure_min_samples=0)
+        name = f"initial_weights[{name!r}]"
+        check_array(to_numpy(value), input_name=name, **options)
     try:
         set_model_weights(network, weights)
     except ValueError as error:

@@ -119,8 +119,10 @@ def test_the_best_place_is_that_of_least_squares(seed):
     start = nn.Linear(10, 1, bias=False).double()
     module = subspace_module(start, 4, random_state=seed)
     P = FastfoodProjection(4, 10, seed).to_dense()
-    optimizer = torch.optim.LBFGS(module.parameters(), max_iter=200, tolerance_grad=1e-10,
-                                  line_search_fn="strong_wolfe")  # fmt: skip
+    options = dict(max_iter=200, tolerance_grad=1e-10, tolerance_change=1e-14)
+    optimizer = torch.optim.LBFGS(
+        module.parameters(), line_search_fn="strong_wolfe", **options
+    )
     rows, targets = torch.from_numpy(X), torch.from_numpy(y)
 
     def closure():
@@ -225,7 +227,7 @@ def test_quantised_models_predict_by_their_codes(bits):
 
 def test_pretrained_weights_are_the_start(iris):
     X, y = iris
-    trained = MLPClassifier((6,), max_iter=500, random_state=0).fit(X, y)
+    trained = MLPClassifier((6,), tol=1e-2, random_state=0).fit(X, y)
     frozen = dict(learning_rate=1e-300, max_epochs=1)
     same = small(initial_weights=trained, **frozen).fit(X, y)
     np.testing.assert_allclose(
@@ -255,11 +257,9 @@ def test_more_dimensions_than_weights_are_cut_with_a_warning(iris):
 
 def perceptron():
     X, y = load_iris(return_X_y=True)
-    model = MLPClassifier((4,), activation="tanh", solver="lbfgs", max_iter=50)
-    return model.fit(X, y)
+    return MLPClassifier((4,), activation="tanh", tol=1.0, n_iter_no_change=1).fit(X, y)
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
