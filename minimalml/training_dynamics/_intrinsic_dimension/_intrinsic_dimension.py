@@ -262,8 +262,8 @@ class IntrinsicDimension(
                 )
                 warnings.warn(message, ConvergenceWarning, stacklevel=3)
             with task.step("refit", attributes={}):
-                model = runs.model(last, 0).fit(X, y, **runs.params)
-        self.best_estimator_ = self.estimator_ = model
+                self.estimator_ = runs.model(last, 0).fit(X, y, **runs.params)
+                self.best_estimator_ = self.estimator_
         self.results_, self.n_full_parameters_ = runs.results(), runs.n_full
         self._take_feature_names()
         return self
