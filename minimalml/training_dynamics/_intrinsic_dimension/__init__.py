@@ -1,0 +1,1 @@
+"""Intrinsic dimension: networks trained in random subspaces, and how small these may be."""
