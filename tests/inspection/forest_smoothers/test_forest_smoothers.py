@@ -49,7 +49,7 @@ NO_BAGS = "ignore:When fitting BaggingRegressor with sample_weight:UserWarning"
 
 
 def names(case):
-    return " ".join(repr(case).split())[:70] if hasattr(case, "fit") else None
+    return type(case).__name__ if hasattr(case, "fit") else None
 
 
 def fitted(model, weight=None):

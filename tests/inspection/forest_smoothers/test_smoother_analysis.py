@@ -172,7 +172,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("model", "message"), REFUSED, ids=lambda v: repr(v)[:50])
+@pytest.mark.parametrize(("model", "message"), REFUSED, ids=lambda v: type(v).__name__)
 def test_models_that_are_no_smoothers_are_refused(model, message):
     y = np.c_[Y, Y] if np.size(getattr(model, "alpha", 1)) == 2 else Y
     y = CLASSES if is_classifier(model) else y
