@@ -84,7 +84,7 @@ class DendroTree:
         -------
         ndarray of shape (size[node],)
         """
-        node = self.check_node(node)
+        node = self._check_node(node)
         return self.leaf_order[self.start[node] : self.start[node] + self.size[node]]
 
     def cut(self, k, rule="distance", node=None):
@@ -117,10 +117,10 @@ class DendroTree:
         def split(node):
             return (left[node], right[node]) if left[node] >= 0 else None
 
-        shown, _ = self.split_until(k, rule, self.check_node(node), split)
+        shown, _ = self._split_until(k, rule, self._check_node(node), split)
         return np.array(sorted(shown, key=self.start.__getitem__), dtype=np.intp)
 
-    def split_until(self, k, rule, node, split):
+    def _split_until(self, k, rule, node, split):
         """Return nodes that stay, and those split in turn; ``split(node)`` may refuse by None."""
         if not isinstance(k, int | np.integer) or k < 1:
             raise ValueError(f"k must be an integer of at least 1, got {k!r}.")
@@ -137,11 +137,17 @@ class DendroTree:
         return stay + [node for _, node in waiting], is_split
 
     def count_errors(self, is_wrong):
-        """Count the rows of each node that ``is_wrong`` marks."""
+        """Count the errors of each node, for ``rule="errors"``.
+
+        Parameters
+        ----------
+        is_wrong : array-like of bool of shape (n_leaves,)
+            Whether a model is wrong about a row.
+        """
         before = np.concatenate([[0], np.cumsum(np.asarray(is_wrong)[self.leaf_order])])
         self.n_errors = before[self.start + self.size] - before[self.start]
 
-    def check_node(self, node):
+    def _check_node(self, node):
         """Return the number of a node, the root's for None."""
         n_nodes = len(self.size)
         if node is None:

@@ -7,7 +7,19 @@ import numpy as np
 
 
 class TreemapLayout(NamedTuple):
-    """Boxes of nodes, those above before those inside; see `treemap_layout`."""
+    """Boxes of nodes, those above before those inside.
+
+    Parameters
+    ----------
+    node : ndarray of int of shape (n_boxes,)
+        Node of each box.
+
+    x0, y0, x1, y1 : ndarray of shape (n_boxes,)
+        Its corners; y grows downwards.
+
+    is_leaf : ndarray of bool of shape (n_boxes,)
+        Whether the box is shown and not split.
+    """
 
     node: np.ndarray
     x0: np.ndarray
@@ -63,8 +75,7 @@ def treemap_layout(
     Returns
     -------
     TreemapLayout
-        Arrays ``node, x0, y0, x1, y1, is_leaf`` of all boxes, a box before those inside it;
-        ``is_leaf`` marks those that are shown and not split. O(k log k) time.
+        All boxes, each before those inside it. O(k log k) time.
 
     Raises
     ------
@@ -86,7 +97,7 @@ def treemap_layout(
     for name, value in dict(padding=padding, label_height=label_height).items():
         if not value >= 0:
             raise ValueError(f"{name} must be at least 0, got {value!r}.")
-    boxes = {tree.check_node(node): (0.0, 0.0, float(width), float(height))}
+    boxes = {tree._check_node(node): (0.0, 0.0, float(width), float(height))}
 
     def split(node):
         left, right = int(tree.left[node]), int(tree.right[node])
@@ -99,7 +110,7 @@ def treemap_layout(
         boxes[left], boxes[right] = parts
         return left, right
 
-    _, split_nodes = tree.split_until(k, rule, next(iter(boxes)), split)
+    _, split_nodes = tree._split_until(k, rule, next(iter(boxes)), split)
     nodes, corners = np.array([*boxes]), np.array([*boxes.values()])
     return TreemapLayout(nodes, *corners.T, ~np.isin(nodes, split_nodes))
 

@@ -39,7 +39,7 @@ RIDGE = 1e-10
 class LazyRichHistory(NamedTuple):
     """A simulated run.
 
-    Attributes
+    Parameters
     ----------
     step : ndarray of int of shape (n_records,)
         Steps taken before each record.

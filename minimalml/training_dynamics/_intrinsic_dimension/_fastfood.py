@@ -47,7 +47,7 @@ class FastfoodProjection(LinearOperator):
     work. With L the least power of two that is at least both sizes,
 
     .. math:: P v = \frac{1}{\sqrt{n_{features}} \, \|G\|}
-       \left[ H G \, \Pi H B [v, 0] \right]_{1 \dots n_{features}}.
+       \left[ H G \, \Pi H B [v, 0] \right]_{1, ..., n_{features}}.
 
     The inner transform is one of the length of v: that of a vector that ends in zeros
     repeats itself.
