@@ -28,6 +28,15 @@ from minimalml.ensemble._diversity._diversity import (
 )
 from minimalml.ensemble._diversity._measures import diversity, diversity_decomposition
 from minimalml.ensemble._diversity._subset_report import subset_report
+from minimalml.ensemble._infinite_compute._infinite_compute import (
+    RegularizedEnsembleClassifier,
+    RegularizedEnsembleRegressor,
+)
+from minimalml.ensemble._infinite_compute._locally_optimal_search import (
+    LocallyOptimalSearchCV,
+)
+from minimalml.ensemble._infinite_compute._loss_curve import ensemble_loss_curve
+from minimalml.ensemble._infinite_compute._scaling_law import ScalingLawRegressor
 from minimalml.ensemble._model_soup._averages import (
     average_weights,
     interpolate_weights,
@@ -55,14 +64,19 @@ __all__ = [
     "DiversityRegularizedRegressor",
     "EnsembleDistillationClassifier",
     "EnsembleDistillationRegressor",
+    "LocallyOptimalSearchCV",
     "ModelSoupClassifier",
     "ModelSoupRegressor",
+    "RegularizedEnsembleClassifier",
+    "RegularizedEnsembleRegressor",
+    "ScalingLawRegressor",
     "SoupResult",
     "average_weights",
     "compress_targets",
     "distillation_loss",
     "diversity",
     "diversity_decomposition",
+    "ensemble_loss_curve",
     "expand_targets",
     "greedy_soup",
     "hidden_representation",

@@ -1,0 +1,56 @@
+"""What scikit-learn's checks and the properties run on."""
+
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils import estimator_checks
+
+from minimalml.ensemble import (
+    LocallyOptimalSearchCV,
+    RegularizedEnsembleClassifier,
+    RegularizedEnsembleRegressor,
+    ScalingLawRegressor,
+)
+from minimalml.neural_network import Training
+
+NEEDS_TORCH = {"RegularizedEnsembleClassifier", "RegularizedEnsembleRegressor"}
+# float64: a row alone and among others then rounds to the same prediction
+QUICK = dict(
+    hidden_layer_sizes=(16,), learning_rate=0.01,
+    training=Training(optimizer="adamw", gradient_clip=1.0, dtype="float64"),
+)  # fmt: skip
+INSTANCES = {
+    "ScalingLawRegressor": [
+        ScalingLawRegressor(),
+        ScalingLawRegressor(increasing=True, exponent=0.5),
+    ],
+    "LocallyOptimalSearchCV": [
+        LocallyOptimalSearchCV(LogisticRegression(), {"C": [0.1, 1.0, 10.0]}, cv=3)
+    ],
+    "RegularizedEnsembleClassifier": [
+        RegularizedEnsembleClassifier(2, weight_decay=0.1, max_epochs=40, **QUICK),
+        RegularizedEnsembleClassifier(
+            3, weight_decay=0.1, max_epochs=20, combine="probability", **QUICK
+        ),
+    ],
+    "RegularizedEnsembleRegressor": [
+        RegularizedEnsembleRegressor(2, weight_decay=0.1, max_epochs=80, **QUICK)
+    ],
+}
+FLAT = "10 features of 15 rows: the optimum is flat, and repetition moves along it"
+EXPECTED_FAILED_CHECKS = {
+    "ScalingLawRegressor": lambda law: (
+        {"check_sample_weight_equivalence_on_dense_data": FLAT}
+        if law.exponent is None
+        else {}
+    ),
+}
+
+_original = estimator_checks._enforce_estimator_tags_X
+
+
+def _above_zero(estimator, X, *args, **options):
+    """scikit-learn's data for the tag ``positive_only`` have a minimum of exactly 0."""
+    X = _original(estimator, X, *args, **options)
+    return X + 1 if isinstance(estimator, ScalingLawRegressor) else X
+
+
+estimator_checks._enforce_estimator_tags_X = _above_zero
