@@ -36,6 +36,9 @@ from minimalml.ensemble._infinite_compute._locally_optimal_search import (
     LocallyOptimalSearchCV,
 )
 from minimalml.ensemble._infinite_compute._loss_curve import ensemble_loss_curve
+from minimalml.ensemble._infinite_compute._scaling_analysis import (
+    EnsembleScalingAnalysis,
+)
 from minimalml.ensemble._infinite_compute._scaling_law import ScalingLawRegressor
 from minimalml.ensemble._model_soup._averages import (
     average_weights,
@@ -64,6 +67,7 @@ __all__ = [
     "DiversityRegularizedRegressor",
     "EnsembleDistillationClassifier",
     "EnsembleDistillationRegressor",
+    "EnsembleScalingAnalysis",
     "LocallyOptimalSearchCV",
     "ModelSoupClassifier",
     "ModelSoupRegressor",

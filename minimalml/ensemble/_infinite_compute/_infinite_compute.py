@@ -95,7 +95,12 @@ class RegularizedEnsembleMixin:
         grid = {n: v for n, v in GRID.items() if isinstance(found[n], str)}
         self.search_ = None
         if grid:
-            one = {"n_members": 1, "warm_start": False, "verbose": 0, "random_state": seed}
+            one = {
+                "n_members": 1,
+                "warm_start": False,
+                "verbose": 0,
+                "random_state": seed,
+            }
             member = type(self)(**{**self.get_params(deep=False), **one})
             split = hold_out(y, self.validation_fraction, seed, is_classifier(self))
             self.search_ = LocallyOptimalSearchCV(
@@ -111,7 +116,10 @@ class RegularizedEnsembleMixin:
             found |= self.search_.best_params_
             if self.tune_for == "ensemble":
                 found |= {name: found[name] * FOR_ENSEMBLES[name] for name in grid}
-        self.weight_decay_, self.max_epochs_ = found["weight_decay"], found["max_epochs"]
+        self.weight_decay_, self.max_epochs_ = (
+            found["weight_decay"],
+            found["max_epochs"],
+        )
 
     def _train_members(self, columns, X, y, kept, task):
         from minimalml._core.training.stacked import MemberOrders

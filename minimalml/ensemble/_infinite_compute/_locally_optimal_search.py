@@ -226,12 +226,17 @@ class LocallyOptimalSearchCV(BaseSearchCV):
                 sequential_subtasks=False,
             )
             batch.call_on_fit_task_begin(estimator=self)
-            results = evaluate_candidates(map(self._params_at, places), callback_ctx=batch)
+            results = evaluate_candidates(
+                map(self._params_at, places), callback_ctx=batch
+            )
             is_stopped = batch.call_on_fit_task_end(estimator=self)
             return self._leading_scores(results)[-len(places) :]
 
         place, scores, self.certificate_ = climb(
-            evaluate, [len(one) for one in lists], self._start(lists), self.max_evaluations
+            evaluate,
+            [len(one) for one in lists],
+            self._start(lists),
+            self.max_evaluations,
         )
         self.n_evaluations_ = len(scores)
         self._end = list(scores).index(place)

@@ -155,41 +155,49 @@ def zoom(values_at, grid, place):
 
 def _fit_several(points):
     """Fit a law of several x: exponents by descent from a few starts, the rest by nnls."""
-    root = np.sqrt(points.weight / points.weight.sum())
-    constants = [1.0] if points.sign > 0 else [1.0, -1.0]
-    target, constants = (
-        (points.y, constants)
-        if points.asymptote is None
-        else (points.y - points.asymptote, [])
-    )
-    constants = np.tile(constants, (len(root), 1))
+    x, sign = points.x, points.sign
+    n_points, n_features = x.shape
+    root, log_x = np.sqrt(points.weight / points.weight.sum())[:, None], np.log(x)
+    constants, target = [1.0] if sign > 0 else [1.0, -1.0], root[:, 0] * points.y
+    if points.asymptote is not None:
+        constants, target = [], target - root[:, 0] * points.asymptote
+    constants = root * constants  # (n, 0 to 2)
 
     def solve(log_exponents):
-        basis = points.sign * points.x ** -np.exp(log_exponents)
-        columns = root[:, None] * np.hstack([basis, constants])
-        values, _ = nnls(columns, root * target)
-        return values, columns @ values - root * target
+        basis = sign * root * x ** -np.exp(log_exponents)
+        columns = np.hstack([basis, constants])
+        values, _ = nnls(columns, target)
+        return values, columns
 
-    n_features = points.x.shape[1]
+    def residual(log_exponents):
+        values, columns = solve(log_exponents)
+        return columns @ values - target
+
+    def jacobian(log_exponents):
+        """Move the terms, less what the linear part makes up for (Kaufman, 1975)."""
+        values, columns = solve(log_exponents)
+        slopes = -columns[:, :n_features] * values[:n_features] * log_x
+        slopes = slopes * np.exp(log_exponents)
+        span, _ = np.linalg.qr(columns[:, values > 0])
+        return slopes - span @ (span.T @ slopes)
+
     if points.exponent is not None:
         best = np.full(n_features, np.log(points.exponent))
     else:
-        best = min(
-            (
-                least_squares(
-                    lambda tried: solve(tried)[1],
-                    np.full(n_features, np.log(start)),
-                    bounds=LOG_RANGE, ftol=1e-12, xtol=1e-10, gtol=1e-14,
-                )
-                for start in STARTS
-            ),
-            key=lambda found: found.cost,
-        ).x  # fmt: skip
-    values, residual = solve(best)
+        starts = [np.full(n_features, np.log(start)) for start in STARTS]
+        found = [
+            least_squares(
+                residual, start, jacobian, bounds=LOG_RANGE, ftol=1e-12, xtol=1e-10, gtol=1e-14
+            )
+            for start in starts
+        ]  # fmt: skip
+        best = min(found, key=lambda one: one.cost).x
+    values, columns = solve(best)
+    error = np.sum((columns @ values - target) ** 2)
     asymptote = points.asymptote
     if asymptote is None:
-        asymptote = values[n_features:] @ constants[0]
-    return Law(asymptote, values[:n_features], np.exp(best), residual @ residual)
+        asymptote = values[n_features:] @ ([1.0] if sign > 0 else [1.0, -1.0])
+    return Law(asymptote, values[:n_features], np.exp(best), error)
 
 
 def fit_log_huber(points, delta):
@@ -245,7 +253,9 @@ def _descend_log_huber(points, delta, start):
     is_free = np.r_[
         np.full(p, True), np.full(p, points.exponent is None), points.asymptote is None
     ]
-    low = np.r_[np.full(p, -np.inf), np.full(p, LOG_RANGE[0]), 0.0 if sign > 0 else -np.inf]
+    low = np.r_[
+        np.full(p, -np.inf), np.full(p, LOG_RANGE[0]), 0.0 if sign > 0 else -np.inf
+    ]
     high = np.r_[np.full(p, np.inf), np.full(p, LOG_RANGE[1]), np.inf]
     found = least_squares(
         residual, np.clip(full, low, high)[is_free], jacobian,

@@ -285,9 +285,7 @@ class ScalingLawRegressor(RegressorMixin, BaseEstimator):
     def _warn_of_what_is_not_seen(self):
         if not self.coefficient_.any():
             goes = "rise" if self.increasing else "fall"
-            message = (
-                f"y does not {goes} with X: the law is the constant {self.asymptote_:g}."
-            )
+            message = f"y does not {goes} with X: the law is the constant {self.asymptote_:g}."
         elif not self.identifiable_:
             message = (
                 "The asymptote is not identifiable: the curve has not begun to flatten. "
@@ -374,6 +372,4 @@ class ScalingLawRegressor(RegressorMixin, BaseEstimator):
 
 def _refuse_negative(X):
     if X.min() <= 0:
-        raise ValueError(
-            f"Negative values in data: X must be > 0, got {X.min():g}."
-        )
+        raise ValueError(f"Negative values in data: X must be > 0, got {X.min():g}.")

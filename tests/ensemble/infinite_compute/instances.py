@@ -4,6 +4,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils import estimator_checks
 
 from minimalml.ensemble import (
+    EnsembleScalingAnalysis,
     LocallyOptimalSearchCV,
     RegularizedEnsembleClassifier,
     RegularizedEnsembleRegressor,
@@ -11,7 +12,11 @@ from minimalml.ensemble import (
 )
 from minimalml.neural_network import Training
 
-NEEDS_TORCH = {"RegularizedEnsembleClassifier", "RegularizedEnsembleRegressor"}
+NEEDS_TORCH = {
+    "EnsembleScalingAnalysis",
+    "RegularizedEnsembleClassifier",
+    "RegularizedEnsembleRegressor",
+}
 # float64: a row alone and among others then rounds to the same prediction
 QUICK = dict(
     hidden_layer_sizes=(16,), learning_rate=0.01,
@@ -33,6 +38,13 @@ INSTANCES = {
     ],
     "RegularizedEnsembleRegressor": [
         RegularizedEnsembleRegressor(2, weight_decay=0.1, max_epochs=80, **QUICK)
+    ],
+    "EnsembleScalingAnalysis": [
+        EnsembleScalingAnalysis(
+            RegularizedEnsembleClassifier(weight_decay=0.1, max_epochs=3),
+            sizes=((4,), (8,)),
+            n_members=2,
+        )
     ],
 }
 FLAT = "10 features of 15 rows: the optimum is flat, and repetition moves along it"

@@ -1,0 +1,330 @@
+"""The double limit: what a recipe reaches with networks, and ensembles of them, without end.
+
+Kim, Kotha, Liang, Hashimoto: "Pre-training under infinite compute", 2025.
+"""
+
+from functools import partial
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone, is_classifier
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.parallel import Parallel, delayed
+
+from minimalml._core.array_checks import encode_labels, unique_labels
+from minimalml._core.arrays import import_torch
+from minimalml._core.validation import (
+    HasMethods,
+    Integral,
+    Interval,
+    Real,
+    _fit_context,
+    validate_data,
+)
+from minimalml.ensemble._infinite_compute._infinite_compute import (
+    RegularizedEnsembleClassifier,
+    RegularizedEnsembleRegressor,
+    hold_out,
+)
+from minimalml.ensemble._infinite_compute._loss_curve import (
+    ensemble_loss_curve,
+    squared_error_curve,
+)
+from minimalml.ensemble._infinite_compute._scaling_law import ScalingLawRegressor
+
+FLOATS = [np.float64, np.float32]
+
+
+class EnsembleScalingAnalysis(BaseEstimator):
+    """Measure losses over size and number of networks, and fit where they end.
+
+    Is more compute worth it on these data, and which way: larger networks, more of them, or
+    both? Fits an ensemble for each size and share of the rows. Costs that many fits of
+    ``estimator``; three sizes show a trend, four or more say how sure it is.
+
+    Parameters
+    ----------
+    estimator : estimator, default=None
+        The recipe: an ensemble with the parameters ``hidden_layer_sizes`` and ``n_members``,
+        and ``member_predict_proba`` or ``member_predict``. None is
+        `RegularizedEnsembleClassifier` or `RegularizedEnsembleRegressor`, by the kind of y.
+
+    sizes : sequence of array-like of int, default=((32,), (128,), (512,))
+        Values of ``hidden_layer_sizes``.
+
+    n_members : int, default=5
+        Of each ensemble.
+
+    data_fractions : sequence of float, default=(1.0,)
+        Shares of the training rows, in (0, 1]; three or more for ``data_law_``.
+
+    validation_fraction : float, default=0.2
+        Share of the rows, in (0, 1), that losses are measured on where `fit` gets no others.
+
+    random_state : int, RandomState instance or None, default=None
+        Of the split, the order of rows and, where it has none, ``estimator``.
+
+    n_jobs : int, default=None
+        Fits in parallel, by joblib.
+
+    verbose : int, default=0
+        1 prints a line for each fit.
+
+    Attributes
+    ----------
+    results_ : dict of str to ndarray of shape (n_results,)
+        One entry for each share, size and number of members: rows of ``data``,
+        ``n_parameters`` of one member, ``members``, mean ``loss`` of so many of them,
+        ``weight_decay``, ``max_epochs``.
+
+    single_law_ : ScalingLawRegressor or None
+        Loss of one network over its number of parameters, on all rows, as the next two.
+
+    member_laws_ : list of ScalingLawRegressor or None
+        Loss over the number of members, for each of ``sizes``.
+
+    joint_law_ : ScalingLawRegressor or None
+        Limits of ``member_laws_`` over the number of parameters: its ``asymptote_`` is
+        that of ever larger ensembles of ever larger networks.
+
+    data_law_ : ScalingLawRegressor or None
+        Loss of the largest ensemble over rows; None for fewer than three numbers of rows.
+
+    n_features_in_ : int
+        Number of features seen by `fit`.
+
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of features seen by `fit`, if all are strings.
+
+    See Also
+    --------
+    ensemble_loss_curve : The mean loss of so many members, of any ensemble.
+    ScalingLawRegressor : The laws.
+
+    Notes
+    -----
+    Log loss of classes, and squared error. Laws over fewer than four numbers of members, or
+    three sizes, have the exponent 1; there are none over one.
+
+    References
+    ----------
+    .. [1] K. Kim, S. Kotha, P. Liang, T. Hashimoto, "Pre-training under infinite compute",
+       2025. arXiv:2509.14786
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from minimalml.ensemble import (
+    ...     EnsembleScalingAnalysis, RegularizedEnsembleClassifier)
+    >>> X, y = load_iris(return_X_y=True)
+    >>> recipe = RegularizedEnsembleClassifier(weight_decay=0.1, max_epochs=20)
+    >>> analysis = EnsembleScalingAnalysis(
+    ...     recipe, sizes=[(2,), (8,)], n_members=2, random_state=0).fit(X, y)
+    >>> analysis.results_["n_parameters"], analysis.results_["members"]
+    (array([19, 19, 67, 67]), array([1, 2, 1, 2]))
+    """
+
+    _parameter_constraints = {
+        "estimator": [HasMethods(["fit"]), None],
+        "sizes": ["array-like"],
+        "n_members": [Interval(Integral, 1, None, closed="left")],
+        "data_fractions": ["array-like"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "random_state": ["random_state"],
+        "n_jobs": [Integral, None],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        estimator=None,
+        *,
+        sizes=((32,), (128,), (512,)),
+        n_members=5,
+        data_fractions=(1.0,),
+        validation_fraction=0.2,
+        random_state=None,
+        n_jobs=None,
+        verbose=0,
+    ):
+        self.estimator = estimator
+        self.sizes = sizes
+        self.n_members = n_members
+        self.data_fractions = data_fractions
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    # the recipe's parameters are its own business
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y, X_val=None, y_val=None):
+        """Fit the ensembles, and the laws to their losses.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs, scaled.
+
+        y : array-like of shape (n_samples,)
+            Class labels or targets.
+
+        X_val : array-like of shape (n_validation, n_features), default=None
+            Rows to measure losses on; None holds some of X out.
+
+        y_val : array-like of shape (n_validation,), default=None
+            Their labels or targets.
+
+        Returns
+        -------
+        self : object
+            The fitted analysis.
+
+        Raises
+        ------
+        ImportError
+            If torch is not installed and ``estimator`` is None.
+        ValueError
+            If ``sizes`` or ``data_fractions`` are empty or out of range, or ``y_val`` has
+            classes that y has not.
+        """
+        self._check_lists()
+        X, y = validate_data(self, X, y, dtype=FLOATS)
+        recipe = self._recipe(y)
+        has_classes = is_classifier(recipe)
+        if has_classes:
+            check_classification_targets(y)
+        seeds = check_random_state(self.random_state)
+        split_seed, order_seed, seed = map(int, seeds.randint(2**31 - 1, size=3))
+        if (X_val is None) != (y_val is None):
+            raise ValueError("X_val and y_val must be given together, got one of them.")
+        if X_val is None:
+            rows, held_out = hold_out(
+                y, self.validation_fraction, split_seed, has_classes
+            )
+            X, X_val, y, y_val = X[rows], X[held_out], y[rows], y[held_out]
+        else:
+            X_val, y_val = validate_data(self, X_val, y_val, dtype=FLOATS, reset=False)
+        if recipe.get_params().get("random_state", 0) is None:
+            recipe.set_params(random_state=seed)
+        order = check_random_state(order_seed).permutation(len(X))
+        measure = partial(
+            _member_curve, X_val=X_val, y_val=y_val,
+            classes=unique_labels(y)[0] if has_classes else None,
+            seed=seed, verbose=self.verbose,
+        )  # fmt: skip
+        fits = [
+            (self._first_rows(order, fraction), size)
+            for fraction in self.data_fractions
+            for size in self.sizes
+        ]
+        found = Parallel(n_jobs=self.n_jobs)(
+            delayed(measure)(self._sized(recipe, size), X[rows], y[rows])
+            for rows, size in fits
+        )
+        self.results_ = {
+            name: np.concatenate([one[name] for one in found]) for name in found[0]
+        }
+        self._fit_laws(found)
+        return self
+
+    def _check_lists(self):
+        if not len(self.sizes):
+            raise ValueError("sizes must hold at least one size, got none.")
+        fractions = np.asarray(self.data_fractions)
+        if not fractions.size or not ((fractions > 0) & (fractions <= 1)).all():
+            raise ValueError(
+                "data_fractions must hold numbers in (0, 1], at least one, got "
+                f"{self.data_fractions!r}."
+            )
+
+    def _recipe(self, y):
+        if self.estimator is not None:
+            return clone(self.estimator)
+        import_torch(type(self).__name__)
+        is_continuous = type_of_target(y).startswith("continuous")
+        return (
+            RegularizedEnsembleRegressor()
+            if is_continuous
+            else RegularizedEnsembleClassifier()
+        )
+
+    def _sized(self, recipe, size):
+        return clone(recipe).set_params(
+            hidden_layer_sizes=size, n_members=self.n_members
+        )
+
+    def _first_rows(self, order, fraction):
+        n_rows = round(fraction * len(order))
+        if n_rows < 2:
+            raise ValueError(
+                f"data_fractions has {fraction}, which leaves {n_rows} of {len(order)} "
+                "rows: raise it."
+            )
+        return order[:n_rows]
+
+    def _fit_laws(self, found):
+        """Fit laws to the curves: those of the most rows come as ``sizes`` do."""
+        n_sizes, n_rows = len(self.sizes), [one["data"][0] for one in found]
+        first = int(np.argmax(n_rows))
+        whole = found[first : first + n_sizes]
+        self.member_laws_ = [
+            _law(one["members"], one["loss"], n_for_exponent=4) for one in whole
+        ]
+        limits = [
+            one["loss"][0] if law is None else law.asymptote_
+            for one, law in zip(whole, self.member_laws_, strict=True)
+        ]
+        n_parameters = np.array([one["n_parameters"][0] for one in whole])
+        self.single_law_ = _law(n_parameters, [one["loss"][0] for one in whole])
+        self.joint_law_ = _law(n_parameters, limits)
+        largest = found[int(n_parameters.argmax()) :: n_sizes]
+        n_rows = [one["data"][0] for one in largest]
+        is_enough = len(np.unique(n_rows)) >= 3
+        losses = [one["loss"][-1] for one in largest]
+        self.data_law_ = _law(n_rows, losses) if is_enough else None
+
+
+def _member_curve(model, X, y, *, X_val, y_val, classes, seed, verbose):
+    """Fit one ensemble, and return its losses over numbers of members, with the settings."""
+    model.fit(X, y)
+    if classes is None:
+        curve = squared_error_curve(model.member_predict(X_val), y_val)
+    else:
+        seen = model.member_predict_proba(X_val)
+        probas = np.zeros((*seen.shape[:2], len(classes)), dtype=seen.dtype)
+        probas[..., encode_labels(model.classes_, classes)] = seen
+        codes = encode_labels(y_val, classes, name="y_val")
+        combine = getattr(model, "combine", "logit")
+        curve = ensemble_loss_curve(probas, codes, combine=combine, random_state=seed)
+    n_members = len(curve)
+    n_weights = sum(parameter.numel() for parameter in model.module_.parameters())
+    settings = {
+        name: getattr(model, f"{name}_", getattr(model, name, np.nan))
+        for name in ("weight_decay", "max_epochs")
+    }
+    if verbose:
+        print(
+            f"{len(X)} rows  hidden_layer_sizes {model.hidden_layer_sizes}  loss of one "
+            f"{curve[0]:.4g}, of {n_members} {curve[-1]:.4g}"
+        )
+    same = {"data": len(X), "n_parameters": n_weights // n_members}
+    return {
+        **{name: np.full(n_members, value) for name, value in same.items()},
+        "members": np.arange(1, n_members + 1),
+        "loss": curve,
+        **{name: np.full(n_members, value) for name, value in settings.items()},
+    }
+
+
+def _law(sizes, losses, n_for_exponent=3):
+    """Return a law, with the exponent 1 for few sizes, or None for one."""
+    n_sizes = len(np.unique(sizes))
+    if n_sizes < 2:
+        return None
+    exponent = None if n_sizes >= n_for_exponent else 1.0
+    has_interval = len(sizes) > (3 if exponent is None else 2)
+    law = ScalingLawRegressor(
+        exponent=exponent, interval="profile" if has_interval else None
+    )
+    return law.fit(np.asarray(sizes, dtype=np.float64)[:, None], losses)
