@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 CONTEXT, EMBEDDING = 8, 16
-# Rarer bytes are read as spaces, so that each class is in all parts.
-RARE = 100
+# Bytes that are rarer than once in this many are read as spaces.
+RARE = 500
 
 
 class ByteNetwork(nn.Module):
@@ -19,7 +19,9 @@ class ByteNetwork(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding(n_outputs, EMBEDDING)
         self.layers = nn.Sequential(
-            nn.Linear(n_features * EMBEDDING, width), nn.ReLU(), nn.Linear(width, n_outputs)
+            nn.Linear(n_features * EMBEDDING, width),
+            nn.ReLU(),
+            nn.Linear(width, n_outputs),
         )
 
     def forward(self, X):
@@ -31,13 +33,17 @@ def read_text():
     """Return all texts as numbers of bytes."""
     text = "\n".join(topics[name] for name in sorted(topics)).encode()
     counts = Counter(text)
-    kept = sorted(byte for byte, n in counts.items() if n >= RARE)
+    kept = sorted(byte for byte, n in counts.items() if n * RARE >= len(text))
     number = {byte: place for place, byte in enumerate(kept)}
     return np.array([number.get(byte, number[ord(" ")]) for byte in text])
 
 
 def draw_windows(seed, n_train=16_000, n_validation=4_000, n_test=4_000):
-    """Return contexts and next bytes of three parts; each has its own stretch of text."""
+    """Return contexts and next bytes of three parts, each from its own stretch of text.
+
+    The training part begins with one window for each byte, so that its first rows, however
+    few, hold all classes.
+    """
     text = read_text()
     rng = np.random.default_rng(seed)
     cut = [int(share * len(text)) for share in (0, 0.7, 0.85, 1)]
@@ -46,6 +52,12 @@ def draw_windows(seed, n_train=16_000, n_validation=4_000, n_test=4_000):
         starts = rng.choice(
             np.arange(cut[part], cut[part + 1] - CONTEXT), n_windows, replace=False
         )
+        if part == 0:
+            ends = text[CONTEXT : cut[1]]
+            first = [
+                rng.choice(np.flatnonzero(ends == byte)) for byte in np.unique(text)
+            ]
+            starts[: len(first)] = first
         windows = text[starts[:, None] + np.arange(CONTEXT + 1)]
         parts.append((windows[:, :-1].astype(np.float32), windows[:, -1]))
     return parts

@@ -339,7 +339,8 @@ class RegularizedEnsembleClassifier(RegularizedEnsembleMixin, NetworkClassifier)
     >>> from minimalml.ensemble import RegularizedEnsembleClassifier
     >>> X, y = load_iris(return_X_y=True)
     >>> model = RegularizedEnsembleClassifier(
-    ...     3, hidden_layer_sizes=(16,), weight_decay=0.1, max_epochs=60, random_state=0)
+    ...     3, hidden_layer_sizes=(16,), weight_decay=0.1, max_epochs=60, batch_size=30,
+    ...     random_state=0)
     >>> model.fit(X, y).member_predict_proba(X).shape
     (3, 150, 3)
     >>> model.score(X, y) > 0.9

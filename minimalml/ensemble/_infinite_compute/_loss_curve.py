@@ -72,7 +72,7 @@ def ensemble_loss_curve(
     >>> from minimalml.ensemble import ensemble_loss_curve
     >>> probas = [[[0.9, 0.1]], [[0.5, 0.5]], [[0.6, 0.4]]]
     >>> ensemble_loss_curve(probas, [0]).round(3)
-    array([0.436, 0.39 , 0.376])
+    array([0.436, 0.375, 0.351])
     """
     probas = check_members(probas).astype(np.float64)
     if probas.ndim != 3:

@@ -66,11 +66,11 @@ class MemberGradients:
         self.stacks, self.diverged = [], None
 
     def watch(self, module):
-        """Take the parameters, in stacks whose first axis is that of members."""
-        if isinstance(module, StackedMLP):
-            self.stacks = [(list(module.parameters()), True)]
-        else:
-            self.stacks = [(list(m.parameters()), False) for m in module.members]
+        """Take the parameters: of all members in one stack, or of each in its own."""
+        is_stacked = isinstance(module, StackedMLP)
+        members = [module] if is_stacked else module.members
+        self.stacks = [list(member.parameters()) for member in members]
+        self.norms = _norms_of_stack if is_stacked else _norm_of_one
 
     def make_optimizer(self, groups, learning_rate):
         """Return the optimiser, which looks after the gradients before each step."""
@@ -82,25 +82,39 @@ class MemberGradients:
 
     @torch.no_grad()
     def _before_step(self, optimizer, args, kwargs):
-        stacks = [
-            [(p, p.grad) if is_stack else (p[None], p.grad[None]) for p in parameters
-             if p.grad is not None]
-            for parameters, is_stack in self.stacks
-        ]  # fmt: skip
-        norms = [
-            torch.stack([g.flatten(1).norm(dim=1) for _, g in pairs]).norm(dim=0)
-            for pairs in stacks
-        ]
+        stacks = [[p for p in some if p.grad is not None] for some in self.stacks]
+        norms = [self.norms([p.grad for p in some]) for some in stacks]
         diverged = ~torch.cat(norms).isfinite()
         self.diverged = diverged if self.diverged is None else self.diverged | diverged
-        start = 0
-        for pairs, norm in zip(stacks, norms, strict=True):
-            is_lost = self.diverged[start : start + len(norm)]
-            start += len(norm)
-            for parameter, gradient in pairs:
-                shape = (-1, *[1] * (gradient.ndim - 1))
-                if self.limit is not None:
-                    factor = (self.limit / (norm + 1e-6)).clamp(max=1.0)
-                    gradient.mul_(factor.reshape(shape))
-                gradient.masked_fill_(is_lost.reshape(shape), 0.0)
-                parameter.masked_fill_(is_lost.reshape(shape), 0.0)
+        lost = self.diverged.split([len(norm) for norm in norms])
+        for parameters, norm, is_lost in zip(stacks, norms, lost, strict=True):
+            if self.limit is not None:
+                factor = (self.limit / (norm + 1e-6)).clamp(max=1.0)
+                self._shorten([p.grad for p in parameters], factor)
+            for parameter in parameters:
+                # without reading the device: a member of all may be lost at any step
+                where = is_lost if len(is_lost) == 1 else _beside(is_lost, parameter)
+                parameter.grad.masked_fill_(where, 0.0)
+                parameter.masked_fill_(where, 0.0)
+
+    def _shorten(self, gradients, factor):
+        if len(factor) == 1:
+            torch._foreach_mul_(gradients, factor[0])
+        else:
+            for gradient in gradients:
+                gradient.mul_(_beside(factor, gradient))
+
+
+def _norm_of_one(gradients):
+    """Return the length of the gradient of a network, shape (1,)."""
+    return torch.stack(torch._foreach_norm(gradients)).norm()[None]
+
+
+def _norms_of_stack(gradients):
+    """Return those of stacked members, shape (n_members,)."""
+    return torch.stack([g.flatten(1).norm(dim=1) for g in gradients]).norm(dim=0)
+
+
+def _beside(values, tensor):
+    """Return one value a member in a shape that goes with a stack of members."""
+    return values.reshape(-1, *[1] * (tensor.ndim - 1))

@@ -122,8 +122,8 @@ class ScalingLawRegressor(RegressorMixin, BaseEstimator):
     >>> X = np.array([[0.15], [0.3], [0.6], [1.4]])
     >>> y = np.round(0.05 / X[:, 0] ** 1.02 + 3.43, 3)
     >>> law = ScalingLawRegressor().fit(X, y)
-    >>> round(law.asymptote_, 2), tuple(round(end, 2) for end in law.interval_)
-    (3.43, (3.43, 3.43))
+    >>> round(law.asymptote_, 3), tuple(round(end, 3) for end in law.interval_)
+    (3.429, (3.425, 3.433))
     """
 
     _parameter_constraints = {

@@ -56,6 +56,22 @@ EXPECTED_FAILED_CHECKS = {
     ),
 }
 
+SILENT = "an analysis has laws, and no output for rows that could be compared"
+EXPECTED_FAILED_PROPERTIES = {
+    "EnsembleScalingAnalysis": dict.fromkeys(
+        (
+            "check_fit_is_repeatable",
+            "check_input_not_modified",
+            "check_layout_invariance",
+            "check_pandas_config",
+            "check_pickle_round_trip",
+            "check_pipeline_grid_search",
+            "check_thread_count_invariance",
+        ),
+        SILENT,
+    )
+}
+
 _original = estimator_checks._enforce_estimator_tags_X
 
 
