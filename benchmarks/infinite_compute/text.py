@@ -4,7 +4,6 @@ from collections import Counter
 from pydoc_data.topics import topics
 
 import numpy as np
-import torch
 from torch import nn
 
 CONTEXT, EMBEDDING = 8, 16

@@ -6,6 +6,8 @@ diversity is worth. `ModelSoupClassifier` and its regressor stand where a search
 average the weights of its candidates into one model; `greedy_soup` does so with models at hand.
 `ConcatenatedRepresentation` makes features for new tasks of several seeds of one network, and
 `DistilledRepresentation` puts them into one.
+`RegularizedEnsembleClassifier` and its regressor are for few data and much compute, and
+`EnsembleScalingAnalysis` says where that ends; `ScalingLawRegressor` says it of any losses.
 `EnsembleDistillationClassifier` and its regressor put one small model in the place of several
 good ones.
 """

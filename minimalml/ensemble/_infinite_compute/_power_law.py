@@ -156,7 +156,7 @@ def zoom(values_at, grid, place):
 def _fit_several(points):
     """Fit a law of several x: exponents by descent from a few starts, the rest by nnls."""
     x, sign = points.x, points.sign
-    n_points, n_features = x.shape
+    n_features = x.shape[1]
     root, log_x = np.sqrt(points.weight / points.weight.sum())[:, None], np.log(x)
     constants, target = [1.0] if sign > 0 else [1.0, -1.0], root[:, 0] * points.y
     if points.asymptote is not None:

@@ -165,7 +165,7 @@ def test_regressors_average_predictions(diabetes):
     ).fit(X, y)
     members = model.member_predict(X)
     np.testing.assert_allclose(model.predict(X), members.mean(axis=0))
-    np.testing.assert_array_equal(list(model.staged_predict(X))[0], members[0])
+    np.testing.assert_array_equal(next(model.staged_predict(X)), members[0])
     assert model.score(X, y) > 0.4
 
 
