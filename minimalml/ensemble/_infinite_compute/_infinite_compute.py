@@ -4,11 +4,10 @@ Kim, Kotha, Liang, Hashimoto: "Pre-training under infinite compute", 2025.
 """
 
 import warnings
-from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
-from scipy.special import softmax
+from scipy.special import log_softmax, softmax
 from sklearn import config_context
 from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
@@ -18,10 +17,10 @@ from sklearn.utils import check_random_state
 from minimalml._core.array_checks import encode_labels, unique_labels
 from minimalml._core.arrays import import_torch
 from minimalml._core.callbacks import fit_task
-from minimalml._core.training.documentation import document_training
+from minimalml._core.training.documentation import complete_docstring, document_training
 from minimalml._core.training.network import NetworkClassifier, NetworkRegressor
 from minimalml._core.training.settings import Training
-from minimalml._core.validation import Interval, StrOptions, check_is_fitted
+from minimalml._core.validation import Interval, StrOptions
 from minimalml.ensemble._diversity._measures import combined_logs, logarithms, of_class
 from minimalml.ensemble._infinite_compute._locally_optimal_search import (
     LocallyOptimalSearchCV,
@@ -36,6 +35,43 @@ GRID = {
 FOR_ENSEMBLES = {"weight_decay": 0.5, "max_epochs": 2}
 # Share of the epochs over which the learning rate rises.
 WARMUP = 0.01
+
+
+# What classifier and regressor say alike, for `complete_docstring`.
+PARAMETERS = {
+    "n_members": """int
+    Number of networks.""",
+    "weight_decay": """float or "auto"
+    AdamW's, multiplied by the learning rate; "auto" is searched in 0, 0.1, ... 6.4, and a
+    number is kept as it is.""",
+    "max_epochs": """int or "auto"
+    Passes over the rows; "auto" is searched in 4, 8, ... 128.""",
+    "tune_for": """{"ensemble", "single"}
+    "ensemble" doubles the epochs and halves the weight decay that were best for one member,
+    of those that were searched; "single" keeps them.""",
+    "validation_fraction": """float
+    Share of the rows, in (0, 1), that the search scores on. Members see all rows.""",
+    "training": """Training
+    Optimiser, schedule and other settings of `minimalml.neural_network.Training`; None is
+    AdamW, cosine to 0 after 1 % of warm-up, and gradients of each member cut to 1.""",
+    "warm_start": """bool
+    Whether fit adds members to the present ones, with the settings found.""",
+}
+ATTRIBUTES = {
+    "module_": """torch.nn.Module
+    All members; gives outputs (n_members, n_samples, n_outputs).""",
+    "weight_decay_, max_epochs_": """float, int
+    What the members were trained with.""",
+    "search_": """LocallyOptimalSearchCV or None
+    The search; None where both were given.""",
+    "loss_curve_": """list of float
+    Mean training loss in each epoch of the members that the last fit trained.""",
+}
+
+
+def document_ensemble(cls):
+    """Add the shared words to the docstring of a class."""
+    return document_training(complete_docstring(cls, PARAMETERS, ATTRIBUTES))
 
 
 def _constraints(network):
@@ -56,8 +92,6 @@ def _constraints(network):
 class RegularizedEnsembleMixin:
     """What classifier and regressor share: the search, and members side by side."""
 
-    early_stopping = False  # what the training loop asks for beside the parameters
-
     @property
     def _training_settings(self):
         if self.training is None:
@@ -69,24 +103,22 @@ class RegularizedEnsembleMixin:
         import_torch(type(self).__name__)
         kept = self.module_ if self._continues() else None
         n_kept = 0 if kept is None else kept.n_members
-        if n_kept >= self.n_members:
-            return self._refuse_fewer_members(n_kept)
-        seeds = check_random_state(self.random_state).randint(
-            2**31 - 1, size=(self.n_members, 2)
-        )
-        with fit_task(self, X, y) as task:
-            if kept is None:
-                self._find_settings(X, y, columns["weight"], int(seeds[0, 0]), task)
-            self._seeds = seeds[n_kept:]
-            self._train_members(columns, X, y, kept, task)
-        return self
-
-    def _refuse_fewer_members(self, n_kept):
         if n_kept > self.n_members:
             raise ValueError(
                 f"n_members must be at least the {n_kept} members that warm_start=True "
                 f"keeps, got {self.n_members}."
             )
+        if n_kept == self.n_members:
+            return self
+        n_tried = 0 if kept is None else self._n_tried  # some may have been dropped
+        self._n_tried = n_tried + self.n_members - n_kept
+        random_state = check_random_state(self.random_state)
+        seeds = random_state.randint(2**31 - 1, size=(self._n_tried, 2))
+        with fit_task(self, X, y) as task:
+            if kept is None:
+                self._find_settings(X, y, columns["weight"], int(seeds[0, 0]), task)
+            self._seeds = seeds[n_tried:]
+            self._train_members(columns, X, y, kept, task)
         return self
 
     def _find_settings(self, X, y, weight, seed, task):
@@ -95,13 +127,8 @@ class RegularizedEnsembleMixin:
         grid = {n: v for n, v in GRID.items() if isinstance(found[n], str)}
         self.search_ = None
         if grid:
-            one = {
-                "n_members": 1,
-                "warm_start": False,
-                "verbose": 0,
-                "random_state": seed,
-            }
-            member = type(self)(**{**self.get_params(deep=False), **one})
+            one = dict(n_members=1, warm_start=False, verbose=0, random_state=seed)
+            member = type(self)(**self.get_params(deep=False) | one)
             split = hold_out(y, self.validation_fraction, seed, is_classifier(self))
             self.search_ = LocallyOptimalSearchCV(
                 member, grid, scoring=held_out_score, cv=[split], refit=False,
@@ -116,10 +143,8 @@ class RegularizedEnsembleMixin:
             found |= self.search_.best_params_
             if self.tune_for == "ensemble":
                 found |= {name: found[name] * FOR_ENSEMBLES[name] for name in grid}
-        self.weight_decay_, self.max_epochs_ = (
-            found["weight_decay"],
-            found["max_epochs"],
-        )
+        self.weight_decay_ = found["weight_decay"]
+        self.max_epochs_ = found["max_epochs"]
 
     def _train_members(self, columns, X, y, kept, task):
         from minimalml._core.training.stacked import MemberOrders
@@ -151,20 +176,12 @@ class RegularizedEnsembleMixin:
         import torch
 
         from minimalml._core.torch_random import isolated_noise
-        from minimalml._core.training.modules import MLP, build_module
         from minimalml.ensemble._infinite_compute._members_torch import side_by_side
 
-        sizes = self.hidden_layer_sizes
-        if not all(isinstance(size, Integral) and size > 0 for size in sizes):
-            raise ValueError(
-                f"hidden_layer_sizes must be integers of at least 1, got {sizes!r}."
-            )
-        default = partial(MLP, hidden_layer_sizes=sizes)
-        shape = {"n_features": self.n_features_in_, "n_outputs": self._n_outputs}
         members = []
         for seed in self._seeds[:, 0]:
             with isolated_noise(torch.device("cpu"), int(seed)):
-                members.append(build_module(self.module, default, **shape))
+                members.append(super()._build_network())
         return side_by_side(members)
 
     def _on_network_ready(self):
@@ -205,6 +222,13 @@ class RegularizedEnsembleMixin:
         n_trained = len(self._seeds)
         self.loss_curve_ = [loss / n_trained for loss in state.loss_curve]
 
+    def _member_outputs(self, X):
+        """Return outputs of members, shape (n_members, n_samples, n_outputs)."""
+        return super()._predict_outputs(X).transpose(1, 0, 2)
+
+    def _predict_outputs(self, X):
+        return self._combined(self._member_outputs(X))
+
     @property
     def partial_fit(self):
         """Members are trained by `fit` alone, since its settings are for a whole run."""
@@ -216,36 +240,27 @@ def _tell_of_diverged(n_lost, n_members):
     if n_lost == n_members:
         raise ValueError(f"All of {n_members} members diverged: {advice}")
     if n_lost:
-        warnings.warn(
-            f"{n_lost} of {n_members} members diverged and are dropped: {advice}",
-            ConvergenceWarning,
-            stacklevel=6,
-        )
+        message = f"{n_lost} of {n_members} members diverged and are dropped: {advice}"
+        warnings.warn(message, ConvergenceWarning, stacklevel=6)
 
 
 def hold_out(y, fraction, seed, has_classes):
     """Return rows to train on and to validate on, by class where each has room for all."""
-    rows, stratify = np.arange(len(y)), None
-    if has_classes:
-        classes, codes = unique_labels(y)
-        n_validation = int(np.ceil(fraction * len(y)))
-        n_smallest = min(n_validation, len(y) - n_validation)
-        if np.bincount(codes).min() >= 2 and n_smallest >= len(classes):
-            stratify = codes
-    train, validation = train_test_split(
-        rows, test_size=fraction, stratify=stratify, random_state=seed
-    )
-    if has_classes and stratify is None:
-        # a class is better missed in validation than in training
-        is_unseen = ~np.isin(codes[validation], codes[train])
-        train = np.r_[train, validation[is_unseen]]
-        validation = validation[~is_unseen]
-        if not len(validation):
-            raise ValueError(
-                f"validation_fraction={fraction} leaves no row to validate of {len(y)} "
-                "rows: give more rows, or numbers for weight_decay and max_epochs."
-            )
-    return train, validation
+    codes = unique_labels(y)[1] if has_classes else np.zeros(len(y), dtype=int)
+    counts, n_held_out = np.bincount(codes), int(np.ceil(fraction * len(y)))
+    has_room = min(n_held_out, len(y) - n_held_out) >= len(counts) and counts.min() > 1
+    train, held_out = train_test_split(
+        np.arange(len(y)), test_size=fraction, random_state=seed,
+        stratify=codes if has_room else None,
+    )  # fmt: skip
+    # a class is better missed in validation than in training
+    is_unseen = ~np.isin(codes[held_out], codes[train])
+    if is_unseen.all():
+        raise ValueError(
+            f"validation_fraction={fraction} leaves no row to validate of {len(y)}: give "
+            "more rows, or numbers for weight_decay and max_epochs."
+        )
+    return np.r_[train, held_out[is_unseen]], held_out[~is_unseen]
 
 
 def held_out_score(model, X, y, sample_weight=None):
@@ -258,75 +273,28 @@ def held_out_score(model, X, y, sample_weight=None):
     return -np.average(losses, weights=sample_weight)
 
 
-@document_training
+@document_ensemble
 class RegularizedEnsembleClassifier(RegularizedEnsembleMixin, NetworkClassifier):
     """Average networks whose weight decay and epochs are tuned for the ensemble.
 
-    For few data and compute to spare: strong weight decay lets large networks gain by their
-    size, and an ensemble gains more from each member if these fit the data more closely
-    than one alone should. Both settings are searched with one member, then moved by the
-    paper's rule. Scale X, as for any network. Needs torch.
-
-    Costs the search, about 15 to 25 fits of one member, and ``n_members`` longer fits;
-    these run together by batched products, about as fast as one while networks are small.
+    For few data and compute to spare. Weight decay and epochs are searched with one member,
+    then moved by the paper's rule. Scale X, as for any network. Costs about 20 fits of one
+    member, and ``n_members`` longer ones, which run together. Needs torch.
 
     Parameters
     ----------
-    n_members : int, default=5
-        Number of networks.
-
     combine : {"logit", "probability"}, default="logit"
         Mean of log-probabilities, normalised, or of probabilities.
-
-    weight_decay : float or "auto", default="auto"
-        AdamW's, multiplied by the learning rate; "auto" is searched in 0, 0.1, ... 6.4, and
-        a number is kept as it is.
-
-    max_epochs : int or "auto", default="auto"
-        Passes over the rows; "auto" is searched in 4, 8, ... 128.
-
-    learning_rate : float, default=3e-3
-        Step size of the optimiser.
-
-    tune_for : {"ensemble", "single"}, default="ensemble"
-        "ensemble" doubles the epochs and halves the weight decay that were best for one
-        member, of those that were searched; "single" keeps them.
-
-    validation_fraction : float, default=0.2
-        Share of the rows, in (0, 1), that the search scores on. Members see all rows.
-
-    training : Training, default=None
-        Optimiser, schedule and other settings of `minimalml.neural_network.Training`; None
-        is AdamW, cosine to 0 after 1 % of warm-up, and gradients of each member cut to 1.
-
-    warm_start : bool, default=False
-        Whether fit adds members to the present ones, with the settings found.
-
-    Attributes
-    ----------
-    module_ : torch.nn.Module
-        All members, in evaluation mode; gives (n_members, n_samples, n_outputs).
-
-    weight_decay_, max_epochs_ : float, int
-        What the members were trained with.
-
-    search_ : LocallyOptimalSearchCV or None
-        The search; None where both were given.
-
-    loss_curve_ : list of float
-        Mean training loss of the members that the last fit trained, of each epoch.
 
     See Also
     --------
     EnsembleScalingAnalysis : What still larger and more networks would reach.
-    ensemble_loss_curve : Loss over the number of members.
     DiversityRegularizedClassifier : Members that are pushed apart or together.
 
     Notes
     -----
-    Members differ in initial weights and order of rows. Each moves as it would alone, so
-    more members leave the first ones as they are, to rounding. One whose gradient is not
-    finite is dropped with a warning.
+    Members differ in initial weights and order of rows, and each moves as it would alone.
+    One whose gradient is not finite is dropped with a warning.
 
     References
     ----------
@@ -353,70 +321,21 @@ class RegularizedEnsembleClassifier(RegularizedEnsembleMixin, NetworkClassifier)
     }
 
     def __init__(
-        self,
-        n_members=5,
-        *,
-        hidden_layer_sizes=(256,),
-        combine="logit",
-        weight_decay="auto",
-        max_epochs="auto",
-        learning_rate=3e-3,
-        tune_for="ensemble",
-        validation_fraction=0.2,
-        batch_size="auto",
-        module=None,
-        training=None,
-        device="auto",
-        warm_start=False,
-        random_state=None,
-        verbose=0,
-    ):
+        self, n_members=5, *, hidden_layer_sizes=(256,), combine="logit", weight_decay="auto",
+        max_epochs="auto", learning_rate=3e-3, tune_for="ensemble", validation_fraction=0.2,
+        batch_size="auto", module=None, training=None, device="auto", warm_start=False,
+        random_state=None, verbose=0,
+    ):  # fmt: skip
+        super().__init__(
+            hidden_layer_sizes, module=module, max_epochs=max_epochs, batch_size=batch_size,
+            learning_rate=learning_rate, weight_decay=weight_decay, device=device,
+            warm_start=warm_start, random_state=random_state, verbose=verbose,
+            training=training,
+        )  # fmt: skip
         self.n_members = n_members
-        self.hidden_layer_sizes = hidden_layer_sizes
         self.combine = combine
-        self.weight_decay = weight_decay
-        self.max_epochs = max_epochs
-        self.learning_rate = learning_rate
         self.tune_for = tune_for
         self.validation_fraction = validation_fraction
-        self.batch_size = batch_size
-        self.module = module
-        self.training = training
-        self.device = device
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.verbose = verbose
-
-    def predict(self, X):
-        """Predict class labels.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Inputs, scaled as those of `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            Labels among ``classes_``.
-        """
-        columns = self.predict_proba(X).argmax(axis=1)
-        return self.classes_[columns]
-
-    def predict_proba(self, X):
-        """Predict the ensemble's probability of each class.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Inputs, scaled as those of `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            Probabilities in the order of ``classes_``.
-        """
-        return self._combined(self.member_predict_proba(X))
 
     def member_predict_proba(self, X):
         """Predict each member's probability of each class.
@@ -431,9 +350,7 @@ class RegularizedEnsembleClassifier(RegularizedEnsembleMixin, NetworkClassifier)
         ndarray of shape (n_members, n_samples, n_classes)
             As `ensemble_loss_curve` takes them.
         """
-        check_is_fitted(self)
-        outputs = self._predict_outputs(X)  # (n, n_members, n_classes)
-        return softmax(outputs.transpose(1, 0, 2), axis=-1)
+        return softmax(self._member_outputs(X), axis=-1)
 
     def staged_predict_proba(self, X):
         """Predict the probabilities of the first 1, 2, ... members.
@@ -447,80 +364,22 @@ class RegularizedEnsembleClassifier(RegularizedEnsembleMixin, NetworkClassifier)
         ------
         ndarray of shape (n_samples, n_classes)
         """
-        probas = self.member_predict_proba(X)
-        for size in range(1, len(probas) + 1):
-            yield self._combined(probas[:size])
+        outputs = self._member_outputs(X)
+        for size in range(1, len(outputs) + 1):
+            yield softmax(self._combined(outputs[:size]), axis=1)
 
-    def _combined(self, probas):
-        if len(probas) == 1:
-            return probas[0]
-        if self.combine == "probability":
-            return probas.mean(axis=0)
-        logs, _ = logarithms(probas)
-        return np.exp(combined_logs(logs, "logit"))
+    def _combined(self, outputs):
+        """Return the logits of several members: of one, its own as they are."""
+        if len(outputs) == 1:
+            return outputs[0]
+        return combined_logs(log_softmax(outputs, axis=-1), self.combine)
 
 
-@document_training
+@document_ensemble
 class RegularizedEnsembleRegressor(RegularizedEnsembleMixin, NetworkRegressor):
     """Average networks whose weight decay and epochs are tuned for the ensemble.
 
     As `RegularizedEnsembleClassifier`, for one target and squared error.
-
-    Parameters
-    ----------
-    n_members : int, default=5
-        Number of networks.
-
-    weight_decay : float or "auto", default="auto"
-        AdamW's, multiplied by the learning rate; "auto" is searched in 0, 0.1, ... 6.4, and
-        a number is kept as it is.
-
-    max_epochs : int or "auto", default="auto"
-        Passes over the rows; "auto" is searched in 4, 8, ... 128.
-
-    learning_rate : float, default=3e-3
-        Step size of the optimiser.
-
-    tune_for : {"ensemble", "single"}, default="ensemble"
-        "ensemble" doubles the epochs and halves the weight decay that were best for one
-        member, of those that were searched; "single" keeps them.
-
-    validation_fraction : float, default=0.2
-        Share of the rows, in (0, 1), that the search scores on. Members see all rows.
-
-    training : Training, default=None
-        Optimiser, schedule and other settings of `minimalml.neural_network.Training`; None
-        is AdamW, cosine to 0 after 1 % of warm-up, and gradients of each member cut to 1.
-
-    warm_start : bool, default=False
-        Whether fit adds members to the present ones, with the settings found.
-
-    Attributes
-    ----------
-    module_ : torch.nn.Module
-        All members, in evaluation mode; gives (n_members, n_samples, 1).
-
-    weight_decay_, max_epochs_ : float, int
-        What the members were trained with.
-
-    search_ : LocallyOptimalSearchCV or None
-        The search; None where both were given.
-
-    loss_curve_ : list of float
-        Mean training loss of the members that the last fit trained, of each epoch.
-
-    See Also
-    --------
-    RegularizedEnsembleClassifier : The same for classes.
-
-    Notes
-    -----
-    The error of K members averaged over all choices of K falls on a line over 1 / K.
-
-    References
-    ----------
-    .. [1] K. Kim, S. Kotha, P. Liang, T. Hashimoto, "Pre-training under infinite compute",
-       2025. arXiv:2509.14786
 
     Examples
     --------
@@ -537,52 +396,20 @@ class RegularizedEnsembleRegressor(RegularizedEnsembleMixin, NetworkRegressor):
     _target_options = {"y_numeric": True}
 
     def __init__(
-        self,
-        n_members=5,
-        *,
-        hidden_layer_sizes=(256,),
-        weight_decay="auto",
-        max_epochs="auto",
-        learning_rate=3e-3,
-        tune_for="ensemble",
-        validation_fraction=0.2,
-        batch_size="auto",
-        module=None,
-        training=None,
-        device="auto",
-        warm_start=False,
-        random_state=None,
-        verbose=0,
-    ):
+        self, n_members=5, *, hidden_layer_sizes=(256,), weight_decay="auto",
+        max_epochs="auto", learning_rate=3e-3, tune_for="ensemble", validation_fraction=0.2,
+        batch_size="auto", module=None, training=None, device="auto", warm_start=False,
+        random_state=None, verbose=0,
+    ):  # fmt: skip
+        super().__init__(
+            hidden_layer_sizes, module=module, max_epochs=max_epochs, batch_size=batch_size,
+            learning_rate=learning_rate, weight_decay=weight_decay, device=device,
+            warm_start=warm_start, random_state=random_state, verbose=verbose,
+            training=training,
+        )  # fmt: skip
         self.n_members = n_members
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.weight_decay = weight_decay
-        self.max_epochs = max_epochs
-        self.learning_rate = learning_rate
         self.tune_for = tune_for
         self.validation_fraction = validation_fraction
-        self.batch_size = batch_size
-        self.module = module
-        self.training = training
-        self.device = device
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.verbose = verbose
-
-    def predict(self, X):
-        """Predict targets, by the mean of members.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Inputs, scaled as those of `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-        """
-        predictions = self.member_predict(X)
-        return predictions[0] if len(predictions) == 1 else predictions.mean(axis=0)
 
     def member_predict(self, X):
         """Predict targets by each member.
@@ -596,7 +423,7 @@ class RegularizedEnsembleRegressor(RegularizedEnsembleMixin, NetworkRegressor):
         -------
         ndarray of shape (n_members, n_samples)
         """
-        outputs = self._predict_outputs(X)[..., 0].T
+        outputs = self._member_outputs(X)[..., 0]
         y = outputs * self.target_scale_[0] + self.target_mean_[0]
         return y.astype(outputs.dtype, copy=False)
 
@@ -615,6 +442,9 @@ class RegularizedEnsembleRegressor(RegularizedEnsembleMixin, NetworkRegressor):
         predictions = self.member_predict(X)
         for size in range(1, len(predictions) + 1):
             yield predictions[:size].mean(axis=0)
+
+    def _combined(self, outputs):
+        return outputs.mean(axis=0)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -14,24 +14,11 @@ from minimalml._core.validation import Integral, Interval, StrOptions
 
 
 def climb(evaluate, sizes, start, max_evaluations=None):
-    """Step from a place on a grid to the best neighbour while one is better.
+    """Step from a place on a grid of ``sizes`` to the best neighbour while one is better.
 
-    Parameters
-    ----------
-    evaluate : callable
-        Of a list of places, tuples of int, returns their scores; fewer to stop there.
-    sizes : sequence of int
-        Length of each side of the grid.
-    start : tuple of int
-    max_evaluations : int, default=None
-
-    Returns
-    -------
-    place : tuple of int
-        The best that was seen.
-    scores : dict of place to score, in the order of evaluation
-    certificate : bool
-        Whether all its neighbours were seen.
+    ``evaluate`` returns the scores of a list of places, tuples of int; fewer to stop there.
+    Returns the best place seen, the scores by place in the order of evaluation, and whether
+    all neighbours of that place were seen.
     """
     scores, place = {}, start
 
@@ -47,7 +34,7 @@ def climb(evaluate, sizes, start, max_evaluations=None):
         around = _neighbours(place, sizes)
         see(around)
         seen = [one for one in around if one in scores]
-        best = max(seen, key=scores.get, default=place)
+        best = max(seen, key=scores.get, default=place)  # the first of equals
         if not scores[best] > scores[place]:
             return place, scores, len(seen) == len(around)
         place = best
@@ -67,9 +54,8 @@ class LocallyOptimalSearchCV(BaseSearchCV):
     """Search a grid by steps to the best neighbour, until no neighbour is better.
 
     For ordered values, such as powers of two of learning rate, epochs and weight decay,
-    whose score has one hill: it reaches the top in a few dozen fits where the whole grid has
-    hundreds. On a score with several hills the start decides; take
-    `~sklearn.model_selection.GridSearchCV` there, and for values without an order.
+    whose score has one hill: it takes a few dozen fits where a whole grid has hundreds. On
+    several hills the start decides; take `~sklearn.model_selection.GridSearchCV` there.
 
     Parameters
     ----------
@@ -83,7 +69,7 @@ class LocallyOptimalSearchCV(BaseSearchCV):
         Where to begin: entry ``len // 2`` of each list, or one of the values of each.
 
     max_evaluations : int, default=None
-        Points that may be evaluated; None stops only where no neighbour is better.
+        Points that may be evaluated.
 
     scoring : str, callable, list, tuple, dict or None, default=None
         As in GridSearchCV. Of several metrics, ``refit`` names the one that leads.
@@ -103,51 +89,18 @@ class LocallyOptimalSearchCV(BaseSearchCV):
     Attributes
     ----------
     certificate_ : bool
-        Whether all neighbours of the end point were evaluated and none is better; False if
-        ``max_evaluations`` ended the search.
+        Whether all neighbours of the end point were evaluated, and so none is better;
+        False if ``max_evaluations`` or a callback ended the search.
 
     n_evaluations_ : int
         Points evaluated.
 
-    cv_results_ : dict of ndarrays
-        As in GridSearchCV, a row for each point, in the order of evaluation.
+    best_index_, best_params_, best_score_, best_estimator_, cv_results_ :
+        As in GridSearchCV, of the end point, and a row a point in the order of evaluation.
 
-    best_index_ : int
-        Row of the end point.
-
-    best_params_ : dict
-        Its parameters.
-
-    best_score_ : float
-        Its mean score.
-
-    best_estimator_ : estimator
-        Fitted with them to all rows, if ``refit``.
-
-    scorer_ : function or dict
-        What scored.
-
-    n_splits_ : int
-        Number of splits.
-
-    refit_time_ : float
-        Seconds of the last fit.
-
-    multimetric_ : bool
-        Whether there are several metrics.
-
-    classes_ : ndarray of shape (n_classes,)
-        Of the fitted classifier.
-
-    n_features_in_ : int
-        Number of features seen by `fit`.
-
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features seen by `fit`, if all are strings.
-
-    See Also
-    --------
-    sklearn.model_selection.GridSearchCV : Evaluates all points.
+    scorer_, n_splits_, refit_time_, multimetric_, classes_, n_features_in_, \
+    feature_names_in_ :
+        As in GridSearchCV.
 
     References
     ----------
@@ -177,27 +130,13 @@ class LocallyOptimalSearchCV(BaseSearchCV):
         del _parameter_constraints[_name]
 
     def __init__(
-        self,
-        estimator,
-        param_grid,
-        *,
-        start="middle",
-        max_evaluations=None,
-        scoring=None,
-        cv=None,
-        refit=True,
-        n_jobs=None,
-        verbose=0,
-    ):
+        self, estimator, param_grid, *, start="middle", max_evaluations=None,
+        scoring=None, cv=None, refit=True, n_jobs=None, verbose=0,
+    ):  # fmt: skip
         super().__init__(
-            estimator,
-            scoring=scoring,
-            cv=cv,
-            refit=refit,
-            n_jobs=n_jobs,
-            verbose=verbose,
+            estimator, scoring=scoring, cv=cv, refit=refit, n_jobs=n_jobs, verbose=verbose,
             return_train_score=False,
-        )
+        )  # fmt: skip
         self.param_grid = param_grid
         self.start = start
         self.max_evaluations = max_evaluations
@@ -211,32 +150,27 @@ class LocallyOptimalSearchCV(BaseSearchCV):
 
     def _run_search(self, evaluate_candidates, *, callback_ctx=None):
         ParameterGrid(self.param_grid)  # checks the lists
-        lists = list(self.param_grid.values())
-        search = callback_ctx.subcontext(task_name="search", max_subtasks=None)
-        search.call_on_fit_task_begin(estimator=self)
+        sizes = [len(values) for values in self.param_grid.values()]
+        search = callback_ctx.subcontext(
+            task_name="search", max_subtasks=None
+        ).call_on_fit_task_begin(estimator=self)
         is_stopped = False
 
         def evaluate(places):
             nonlocal is_stopped
             if is_stopped:
                 return []
+            n_fits = len(places) * self.n_splits_
             batch = search.subcontext(
-                task_name="batch",
-                max_subtasks=len(places) * self.n_splits_,
-                sequential_subtasks=False,
-            )
-            batch.call_on_fit_task_begin(estimator=self)
-            results = evaluate_candidates(
-                map(self._params_at, places), callback_ctx=batch
-            )
+                task_name="batch", max_subtasks=n_fits, sequential_subtasks=False
+            ).call_on_fit_task_begin(estimator=self)
+            points = map(self._params_at, places)
+            results = evaluate_candidates(points, callback_ctx=batch)
             is_stopped = batch.call_on_fit_task_end(estimator=self)
             return self._leading_scores(results)[-len(places) :]
 
         place, scores, self.certificate_ = climb(
-            evaluate,
-            [len(one) for one in lists],
-            self._start(lists),
-            self.max_evaluations,
+            evaluate, sizes, self._start(), self.max_evaluations
         )
         self.n_evaluations_ = len(scores)
         self._end = list(scores).index(place)
@@ -246,19 +180,26 @@ class LocallyOptimalSearchCV(BaseSearchCV):
         pairs = zip(self.param_grid.items(), place, strict=True)
         return {name: values[step] for (name, values), step in pairs}
 
-    def _start(self, lists):
+    def _start(self):
         """Return the place to begin at."""
+        grid = self.param_grid
         if self.start == "middle":
-            return tuple(len(values) // 2 for values in lists)
-        if self.start.keys() != self.param_grid.keys():
+            return tuple(len(values) // 2 for values in grid.values())
+        if self.start.keys() != grid.keys():
             raise ValueError(
-                f"start must have the parameters of param_grid, {list(self.param_grid)}, "
-                f"got {list(self.start)}."
+                f"start must have the parameters of param_grid, {list(grid)}, got "
+                f"{list(self.start)}."
             )
-        return tuple(
-            _place_of(self.start[name], name, values)
-            for name, values in self.param_grid.items()
-        )
+        place = []
+        for name, values in grid.items():
+            value, values = self.start[name], list(values)
+            if value not in values:
+                raise ValueError(
+                    f"start must have values of param_grid, got {name}={value!r}, which is "
+                    f"not among {values}."
+                )
+            place.append(values.index(value))
+        return tuple(place)
 
     def _leading_scores(self, results):
         """Return mean scores by the metric that leads."""
@@ -272,13 +213,3 @@ class LocallyOptimalSearchCV(BaseSearchCV):
 
     def _select_best_index(self, refit, refit_metric, results):
         return self._end
-
-
-def _place_of(value, name, values):
-    for place, candidate in enumerate(values):
-        if candidate is value or candidate == value:
-            return place
-    raise ValueError(
-        f"start must have one of param_grid's values, got {name}={value!r}, which is not "
-        f"among {list(values)}."
-    )

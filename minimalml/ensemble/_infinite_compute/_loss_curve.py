@@ -34,8 +34,8 @@ def ensemble_loss_curve(
 ):
     """Return the mean log loss of ensembles of 1, 2, ... M of the members.
 
-    Over all subsets of each size it never rises, so a law fitted to it says what still
-    more members would gain. Time O(n C sum_k min(comb(M, k), max_subsets) k).
+    Over all subsets of each size it never rises, and a law fitted to it says what still more
+    members would gain. Time O(n C sum_k min(comb(M, k), max_subsets) k).
 
     Parameters
     ----------
@@ -46,12 +46,11 @@ def ensemble_loss_curve(
         Column of the true class of each row.
 
     combine : {"logit", "probability"}, default="logit"
-        Mean of log-probabilities, normalised, or of probabilities. A probability of 0 has
-        the logarithm of the smallest float.
+        Mean of log-probabilities, normalised, or of probabilities; the logarithm of 0 is
+        that of the smallest float.
 
     max_subsets : int, default=200
-        Where there are more subsets of one size, so many random ones, which differ, are
-        taken; the curve may then rise a little.
+        Of more subsets of one size so many are drawn; the curve may then rise a little.
 
     random_state : int, RandomState instance or None, default=None
         Of the random ones.

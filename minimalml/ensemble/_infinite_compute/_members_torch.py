@@ -9,30 +9,19 @@ from minimalml._core.training.stacked import StackedMLP
 
 
 class SideBySide(nn.Module):
-    """Networks of any kind, called one after the other, as `StackedMLP` is called.
-
-    Parameters
-    ----------
-    members : list of nn.Module
-    """
+    """Networks of any kind, called one after the other, as `StackedMLP` is called."""
 
     def __init__(self, members):
         super().__init__()
         self.members = nn.ModuleList(members)
 
-    @property
-    def n_members(self):
-        """Number of networks."""
-        return len(self.members)
+        self.n_members = len(members)
 
     def forward(self, X):
         """Return the outputs of all members, shape (n_members, n_samples, n_outputs)."""
         rows = X if X.ndim == 3 else [X] * self.n_members
-        outputs = [
-            member(own).reshape(len(own), -1)
-            for member, own in zip(self.members, rows, strict=True)
-        ]
-        return torch.stack(outputs)
+        pairs = zip(self.members, rows, strict=True)
+        return torch.stack([member(own).reshape(len(own), -1) for member, own in pairs])
 
 
 def side_by_side(members):
@@ -49,16 +38,9 @@ def split_members(module):
 
 
 class MemberGradients:
-    """Make members move as they would alone: a norm for each, and no way for NaN.
+    """Cut the gradient of each member to a length of its own, and stop those with NaN.
 
-    One that gets a gradient that is not finite stays at 0 from there on, and is marked in
-    ``diverged``, a tensor of shape (n_members,).
-
-    Parameters
-    ----------
-    optimizer : str or callable
-    limit : float or None
-        Largest norm of a member's gradient.
+    They stay at 0 from there on, marked in ``diverged``, a tensor of shape (n_members,).
     """
 
     def __init__(self, optimizer, limit):
@@ -87,34 +69,20 @@ class MemberGradients:
         diverged = ~torch.cat(norms).isfinite()
         self.diverged = diverged if self.diverged is None else self.diverged | diverged
         lost = self.diverged.split([len(norm) for norm in norms])
+        limit = torch.inf if self.limit is None else self.limit
         for parameters, norm, is_lost in zip(stacks, norms, lost, strict=True):
-            if self.limit is not None:
-                factor = (self.limit / (norm + 1e-6)).clamp(max=1.0)
-                self._shorten([p.grad for p in parameters], factor)
+            factor = (limit / (norm + 1e-6)).clamp(max=1.0)
             for parameter in parameters:
-                # without reading the device: a member of all may be lost at any step
-                where = is_lost if len(is_lost) == 1 else _beside(is_lost, parameter)
-                parameter.grad.masked_fill_(where, 0.0)
+                # one of several in a stack, or the only one, which goes with any shape
+                shape = (-1, *[1] * (parameter.ndim - 1)) if len(norm) > 1 else (1,)
+                where = is_lost.reshape(shape)
+                parameter.grad.mul_(factor.reshape(shape)).masked_fill_(where, 0.0)
                 parameter.masked_fill_(where, 0.0)
-
-    def _shorten(self, gradients, factor):
-        if len(factor) == 1:
-            torch._foreach_mul_(gradients, factor[0])
-        else:
-            for gradient in gradients:
-                gradient.mul_(_beside(factor, gradient))
 
 
 def _norm_of_one(gradients):
-    """Return the length of the gradient of a network, shape (1,)."""
     return torch.stack(torch._foreach_norm(gradients)).norm()[None]
 
 
 def _norms_of_stack(gradients):
-    """Return those of stacked members, shape (n_members,)."""
     return torch.stack([g.flatten(1).norm(dim=1) for g in gradients]).norm(dim=0)
-
-
-def _beside(values, tensor):
-    """Return one value a member in a shape that goes with a stack of members."""
-    return values.reshape(-1, *[1] * (tensor.ndim - 1))

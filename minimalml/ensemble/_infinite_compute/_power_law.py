@@ -25,31 +25,18 @@ NEGLIGIBLE = 1e-9
 
 
 class Points(NamedTuple):
-    """What to fit, and what is known of the law.
+    """What to fit, and what is known of the law."""
 
-    Attributes
-    ----------
-    x : ndarray of shape (n, p), of geometric mean 1
-    y : ndarray of shape (n,) or (n_replicates, n), of largest size 1
-    weight : ndarray of shape (n,)
-    sign : 1.0 where y falls, -1.0 where it rises to its asymptote
-    exponent, asymptote : float or None
-        None is to be found.
-    """
-
-    x: np.ndarray
-    y: np.ndarray
-    weight: np.ndarray
-    sign: float
-    exponent: float | None
+    x: np.ndarray  # (n, p), of geometric mean 1
+    y: np.ndarray  # (n,) or (n_replicates, n), of largest size 1
+    weight: np.ndarray  # (n,)
+    sign: float  # 1 where y falls, -1 where it rises to its asymptote
+    exponent: float | None  # None is to be found
     asymptote: float | None
 
 
 class Law(NamedTuple):
-    """A law, one for each exponent tried where it is an array of them.
-
-    ``error`` is what was minimised, the weighted mean of squared residuals or robust ones.
-    """
+    """A law; or one for each exponent tried. The error is the mean that was minimised."""
 
     asymptote: np.ndarray
     coefficient: np.ndarray

@@ -8,11 +8,10 @@ from functools import partial
 import numpy as np
 from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.utils import check_random_state
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.parallel import Parallel, delayed
 
 from minimalml._core.array_checks import encode_labels, unique_labels
-from minimalml._core.arrays import import_torch
 from minimalml._core.validation import (
     HasMethods,
     Integral,
@@ -39,14 +38,14 @@ class EnsembleScalingAnalysis(BaseEstimator):
     """Measure losses over size and number of networks, and fit where they end.
 
     Is more compute worth it on these data, and which way: larger networks, more of them, or
-    both? Fits an ensemble for each size and share of the rows. Costs that many fits of
-    ``estimator``; three sizes show a trend, four or more say how sure it is.
+    both? Costs a fit of ``estimator`` for each size and share of the rows. Three sizes show
+    a trend, five or more say how sure it is.
 
     Parameters
     ----------
     estimator : estimator, default=None
-        The recipe: an ensemble with the parameters ``hidden_layer_sizes`` and ``n_members``,
-        and ``member_predict_proba`` or ``member_predict``. None is
+        The recipe: an ensemble with ``hidden_layer_sizes``, ``n_members`` and
+        ``member_predict_proba`` or ``member_predict``. None is
         `RegularizedEnsembleClassifier` or `RegularizedEnsembleRegressor`, by the kind of y.
 
     sizes : sequence of array-like of int, default=((32,), (128,), (512,))
@@ -59,7 +58,7 @@ class EnsembleScalingAnalysis(BaseEstimator):
         Shares of the training rows, in (0, 1]; three or more for ``data_law_``.
 
     validation_fraction : float, default=0.2
-        Share of the rows, in (0, 1), that losses are measured on where `fit` gets no others.
+        Share of the rows, in (0, 1), held out to measure losses where `fit` gets no others.
 
     random_state : int, RandomState instance or None, default=None
         Of the split, the order of rows and, where it has none, ``estimator``.
@@ -73,38 +72,24 @@ class EnsembleScalingAnalysis(BaseEstimator):
     Attributes
     ----------
     results_ : dict of str to ndarray of shape (n_results,)
-        One entry for each share, size and number of members: rows of ``data``,
+        An entry for each share, size and number of members: rows of ``data``,
         ``n_parameters`` of one member, ``members``, mean ``loss`` of so many of them,
         ``weight_decay``, ``max_epochs``.
 
-    single_law_ : ScalingLawRegressor or None
-        Loss of one network over its number of parameters, on all rows, as the next two.
+    single_law_, joint_law_ : ScalingLawRegressor or None
+        Loss of one network, and limits of ``member_laws_``, over the parameters of one: the
+        latter's ``asymptote_`` is that of endless ensembles of endless networks. None for
+        one size; of two, the exponent is 1.
 
     member_laws_ : list of ScalingLawRegressor or None
-        Loss over the number of members, for each of ``sizes``.
-
-    joint_law_ : ScalingLawRegressor or None
-        Limits of ``member_laws_`` over the number of parameters: its ``asymptote_`` is
-        that of ever larger ensembles of ever larger networks.
+        Loss over the number of members, of each size; exponent 1 for fewer than 4 numbers.
 
     data_law_ : ScalingLawRegressor or None
         Loss of the largest ensemble over rows; None for fewer than three numbers of rows.
 
-    n_features_in_ : int
-        Number of features seen by `fit`.
-
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features seen by `fit`, if all are strings.
-
-    See Also
-    --------
-    ensemble_loss_curve : The mean loss of so many members, of any ensemble.
-    ScalingLawRegressor : The laws.
-
     Notes
     -----
-    Log loss of classes, and squared error. Laws over fewer than four numbers of members, or
-    three sizes, have the exponent 1; there are none over one.
+    Log loss of classes, and squared error. All laws but the last are of the most rows.
 
     References
     ----------
@@ -136,17 +121,10 @@ class EnsembleScalingAnalysis(BaseEstimator):
     }
 
     def __init__(
-        self,
-        estimator=None,
-        *,
-        sizes=((32,), (128,), (512,)),
-        n_members=5,
-        data_fractions=(1.0,),
-        validation_fraction=0.2,
-        random_state=None,
-        n_jobs=None,
+        self, estimator=None, *, sizes=((32,), (128,), (512,)), n_members=5,
+        data_fractions=(1.0,), validation_fraction=0.2, random_state=None, n_jobs=None,
         verbose=0,
-    ):
+    ):  # fmt: skip
         self.estimator = estimator
         self.sizes = sizes
         self.n_members = n_members
@@ -182,45 +160,43 @@ class EnsembleScalingAnalysis(BaseEstimator):
 
         Raises
         ------
-        ImportError
-            If torch is not installed and ``estimator`` is None.
         ValueError
-            If ``sizes`` or ``data_fractions`` are empty or out of range, or ``y_val`` has
-            classes that y has not.
+            If a list is empty or out of range, or ``y_val`` has classes that y has not.
         """
         self._check_lists()
         X, y = validate_data(self, X, y, dtype=FLOATS)
         recipe = self._recipe(y)
-        has_classes = is_classifier(recipe)
-        if has_classes:
-            check_classification_targets(y)
-        seeds = check_random_state(self.random_state)
-        split_seed, order_seed, seed = map(int, seeds.randint(2**31 - 1, size=3))
+        classes = unique_labels(y)[0] if is_classifier(recipe) else None
+        random_state = check_random_state(self.random_state)
+        split_seed, seed = map(int, random_state.randint(2**31 - 1, size=2))
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val must be given together, got one of them.")
         if X_val is None:
             rows, held_out = hold_out(
-                y, self.validation_fraction, split_seed, has_classes
+                y, self.validation_fraction, split_seed, classes is not None
             )
             X, X_val, y, y_val = X[rows], X[held_out], y[rows], y[held_out]
         else:
             X_val, y_val = validate_data(self, X_val, y_val, dtype=FLOATS, reset=False)
         if recipe.get_params().get("random_state", 0) is None:
             recipe.set_params(random_state=seed)
-        order = check_random_state(order_seed).permutation(len(X))
+        order = random_state.permutation(len(X))
         measure = partial(
-            _member_curve, X_val=X_val, y_val=y_val,
-            classes=unique_labels(y)[0] if has_classes else None,
-            seed=seed, verbose=self.verbose,
-        )  # fmt: skip
-        fits = [
-            (self._first_rows(order, fraction), size)
-            for fraction in self.data_fractions
+            _member_curve, X_val=X_val, y_val=y_val, classes=classes, seed=seed
+        )
+        jobs = [
+            (
+                clone(recipe).set_params(
+                    hidden_layer_sizes=size, n_members=self.n_members
+                ),
+                X[rows],
+                y[rows],
+            )
+            for rows in self._shares(order)
             for size in self.sizes
         ]
         found = Parallel(n_jobs=self.n_jobs)(
-            delayed(measure)(self._sized(recipe, size), X[rows], y[rows])
-            for rows, size in fits
+            delayed(measure)(*job, verbose=self.verbose) for job in jobs
         )
         self.results_ = {
             name: np.concatenate([one[name] for one in found]) for name in found[0]
@@ -241,36 +217,27 @@ class EnsembleScalingAnalysis(BaseEstimator):
     def _recipe(self, y):
         if self.estimator is not None:
             return clone(self.estimator)
-        import_torch(type(self).__name__)
         is_continuous = type_of_target(y).startswith("continuous")
-        return (
-            RegularizedEnsembleRegressor()
-            if is_continuous
-            else RegularizedEnsembleClassifier()
-        )
+        kinds = RegularizedEnsembleClassifier, RegularizedEnsembleRegressor
+        return kinds[is_continuous]()
 
-    def _sized(self, recipe, size):
-        return clone(recipe).set_params(
-            hidden_layer_sizes=size, n_members=self.n_members
-        )
-
-    def _first_rows(self, order, fraction):
-        n_rows = round(fraction * len(order))
-        if n_rows < 2:
-            raise ValueError(
-                f"data_fractions has {fraction}, which leaves {n_rows} of {len(order)} "
-                "rows: raise it."
-            )
-        return order[:n_rows]
+    def _shares(self, order):
+        """Yield the rows of each share, the first of one order."""
+        for fraction in self.data_fractions:
+            n_rows = round(fraction * len(order))
+            if n_rows < 2:
+                raise ValueError(
+                    f"data_fractions has {fraction}, which leaves {n_rows} of "
+                    f"{len(order)} rows: raise it."
+                )
+            yield order[:n_rows]
 
     def _fit_laws(self, found):
-        """Fit laws to the curves: those of the most rows come as ``sizes`` do."""
+        """Fit laws to the curves, which come by share, and within it by size."""
         n_sizes, n_rows = len(self.sizes), [one["data"][0] for one in found]
         first = int(np.argmax(n_rows))
         whole = found[first : first + n_sizes]
-        self.member_laws_ = [
-            _law(one["members"], one["loss"], n_for_exponent=4) for one in whole
-        ]
+        self.member_laws_ = [_law(one["members"], one["loss"], 4) for one in whole]
         limits = [
             one["loss"][0] if law is None else law.asymptote_
             for one, law in zip(whole, self.member_laws_, strict=True)
@@ -278,11 +245,10 @@ class EnsembleScalingAnalysis(BaseEstimator):
         n_parameters = np.array([one["n_parameters"][0] for one in whole])
         self.single_law_ = _law(n_parameters, [one["loss"][0] for one in whole])
         self.joint_law_ = _law(n_parameters, limits)
-        largest = found[int(n_parameters.argmax()) :: n_sizes]
-        n_rows = [one["data"][0] for one in largest]
-        is_enough = len(np.unique(n_rows)) >= 3
-        losses = [one["loss"][-1] for one in largest]
-        self.data_law_ = _law(n_rows, losses) if is_enough else None
+        largest = slice(int(n_parameters.argmax()), None, n_sizes)
+        losses = [one["loss"][-1] for one in found[largest]]
+        is_enough = len(set(n_rows)) >= 3
+        self.data_law_ = _law(n_rows[largest], losses) if is_enough else None
 
 
 def _member_curve(model, X, y, *, X_val, y_val, classes, seed, verbose):
@@ -297,24 +263,19 @@ def _member_curve(model, X, y, *, X_val, y_val, classes, seed, verbose):
         codes = encode_labels(y_val, classes, name="y_val")
         combine = getattr(model, "combine", "logit")
         curve = ensemble_loss_curve(probas, codes, combine=combine, random_state=seed)
-    n_members = len(curve)
+    if verbose:
+        print(
+            f"{len(X)} rows  hidden_layer_sizes {model.hidden_layer_sizes}  loss of one "
+            f"{curve[0]:.4g}, of {len(curve)} {curve[-1]:.4g}"
+        )
     n_weights = sum(parameter.numel() for parameter in model.module_.parameters())
     settings = {
         name: getattr(model, f"{name}_", getattr(model, name, np.nan))
         for name in ("weight_decay", "max_epochs")
     }
-    if verbose:
-        print(
-            f"{len(X)} rows  hidden_layer_sizes {model.hidden_layer_sizes}  loss of one "
-            f"{curve[0]:.4g}, of {n_members} {curve[-1]:.4g}"
-        )
-    same = {"data": len(X), "n_parameters": n_weights // n_members}
-    return {
-        **{name: np.full(n_members, value) for name, value in same.items()},
-        "members": np.arange(1, n_members + 1),
-        "loss": curve,
-        **{name: np.full(n_members, value) for name, value in settings.items()},
-    }
+    settings |= {"data": len(X), "n_parameters": n_weights // len(curve)}
+    same = {name: np.full(len(curve), value) for name, value in settings.items()}
+    return {**same, "members": np.arange(1, len(curve) + 1), "loss": curve}
 
 
 def _law(sizes, losses, n_for_exponent=3):

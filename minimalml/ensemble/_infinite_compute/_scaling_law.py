@@ -37,10 +37,9 @@ FLOATS = [np.float64, np.float32]
 class ScalingLawRegressor(RegressorMixin, BaseEstimator):
     """Fit ``y = E + A x^-alpha`` to losses, and say where they end.
 
-    For a few losses over model sizes, ensemble sizes or rows of data: E is the loss in
-    the limit, its interval says whether the points show it. No start is needed, and the
-    squared fit of one x is the best there is. Not for curves that bend twice, and not to
-    extrapolate where ``identifiable_`` is False. A fit takes milliseconds.
+    For losses over model sizes, ensemble sizes or rows of data: E is the loss in the limit,
+    and its interval says whether the points show it. No start is needed, and the squared fit
+    of one x is the best there is. Not for curves that bend twice. A fit takes milliseconds.
 
     Parameters
     ----------
@@ -51,19 +50,17 @@ class ScalingLawRegressor(RegressorMixin, BaseEstimator):
         Log-ratio, about a relative error, from which "log_huber" is linear.
 
     exponent : float, default=None
-        Fix alpha, as at 1 for an ensemble's squared error over its members. None fits it,
-        in [0.01, 10].
+        Fix alpha, as at 1 for squared errors over members. None fits it, in [0.01, 10].
 
     asymptote : float, default=None
-        Fix E; at least 0 unless ``increasing``. None fits it.
+        Fix E; at least 0 unless ``increasing``.
 
     increasing : bool, default=False
-        Whether y rises to its asymptote, ``y = E - A x^-alpha``, as a score does. E may
-        then be any number.
+        Whether y rises, ``y = E - A x^-alpha``, as a score does. E may then be any number.
 
     interval : {"profile", "bootstrap"} or None, default="profile"
-        Of the asymptote, by loss "squared" and one x: what an F-test does not refuse, or
-        percentiles of replicates, which are too narrow for few points. None skips it.
+        Of E, by loss "squared" and one x: what an F-test does not refuse, or percentiles of
+        replicates, which are too narrow for few points.
 
     n_bootstrap : int, default=1000
         Replicates.
@@ -77,36 +74,21 @@ class ScalingLawRegressor(RegressorMixin, BaseEstimator):
     Attributes
     ----------
     asymptote_ : float
-        E, the y for x without end.
+        E.
 
-    coefficient_ : ndarray of shape (n_features_in_,)
-        A of each x; 0 where y does not fall with it.
-
-    exponent_ : ndarray of shape (n_features_in_,)
-        alpha of each x, NaN where A is 0 and it was to be fitted.
+    coefficient_, exponent_ : ndarray of shape (n_features_in_,)
+        A and alpha of each x; 0 and, if it was to be fitted, NaN where y does not fall.
 
     interval_ : tuple of float
         Lower and upper end of the interval of E; NaN where there is none.
 
     identifiable_ : bool
         False where the interval reaches 0 (``increasing``: infinity) or a fitted exponent
-        is 0.01 or NaN: the curve has not begun to flatten.
-
-    n_features_in_ : int
-        Number of features seen by `fit`.
-
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features seen by `fit`, if all are strings.
-
-    See Also
-    --------
-    EnsembleScalingAnalysis : Fits these laws to networks and ensembles of growing size.
-    sklearn.model_selection.learning_curve : Makes losses over growing numbers of rows.
+        is 0.01 or NaN: the curve has not begun to flatten, and E is a guess.
 
     Notes
     -----
-    Several columns are terms of one sum, ``E + sum_j A_j x_j^-alpha_j``. With one x, E and
-    A follow from alpha in closed form, and alpha from a search over all of its range.
+    Several columns are terms of one sum, ``E + sum_j A_j x_j^-alpha_j``.
 
     References
     ----------
@@ -115,8 +97,6 @@ class ScalingLawRegressor(RegressorMixin, BaseEstimator):
 
     Examples
     --------
-    The paper's law of regularised networks on 200M tokens, in billions of weights:
-
     >>> import numpy as np
     >>> from minimalml.ensemble import ScalingLawRegressor
     >>> X = np.array([[0.15], [0.3], [0.6], [1.4]])
@@ -139,18 +119,10 @@ class ScalingLawRegressor(RegressorMixin, BaseEstimator):
     }
 
     def __init__(
-        self,
-        *,
-        loss="squared",
-        delta=1e-3,
-        exponent=None,
-        asymptote=None,
-        increasing=False,
-        interval="profile",
-        n_bootstrap=1000,
-        confidence=0.95,
+        self, *, loss="squared", delta=1e-3, exponent=None, asymptote=None,
+        increasing=False, interval="profile", n_bootstrap=1000, confidence=0.95,
         random_state=None,
-    ):
+    ):  # fmt: skip
         self.loss = loss
         self.delta = delta
         self.exponent = exponent
@@ -184,8 +156,7 @@ class ScalingLawRegressor(RegressorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If X is not above 0, or there are fewer distinct x (of several columns, rows)
-            than numbers to fit of one term.
+            If X is not above 0, or has fewer distinct values than the law has numbers.
         """
         X, y = validate_data(self, X, y, dtype=FLOATS, y_numeric=True)
         _refuse_negative(X)
@@ -208,7 +179,6 @@ class ScalingLawRegressor(RegressorMixin, BaseEstimator):
         ends = self._interval_of(points, law)
         self.interval_ = tuple(float(end * size) for end in ends)
         self.identifiable_ = self._is_identifiable()
-        self._warn_of_what_is_not_seen()
         return self
 
     def _scaled_points(self, X, y, weight):
@@ -225,8 +195,7 @@ class ScalingLawRegressor(RegressorMixin, BaseEstimator):
             )
         if self.loss == "log_huber" and y.min() <= 0:
             raise ValueError(
-                f"y must be above 0 for loss='log_huber', got {y.min():g}: take "
-                "loss='squared'."
+                f"y must be above 0 for loss='log_huber', got {y.min():g}."
             )
         self._refuse_too_few(log_x, len(X))
         log_scale = np.average(log_x, axis=0, weights=weight)
@@ -256,44 +225,32 @@ class ScalingLawRegressor(RegressorMixin, BaseEstimator):
             return np.nan, np.nan
         if self.asymptote is not None:
             return law.asymptote, law.asymptote
-        n_free = 3 if self.exponent is None else 2
-        if len(points.y) <= n_free:
-            warnings.warn(
-                f"An interval of the asymptote needs more than {n_free} rows of positive "
-                f"weight, got {len(points.y)}: interval_ is NaN.",
-                UserWarning,
-                stacklevel=3,
-            )
+        n_points, n_free = len(points.y), 3 if self.exponent is None else 2
+        if n_points <= n_free:
+            _warn(f"interval_ is NaN: it needs over {n_free} rows of positive weight, got "
+                  f"{n_points}.")  # fmt: skip
             return np.nan, np.nan
         if self.interval == "profile":
             return profile_interval(points, law, self.confidence)
-        random_state = check_random_state(self.random_state)
-        return bootstrap_interval(
-            points, law, self.confidence, self.n_bootstrap, random_state
-        )
+        draws = check_random_state(self.random_state)
+        return bootstrap_interval(points, law, self.confidence, self.n_bootstrap, draws)
 
     def _is_identifiable(self):
-        """Whether the points say where the curve ends."""
+        """Whether the points say where the curve ends; warn if not."""
         lower, upper = self.interval_
         is_open = upper == np.inf if self.increasing else lower == 0
-        if self.asymptote is None and is_open:
-            return False
-        if self.exponent is not None:
-            return True
-        return not (np.isnan(self.exponent_) | is_at_floor(self.exponent_)).any()
-
-    def _warn_of_what_is_not_seen(self):
+        is_unseen = np.isnan(self.exponent_) | is_at_floor(self.exponent_)
+        is_guess = self.asymptote is None and is_open
+        is_guess |= self.exponent is None and is_unseen.any()
         if not self.coefficient_.any():
             goes = "rise" if self.increasing else "fall"
-            message = f"y does not {goes} with X: the law is the constant {self.asymptote_:g}."
-        elif not self.identifiable_:
-            message = (
-                "The asymptote is not identifiable: the curve has not begun to flatten. "
-                "Give points at larger X."
+            _warn(
+                f"y does not {goes} with X: the law is the constant {self.asymptote_:g}."
             )
-        else:
-            return
-        warnings.warn(message, UserWarning, stacklevel=3)
+        elif is_guess:
+            _warn("The asymptote is not identifiable: the curve has not begun to flatten. "
+                  "Give points at larger X.")  # fmt: skip
+        return not is_guess
 
     def predict(self, X):
         """Predict losses at other sizes.
@@ -326,8 +283,7 @@ class ScalingLawRegressor(RegressorMixin, BaseEstimator):
         Returns
         -------
         float or ndarray of the same shape
-            Infinity for what no size reaches, ``asymptote_`` and better; NaN where the law
-            is a constant.
+            Infinity for ``asymptote_`` and better, NaN where the law is a constant.
 
         Raises
         ------
@@ -335,10 +291,9 @@ class ScalingLawRegressor(RegressorMixin, BaseEstimator):
             If the law is one of several columns.
         """
         check_is_fitted(self)
-        if self.n_features_in_ > 1:
-            raise ValueError(
-                f"inverse needs a law of one column, got {self.n_features_in_}."
-            )
+        n_columns = self.n_features_in_
+        if n_columns > 1:
+            raise ValueError(f"inverse needs a law of one column, got {n_columns}.")
         excess = np.asarray(loss, dtype=np.float64) - self.asymptote_
         excess = np.maximum(-excess if self.increasing else excess, 0.0)
         coefficient, exponent = self._law.coefficient[0], self._law.exponent[0]
@@ -373,3 +328,7 @@ class ScalingLawRegressor(RegressorMixin, BaseEstimator):
 def _refuse_negative(X):
     if X.min() <= 0:
         raise ValueError(f"Negative values in data: X must be > 0, got {X.min():g}.")
+
+
+def _warn(message):
+    warnings.warn(message, UserWarning, stacklevel=5)

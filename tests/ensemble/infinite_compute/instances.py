@@ -56,6 +56,8 @@ EXPECTED_FAILED_CHECKS = {
     ),
 }
 
+# Rows of their own, and their targets.
+ROW_VALUES = {"EnsembleScalingAnalysis": {"X_val": None, "y_val": None}}
 SILENT = "an analysis has laws, and no output for rows that could be compared"
 EXPECTED_FAILED_PROPERTIES = {
     "EnsembleScalingAnalysis": dict.fromkeys(

@@ -172,7 +172,7 @@ def test_regressors_average_predictions(diabetes):
 def test_settings_are_searched_and_moved_for_the_ensemble(iris):
     X, y = iris
     weights = np.random.default_rng(0).uniform(0.5, 2, len(y))
-    options = dict(max_epochs="auto", batch_size=50, learning_rate=0.03)
+    options = dict(max_epochs="auto", learning_rate=0.1)
     model = small(2, **options).fit(X, y, weights)
     found = model.search_.best_params_
     assert model.search_.certificate_ and set(found) == {"max_epochs"}
@@ -203,6 +203,7 @@ def test_validation_rows_may_lack_a_class_and_training_rows_do_not():
     assert (np.bincount(np.repeat([0, 1, 2], 20)[held_out]) == 4).all()
     with pytest.raises(ValueError, match="leaves no row to validate of 3"):
         hold_out(np.arange(3), 0.2, 0, has_classes=True)
+    assert len(hold_out(np.arange(30.5), 0.2, 0, has_classes=False)[1]) == 7
     X = np.random.default_rng(0).normal(size=(61, 2))
     model = small(1, weight_decay="auto", max_epochs=2).fit(X, y)
     assert np.isfinite(model.search_.best_score_)
