@@ -37,9 +37,9 @@ from minimalml.ensemble._infinite_compute._infinite_compute import (
 from minimalml.ensemble._infinite_compute._locally_optimal_search import (
     LocallyOptimalSearchCV,
 )
-from minimalml.ensemble._infinite_compute._loss_curve import ensemble_loss_curve
 from minimalml.ensemble._infinite_compute._scaling_analysis import (
     EnsembleScalingAnalysis,
+    ensemble_loss_curve,
 )
 from minimalml.ensemble._infinite_compute._scaling_law import ScalingLawRegressor
 from minimalml.ensemble._model_soup._averages import (

@@ -28,24 +28,24 @@ order = rng.permutation(len(X))
 X, y = X[order] / 16 + rng.normal(0, 0.3, X.shape), y[order]
 
 
-def analyse(weight_decay, n_members):
+def analyse(weight_decay):
     recipe = RegularizedEnsembleClassifier(
         weight_decay=weight_decay, max_epochs=40, learning_rate=0.01, batch_size=50
     )
     return EnsembleScalingAnalysis(
         recipe, sizes=[(16,), (32,), (64,), (128,), (256,)],
-        n_members=n_members, random_state=0,
+        n_members=4, random_state=0,
     ).fit(X[:150], y[:150], X[600:], y[600:])  # fmt: skip
 
 
-standard, strong = analyse(0.1, n_members=1), analyse(2.4, n_members=4)
+standard, strong = analyse(0.1), analyse(1.6)
 alone = strong.results_["members"] == 1
 width = strong.results_["n_parameters"][alone]
 limits = [law.asymptote_ for law in strong.member_laws_]
 dense = np.geomspace(width[0], 30 * width[-1], 200)
 
 figure, (ax, of_members) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-ax.plot(width, standard.results_["loss"], "x:", color="0.5",
+ax.plot(width, standard.results_["loss"][alone], "x:", color="0.5",
         label="one network, standard decay")  # fmt: skip
 for law, losses, color, label in [
     (
@@ -78,6 +78,6 @@ for number, law in enumerate(strong.member_laws_):
         law.asymptote_, color=f"C{number}", linestyle="--", linewidth=0.8
     )
 of_members.set(xlabel="members", title="strong decay")
-of_members.legend(title="parameters", fontsize=8)
+of_members.legend(title="parameters", fontsize=8, loc="center right")
 
 plt.show()

@@ -241,7 +241,7 @@ def _tell_of_diverged(n_lost, n_members):
         raise ValueError(f"All of {n_members} members diverged: {advice}")
     if n_lost:
         message = f"{n_lost} of {n_members} members diverged and are dropped: {advice}"
-        warnings.warn(message, ConvergenceWarning, stacklevel=6)
+        warnings.warn(message, ConvergenceWarning, stacklevel=8)
 
 
 def hold_out(y, fraction, seed, has_classes):

@@ -24,7 +24,7 @@ from minimalml.ensemble._infinite_compute._infinite_compute import (
     held_out_score,
     hold_out,
 )
-from minimalml.ensemble._infinite_compute._loss_curve import squared_error_curve
+from minimalml.ensemble._infinite_compute._scaling_analysis import squared_error_curve
 
 seeds = st.integers(0, 10**6)
 ROUNDING = 1e-12
