@@ -23,6 +23,7 @@ from minimalml.neural_network import Training
 
 SEEDS, N_MEMBERS, N_EPOCHS = range(3), 4, 12
 SIZES, STANDARD, STRONG = (32, 128, 256, 512), 0.1, 1.0
+DECAYS = (STANDARD, 0.4, STRONG)
 N_ROWS = (2_000, 4_000, 8_000, 16_000)
 OPTIONS = dict(batch_size=128, learning_rate=3e-3, device="cpu")
 data = cache(draw_windows)
@@ -53,7 +54,7 @@ def recipe(seed, width, decay):
 @cache
 def tuned_curve(seed, width, n_members):
     """Return test losses with the decay that is best for so many members."""
-    cells = [recipe(seed, width, decay) for decay in (STANDARD, STRONG)]
+    cells = [recipe(seed, width, decay) for decay in DECAYS]
     return min(cells, key=lambda cell: cell[1][n_members - 1])[2]
 
 
@@ -186,7 +187,7 @@ def distilled(seed):
 
     The student sees the real windows and three times as many that the four have written.
     """
-    cells = [recipe(seed, SIZES[-1], decay) for decay in (STANDARD, STRONG)]
+    cells = [recipe(seed, SIZES[-1], decay) for decay in DECAYS]
     one = min(cells, key=lambda cell: cell[1][0])[2][0]
     model, _, four = min(cells, key=lambda cell: cell[1][-1])
     (X, y), _, (X_test, y_test) = data(seed)

@@ -69,6 +69,7 @@ EXPECTED_FAILED_PROPERTIES = {
             "check_pickle_round_trip",
             "check_pipeline_grid_search",
             "check_thread_count_invariance",
+            "check_verbose",
         ),
         SILENT,
     )

@@ -139,6 +139,14 @@ def test_members_are_those_of_smaller_ensembles_and_warm_starts_add_to_them(iris
         grown.set_params(n_members=2).fit(X, y)
 
 
+def test_members_of_the_same_weights_differ_by_their_orders(iris, torch):
+    X, y = iris
+    model = small(2, module=torch.nn.Linear(4, 3), batch_size=10).fit(X, y)
+    first, second = model.member_predict_proba(X)
+    assert not np.allclose(first, second, atol=1e-4)
+    np.testing.assert_allclose(first, second, atol=0.1)
+
+
 def test_each_way_of_combining_is_its_formula(iris):
     X, y = iris
     model = small(3).fit(X, y)
