@@ -171,6 +171,7 @@ def in_turn(data):
 
 def in_turn_by_scikit_learn(data):
     X, y, width = data
+    warnings.simplefilter("ignore")  # that 20 epochs are few
     for seed in range(N_MEMBERS):
         MLPClassifier(
             hidden_layer_sizes=(width,), batch_size=50, max_iter=N_EPOCHS,
