@@ -19,6 +19,8 @@ ZOOM_POINTS, N_ZOOMS = 17, 9
 MOST_MINIMA = 5
 # Common starts of several exponents.
 STARTS = (0.1, 0.3, 1.0)
+# Of each: two terms take about 20, and flat optima would take thousands.
+MOST_STEPS = 100
 MOST_LEFT_OUT = 20
 # A term below this share of y is none.
 NEGLIGIBLE = 1e-9
@@ -174,7 +176,8 @@ def _fit_several(points):
         starts = [np.full(n_features, np.log(start)) for start in STARTS]
         found = [
             least_squares(
-                residual, start, jacobian, bounds=LOG_RANGE, ftol=1e-12, xtol=1e-10, gtol=1e-14
+                residual, start, jacobian, bounds=LOG_RANGE, max_nfev=MOST_STEPS,
+                ftol=1e-12, xtol=1e-10, gtol=1e-14,
             )
             for start in starts
         ]  # fmt: skip
