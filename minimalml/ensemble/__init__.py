@@ -6,6 +6,8 @@ diversity is worth. `ModelSoupClassifier` and its regressor stand where a search
 average the weights of its candidates into one model; `greedy_soup` does so with models at hand.
 `ConcatenatedRepresentation` makes features for new tasks of several seeds of one network, and
 `DistilledRepresentation` puts them into one.
+`RegularizedEnsembleClassifier` and its regressor are for few data and much compute, and
+`EnsembleScalingAnalysis` says where that ends; `ScalingLawRegressor` says it of any losses.
 `EnsembleDistillationClassifier` and its regressor put one small model in the place of several
 good ones.
 """
@@ -28,6 +30,18 @@ from minimalml.ensemble._diversity._diversity import (
 )
 from minimalml.ensemble._diversity._measures import diversity, diversity_decomposition
 from minimalml.ensemble._diversity._subset_report import subset_report
+from minimalml.ensemble._infinite_compute._infinite_compute import (
+    RegularizedEnsembleClassifier,
+    RegularizedEnsembleRegressor,
+)
+from minimalml.ensemble._infinite_compute._locally_optimal_search import (
+    LocallyOptimalSearchCV,
+)
+from minimalml.ensemble._infinite_compute._scaling_analysis import (
+    EnsembleScalingAnalysis,
+    ensemble_loss_curve,
+)
+from minimalml.ensemble._infinite_compute._scaling_law import ScalingLawRegressor
 from minimalml.ensemble._model_soup._averages import (
     average_weights,
     interpolate_weights,
@@ -55,14 +69,20 @@ __all__ = [
     "DiversityRegularizedRegressor",
     "EnsembleDistillationClassifier",
     "EnsembleDistillationRegressor",
+    "EnsembleScalingAnalysis",
+    "LocallyOptimalSearchCV",
     "ModelSoupClassifier",
     "ModelSoupRegressor",
+    "RegularizedEnsembleClassifier",
+    "RegularizedEnsembleRegressor",
+    "ScalingLawRegressor",
     "SoupResult",
     "average_weights",
     "compress_targets",
     "distillation_loss",
     "diversity",
     "diversity_decomposition",
+    "ensemble_loss_curve",
     "expand_targets",
     "greedy_soup",
     "hidden_representation",

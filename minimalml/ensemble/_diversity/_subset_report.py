@@ -75,7 +75,9 @@ def subset_report(
         )
     y = as_like(y, probas) if loss == "squared_error" else check_codes(y, probas)
     of_members = losses(probas, y, loss)[0].mean(axis=1)
-    subsets = _subsets(n_members, size, n_subsets, check_random_state(random_state))
+    subsets = member_subsets(
+        n_members, size, n_subsets, check_random_state(random_state)
+    )
     ensemble = np.array([losses(probas[s], y, loss)[1].mean() for s in subsets])
     average = np.array([of_members[s].mean() for s in subsets])
     return {
@@ -88,7 +90,8 @@ def subset_report(
     }
 
 
-def _subsets(n_members, size, n_subsets, generator):
+def member_subsets(n_members, size, n_subsets, generator):
+    """Return all sets of so many members, or at most ``n_subsets`` different ones."""
     if comb(n_members, size) <= n_subsets:
         return [list(subset) for subset in combinations(range(n_members), size)]
     drawn = {}

@@ -1,0 +1,1 @@
+"""Infinite compute: regularised ensembles, and the laws that their losses follow."""

@@ -1,0 +1,452 @@
+"""Ensembles of networks that are regularised for what they are: members of an ensemble.
+
+Kim, Kotha, Liang, Hashimoto: "Pre-training under infinite compute", 2025.
+"""
+
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+from scipy.special import log_softmax, softmax
+from sklearn import config_context
+from sklearn.base import is_classifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+
+from minimalml._core.array_checks import encode_labels, unique_labels
+from minimalml._core.arrays import import_torch
+from minimalml._core.callbacks import fit_task
+from minimalml._core.training.documentation import complete_docstring, document_training
+from minimalml._core.training.network import NetworkClassifier, NetworkRegressor
+from minimalml._core.training.settings import Training
+from minimalml._core.validation import Interval, StrOptions
+from minimalml.ensemble._diversity._measures import combined_logs, logarithms, of_class
+from minimalml.ensemble._infinite_compute._locally_optimal_search import (
+    LocallyOptimalSearchCV,
+)
+
+# The paper's grids: steps by a factor of 2, from standard values to 64 times those.
+GRID = {
+    "weight_decay": [0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4],
+    "max_epochs": [4, 8, 16, 32, 64, 128],
+}
+# What an ensemble wants beside one network: the paper's rule.
+FOR_ENSEMBLES = {"weight_decay": 0.5, "max_epochs": 2}
+# Share of the epochs over which the learning rate rises.
+WARMUP = 0.01
+
+
+# What classifier and regressor say alike, for `complete_docstring`.
+PARAMETERS = {
+    "n_members": """int
+    Number of networks.""",
+    "weight_decay": """float or "auto"
+    AdamW's, multiplied by the learning rate; "auto" is searched in 0, 0.1, ... 6.4, and a
+    number is kept as it is.""",
+    "max_epochs": """int or "auto"
+    Passes over the rows; "auto" is searched in 4, 8, ... 128.""",
+    "tune_for": """{"ensemble", "single"}
+    "ensemble" doubles the epochs and halves the weight decay that were best for one member,
+    of those that were searched; "single" keeps them.""",
+    "validation_fraction": """float
+    Share of the rows, in (0, 1), that the search scores on. Members see all rows.""",
+    "training": """Training
+    Optimiser, schedule and other settings of `minimalml.neural_network.Training`; None is
+    AdamW, cosine to 0 after 1 % of warm-up, and gradients of each member cut to 1.""",
+    "warm_start": """bool
+    Whether fit adds members to the present ones, with the settings found.""",
+}
+ATTRIBUTES = {
+    "module_": """torch.nn.Module
+    All members; gives outputs (n_members, n_samples, n_outputs).""",
+    "weight_decay_, max_epochs_": """float, int
+    What the members were trained with.""",
+    "search_": """LocallyOptimalSearchCV or None
+    The search; None where both were given.""",
+    "loss_curve_": """list of float
+    Mean training loss in each epoch of the members that the last fit trained.""",
+}
+
+
+def document_ensemble(cls):
+    """Add the shared words to the docstring of a class."""
+    return document_training(complete_docstring(cls, PARAMETERS, ATTRIBUTES))
+
+
+def _constraints(network):
+    """Return the parameters' constraints beside those of one network."""
+    left_out = {"activation", "early_stopping"}
+    inherited = network._parameter_constraints
+    auto = StrOptions({"auto"})
+    return {
+        **{name: inherited[name] for name in inherited.keys() - left_out},
+        "n_members": [Interval(Integral, 1, None, closed="left")],
+        "weight_decay": [*inherited["weight_decay"], auto],
+        "max_epochs": [*inherited["max_epochs"], auto],
+        "tune_for": [StrOptions({"ensemble", "single"})],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+    }
+
+
+class RegularizedEnsembleMixin:
+    """What classifier and regressor share: the search, and members side by side."""
+
+    @property
+    def _training_settings(self):
+        if self.training is None:
+            return Training(optimizer="adamw", schedule="cosine", gradient_clip=1.0)
+        return self.training
+
+    def _fit_network(self, columns, X, y, *, stratify=None, partial=False):
+        """Find the settings, and train the members that are not there yet."""
+        import_torch(type(self).__name__)
+        kept = self.module_ if self._continues() else None
+        n_kept = 0 if kept is None else kept.n_members
+        if n_kept > self.n_members:
+            raise ValueError(
+                f"n_members must be at least the {n_kept} members that warm_start=True "
+                f"keeps, got {self.n_members}."
+            )
+        if n_kept == self.n_members:
+            return self
+        n_tried = 0 if kept is None else self._n_tried  # some may have been dropped
+        self._n_tried = n_tried + self.n_members - n_kept
+        random_state = check_random_state(self.random_state)
+        seeds = random_state.randint(2**31 - 1, size=(self._n_tried, 2))
+        with fit_task(self, X, y) as task:
+            if kept is None:
+                self._find_settings(X, y, columns["weight"], int(seeds[0, 0]), task)
+            self._seeds = seeds[n_tried:]
+            self._train_members(columns, X, y, kept, task)
+        return self
+
+    def _find_settings(self, X, y, weight, seed, task):
+        """Set ``weight_decay_`` and ``max_epochs_``, searched by one member."""
+        found = {name: getattr(self, name) for name in GRID}
+        grid = {n: v for n, v in GRID.items() if isinstance(found[n], str)}
+        self.search_ = None
+        if grid:
+            one = dict(n_members=1, warm_start=False, verbose=0, random_state=seed)
+            member = type(self)(**self.get_params(deep=False) | one)
+            split = hold_out(y, self.validation_fraction, seed, is_classifier(self))
+            self.search_ = LocallyOptimalSearchCV(
+                member, grid, scoring=held_out_score, cv=[split], refit=False,
+                verbose=self.verbose,
+            )  # fmt: skip
+            weights = {} if weight is None else {"sample_weight": weight}
+            with (
+                task.step("search", inner=self.search_),
+                config_context(enable_metadata_routing=False),
+            ):
+                self.search_.fit(X, y, **weights)
+            found |= self.search_.best_params_
+            if self.tune_for == "ensemble":
+                found |= {name: found[name] * FOR_ENSEMBLES[name] for name in grid}
+        self.weight_decay_ = found["weight_decay"]
+        self.max_epochs_ = found["max_epochs"]
+
+    def _train_members(self, columns, X, y, kept, task):
+        from minimalml._core.training.stacked import MemberOrders
+        from minimalml.ensemble._infinite_compute._members_torch import (
+            MemberGradients,
+            side_by_side,
+            split_members,
+        )
+
+        settings = self._training_settings
+        self._gradients = MemberGradients(settings.optimizer, settings.gradient_clip)
+        self.__dict__.pop("module_", None)  # else training would go on from it
+        super()._fit_network(
+            columns, X, y, task=task, sampler="sequential",
+            extend=MemberOrders(self._seeds[:, 1]), gradient_clip=None,
+            optimizer=self._gradients.make_optimizer,
+        )  # fmt: skip
+        is_lost = self._gradients.diverged.tolist()
+        del self._gradients, self._seeds, self._training_state
+        _tell_of_diverged(sum(is_lost), len(is_lost))
+        if kept is not None or any(is_lost):
+            members = [] if kept is None else split_members(kept)
+            new = zip(split_members(self.module_), is_lost, strict=True)
+            members += [member for member, lost in new if not lost]
+            like = next(self.module_.parameters())
+            self.module_ = side_by_side(members).to(like).eval()
+
+    def _build_network(self):
+        import torch
+
+        from minimalml._core.torch_random import isolated_noise
+        from minimalml.ensemble._infinite_compute._members_torch import side_by_side
+
+        members = []
+        for seed in self._seeds[:, 0]:
+            with isolated_noise(torch.device("cpu"), int(seed)):
+                members.append(super()._build_network())
+        return side_by_side(members)
+
+    def _on_network_ready(self):
+        self._gradients.watch(self.module_)
+
+    def _training_options(self, partial=False):
+        options = super()._training_options(partial)
+        options |= {"max_epochs": self.max_epochs_, "weight_decay": self.weight_decay_}
+        if self.training is None:
+            options["warmup_epochs"] = WARMUP * self.max_epochs_
+        return options
+
+    def _outputs(self, X, network=None):
+        """Return the outputs of all members, rows first: (n_rows, n_members, n_outputs)."""
+        outputs = (self.module_ if network is None else network)(X)
+        if outputs.shape[-1] != self._n_outputs:
+            raise ValueError(
+                f"module must give n_outputs={self._n_outputs} numbers a row, got "
+                f"{outputs.shape[-1]}."
+            )
+        return outputs.transpose(0, 1)
+
+    def _training_loss(self, batch, state):
+        """Return the sum of the members' losses, of those that have one."""
+        import torch
+
+        # columns are (n, n_members, ...): each member has its own order of rows
+        outputs = self._outputs(batch.X.transpose(0, 1), state.network)
+        losses = self._loss_of_outputs(outputs.flatten(0, 1), batch.y.flatten(0, 1))
+        losses = losses.reshape(outputs.shape[:2])  # (n, n_members)
+        if batch.weight is not None:
+            losses = losses * batch.weight
+        losses = losses.mean(0)
+        return torch.where(losses.isfinite(), losses, 0.0).sum()
+
+    def _keep(self, state):
+        super()._keep(state)
+        n_trained = len(self._seeds)
+        self.loss_curve_ = [loss / n_trained for loss in state.loss_curve]
+
+    def _member_outputs(self, X):
+        """Return outputs of members, shape (n_members, n_samples, n_outputs)."""
+        return super()._predict_outputs(X).transpose(1, 0, 2)
+
+    def _predict_outputs(self, X):
+        return self._combined(self._member_outputs(X))
+
+    @property
+    def partial_fit(self):
+        """Members are trained by `fit` alone, since its settings are for a whole run."""
+        raise AttributeError(f"{type(self).__name__} has no partial_fit.")
+
+
+def _tell_of_diverged(n_lost, n_members):
+    advice = "lower learning_rate, or scale X and y."
+    if n_lost == n_members:
+        raise ValueError(f"All of {n_members} members diverged: {advice}")
+    if n_lost:
+        message = f"{n_lost} of {n_members} members diverged and are dropped: {advice}"
+        warnings.warn(message, ConvergenceWarning, stacklevel=8)
+
+
+def hold_out(y, fraction, seed, has_classes):
+    """Return rows to train on and to validate on, by class where each has room for all."""
+    codes = unique_labels(y)[1] if has_classes else np.zeros(len(y), dtype=int)
+    counts, n_held_out = np.bincount(codes), int(np.ceil(fraction * len(y)))
+    has_room = min(n_held_out, len(y) - n_held_out) >= len(counts) and counts.min() > 1
+    train, held_out = train_test_split(
+        np.arange(len(y)), test_size=fraction, random_state=seed,
+        stratify=codes if has_room else None,
+    )  # fmt: skip
+    # a class is better missed in validation than in training
+    is_unseen = ~np.isin(codes[held_out], codes[train])
+    if is_unseen.all():
+        raise ValueError(
+            f"validation_fraction={fraction} leaves no row to validate of {len(y)}: give "
+            "more rows, or numbers for weight_decay and max_epochs."
+        )
+    return np.r_[train, held_out[is_unseen]], held_out[~is_unseen]
+
+
+def held_out_score(model, X, y, sample_weight=None):
+    """Return minus the weighted loss: log loss over all classes, or squared error."""
+    if is_classifier(model):
+        logs, _ = logarithms(model.predict_proba(X).astype(np.float64))
+        losses = -of_class(logs, encode_labels(y, model.classes_))
+    else:
+        losses = (model.predict(X).astype(np.float64) - y) ** 2
+    return -np.average(losses, weights=sample_weight)
+
+
+@document_ensemble
+class RegularizedEnsembleClassifier(RegularizedEnsembleMixin, NetworkClassifier):
+    """Average networks whose weight decay and epochs are tuned for the ensemble.
+
+    For few data and compute to spare. Weight decay and epochs are searched with one member,
+    then moved by the paper's rule. Scale X, as for any network. Costs about 20 fits of one
+    member, and ``n_members`` longer ones, which run together. Needs torch.
+
+    Parameters
+    ----------
+    combine : {"logit", "probability"}, default="logit"
+        Mean of log-probabilities, normalised, or of probabilities.
+
+    See Also
+    --------
+    EnsembleScalingAnalysis : What still larger and more networks would reach.
+    DiversityRegularizedClassifier : Members that are pushed apart or together.
+
+    Notes
+    -----
+    Members differ in initial weights and order of rows, and each moves as it would alone.
+    One whose gradient is not finite is dropped with a warning.
+
+    References
+    ----------
+    .. [1] K. Kim, S. Kotha, P. Liang, T. Hashimoto, "Pre-training under infinite compute",
+       2025. arXiv:2509.14786
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from minimalml.ensemble import RegularizedEnsembleClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = RegularizedEnsembleClassifier(
+    ...     3, hidden_layer_sizes=(16,), weight_decay=0.1, max_epochs=60, batch_size=30,
+    ...     random_state=0)
+    >>> model.fit(X, y).member_predict_proba(X).shape
+    (3, 150, 3)
+    >>> model.score(X, y) > 0.9
+    True
+    """
+
+    _parameter_constraints = {
+        **_constraints(NetworkClassifier),
+        "combine": [StrOptions({"logit", "probability"})],
+    }
+
+    def __init__(
+        self, n_members=5, *, hidden_layer_sizes=(256,), combine="logit", weight_decay="auto",
+        max_epochs="auto", learning_rate=3e-3, tune_for="ensemble", validation_fraction=0.2,
+        batch_size="auto", module=None, training=None, device="auto", warm_start=False,
+        random_state=None, verbose=0,
+    ):  # fmt: skip
+        super().__init__(
+            hidden_layer_sizes, module=module, max_epochs=max_epochs, batch_size=batch_size,
+            learning_rate=learning_rate, weight_decay=weight_decay, device=device,
+            warm_start=warm_start, random_state=random_state, verbose=verbose,
+            training=training,
+        )  # fmt: skip
+        self.n_members = n_members
+        self.combine = combine
+        self.tune_for = tune_for
+        self.validation_fraction = validation_fraction
+
+    def member_predict_proba(self, X):
+        """Predict each member's probability of each class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs, scaled as those of `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_members, n_samples, n_classes)
+            As `ensemble_loss_curve` takes them.
+        """
+        return softmax(self._member_outputs(X), axis=-1)
+
+    def staged_predict_proba(self, X):
+        """Predict the probabilities of the first 1, 2, ... members.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs, scaled as those of `fit`.
+
+        Yields
+        ------
+        ndarray of shape (n_samples, n_classes)
+        """
+        outputs = self._member_outputs(X)
+        for size in range(1, len(outputs) + 1):
+            yield softmax(self._combined(outputs[:size]), axis=1)
+
+    def _combined(self, outputs):
+        """Return the logits of several members: of one, its own as they are."""
+        if len(outputs) == 1:
+            return outputs[0]
+        return combined_logs(log_softmax(outputs, axis=-1), self.combine)
+
+
+@document_ensemble
+class RegularizedEnsembleRegressor(RegularizedEnsembleMixin, NetworkRegressor):
+    """Average networks whose weight decay and epochs are tuned for the ensemble.
+
+    As `RegularizedEnsembleClassifier`, for one target and squared error.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from minimalml.ensemble import RegularizedEnsembleRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = RegularizedEnsembleRegressor(
+    ...     3, hidden_layer_sizes=(32,), weight_decay=0.4, max_epochs=40, random_state=0)
+    >>> model.fit(X / X.std(axis=0), y).score(X / X.std(axis=0), y) > 0.4
+    True
+    """
+
+    _parameter_constraints = _constraints(NetworkRegressor)
+    _target_options = {"y_numeric": True}
+
+    def __init__(
+        self, n_members=5, *, hidden_layer_sizes=(256,), weight_decay="auto",
+        max_epochs="auto", learning_rate=3e-3, tune_for="ensemble", validation_fraction=0.2,
+        batch_size="auto", module=None, training=None, device="auto", warm_start=False,
+        random_state=None, verbose=0,
+    ):  # fmt: skip
+        super().__init__(
+            hidden_layer_sizes, module=module, max_epochs=max_epochs, batch_size=batch_size,
+            learning_rate=learning_rate, weight_decay=weight_decay, device=device,
+            warm_start=warm_start, random_state=random_state, verbose=verbose,
+            training=training,
+        )  # fmt: skip
+        self.n_members = n_members
+        self.tune_for = tune_for
+        self.validation_fraction = validation_fraction
+
+    def member_predict(self, X):
+        """Predict targets by each member.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs, scaled as those of `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_members, n_samples)
+        """
+        outputs = self._member_outputs(X)[..., 0]
+        y = outputs * self.target_scale_[0] + self.target_mean_[0]
+        return y.astype(outputs.dtype, copy=False)
+
+    def staged_predict(self, X):
+        """Predict targets by the mean of the first 1, 2, ... members.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs, scaled as those of `fit`.
+
+        Yields
+        ------
+        ndarray of shape (n_samples,)
+        """
+        predictions = self.member_predict(X)
+        for size in range(1, len(predictions) + 1):
+            yield predictions[:size].mean(axis=0)
+
+    def _combined(self, outputs):
+        return outputs.mean(axis=0)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = False
+        return tags
