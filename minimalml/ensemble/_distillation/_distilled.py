@@ -1,16 +1,20 @@
 """What both distillers do: ask the teachers, mix their answers, and fit the student."""
 
+import pickle
 from functools import partial
+from time import perf_counter
 
 import numpy as np
-from sklearn.base import BaseEstimator, clone
+from scipy.sparse import issparse
+from sklearn.base import BaseEstimator, clone, is_classifier, is_regressor
+from sklearn.dummy import DummyClassifier
 from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.metaestimators import _BaseComposition
 
+from minimalml._core.array_checks import check_weights
 from minimalml._core.callbacks import CallbackSupportMixin, fit_task, with_callbacks
 from minimalml._core.training.estimator import TRAINING_CONSTRAINTS
 from minimalml._core.training.network import FLOATS, NetworkEstimator
-from minimalml._core.training.settings import Training
 from minimalml._core.validation import (
     HasMethods,
     Integral,
@@ -19,33 +23,32 @@ from minimalml._core.validation import (
     StrOptions,
     _fit_context,
     check_is_fitted,
-    check_sample_weight,
     validate_data,
 )
-from minimalml.ensemble._distillation._report import compare
 from minimalml.ensemble._distillation._soft_targets import (
     join_rows,
     mean_of_teachers,
     mix_labels,
 )
-from minimalml.ensemble._distillation._student_network import dense_rows
+from minimalml.ensemble._distillation._student_network import StudentMixin, dense_rows
 from minimalml.ensemble._distillation._teachers import (
     check_prefit,
     fit_teachers,
     is_named,
     make_folds,
     name_teachers,
-    refuse_missing,
     set_seeds,
 )
 
 # Settings of the network that go to it as they are.
 OF_THE_NETWORK = ("hidden_layer_sizes", "module", "max_epochs", "batch_size",
-                  "learning_rate", "weight_decay", "device", "verbose")  # fmt: skip
+                  "learning_rate", "weight_decay", "training", "device", "verbose")  # fmt: skip
 
 
 class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimator):
     """Teachers, targets and student; a subclass says what an answer and a label are."""
+
+    discriminator = None  # a parameter of the classifier
 
     _parameter_constraints = {
         **{n: c for n, c in TRAINING_CONSTRAINTS.items() if n not in ("early_stopping", "warm_start")},
@@ -60,8 +63,6 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
         "augment": [callable, None],
         "n_jobs": [Integral, None],
     }  # fmt: skip
-    _is_adversarial = False
-    _target_options = {}
 
     def get_params(self, deep=True):
         """Get parameters, those of named teachers as ``name__parameter`` too.
@@ -134,19 +135,20 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
             If ``prefit=True`` and a teacher is not fitted.
         """
         given, teachers = X, name_teachers(self._given_teachers())
-        X, y = validate_data(
-            self, X, y, **self._input_options(), **self._target_options
-        )
-        refuse_missing(X, self._parts(), type(self).__name__)
-        weight = checked_weight(sample_weight, X)
+        X, y = self._check_rows(X, reset=True, y=y, y_numeric=is_regressor(self))
+        weight = check_weights(sample_weight, X)
         extra = None if X_unlabeled is None else self._check_rows(X_unlabeled)
         generator = check_random_state(self.random_state)
-        teachers = self._prepare_teachers(teachers, X, y, generator)
+        if self.prefit:
+            check_prefit(teachers, X.shape[1])
+        else:
+            teachers = [(name, set_seeds(clone(t), generator)) for name, t in teachers]
+        teachers = self._adopt(teachers, y)
         student = self._prepare_student(generator)
         with fit_task(self, X, y, 3) as task:
             with task.step("teachers", attributes=None):
                 rows = [self._as_given(given, X), self._as_given(X_unlabeled, extra)]
-                targets = self._ask_teachers(teachers, rows, y, weight)
+                targets = self._ask_teachers(teachers, *rows, y, weight)
             X, weight = join_rows(X, extra, weight, 1.0 - self.hard_label_weight)
             self._fit_student(student, X, targets, self._labels(y), weight, task)
         return self
@@ -184,29 +186,89 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
                 "fit_soft has neither teachers nor labels: augment must be None and "
                 f"hard_label_weight 0, got {self.augment!r} and {self.hard_label_weight}."
             )
-        X = validate_data(self, X, **self._input_options())
-        refuse_missing(X, self._parts(), type(self).__name__)
-        targets = self._check_targets(P, X)
-        weight = checked_weight(sample_weight, X)
+        X = self._check_rows(X, reset=True)
+        targets = self._check_targets(P).astype(self._target_dtype)
+        refuse_other_length(targets, X, "P")
+        weight = check_weights(sample_weight, X)
         student = self._prepare_student(check_random_state(self.random_state))
         self.teachers_, self._names = [], []
         with fit_task(self, X, targets, 1) as task:
             self._fit_student(student, X, targets, None, weight, task)
         return self
 
-    def _input_options(self):
-        """How rows are validated; missing values are refused afterwards, by name."""
-        sparse = get_tags(self).input_tags.sparse
-        return {
-            "accept_sparse": "csr" if sparse else False,
-            "ensure_all_finite": "allow-nan",
-            "dtype": FLOATS,
-        }
+    def predict(self, X):
+        """Predict labels or targets, by the student alone.
 
-    def _check_rows(self, X):
-        X = validate_data(self, X, reset=False, **self._input_options())
-        refuse_missing(X, self._parts(), type(self).__name__)
-        return X
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Labels among ``classes_``, or targets.
+        """
+        says = self._predict(X)
+        return self.classes_[says.argmax(axis=1)] if is_classifier(self) else says
+
+    def _predict(self, X):
+        check_is_fitted(self)
+        X = self._check_rows(X)
+        return self._student_says(X).astype(X.dtype, copy=False)
+
+    def report(self, X, y):
+        """Compare the teachers, their mean, and the student on some rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        y : array-like of shape (n_samples,)
+            Their labels or targets.
+
+        Returns
+        -------
+        dict of str to ndarray of shape (n_teachers + 2,)
+            ``model``, ``seconds`` to predict, pickled ``bytes``; by y ``accuracy`` and
+            ``log_loss``, or ``r2`` and ``squared_error``; by the teachers' mean
+            ``fidelity`` and of a classifier ``kl``, as among the attributes.
+        """
+        check_is_fitted(self)
+        if not self.teachers_:
+            raise ValueError("report compares with teachers, and fit_soft had none.")
+        rows, labels = self._check_rows(X), self._labels(y)
+        refuse_other_length(labels, rows, "y")
+        asks = [*self._asks(self._as_given(X, rows)), partial(self._student_says, rows)]
+        answers, seconds = map(list, zip(*map(timed, asks), strict=True))
+        n_bytes = [len(pickle.dumps(m)) for m in (*self.teachers_, self.student_)]
+        mean = self._mean(answers[:-1])
+        answers.insert(-1, mean)
+        for costs in (seconds, n_bytes):
+            costs.insert(-1, sum(costs[:-1]))
+        names = [*self._names, "mean of teachers", "student"]
+        table = {"model": names, "seconds": seconds, "bytes": n_bytes}
+        for names, targets in zip(self._figures, (labels, mean), strict=True):
+            figures = [self._compare(answer, targets) for answer in answers]
+            table |= zip(names, zip(*figures, strict=True), strict=False)
+        return {name: np.array(column) for name, column in table.items()}
+
+    def _check_rows(self, X, *, reset=False, **y):
+        """Return rows, and y, as arrays; refuse NaN by the name of who takes none."""
+        checked = validate_data(
+            self, X, reset=reset, dtype=FLOATS, ensure_all_finite="allow-nan",
+            accept_sparse="csr" if get_tags(self).input_tags.sparse else False, **y,
+        )  # fmt: skip
+        rows = checked[0] if y else checked
+        if np.isnan(rows.data if issparse(rows) else rows).any():
+            for who, part in self._parts():
+                if part is None or not get_tags(part).input_tags.allow_nan:
+                    raise ValueError(
+                        f"Input X contains NaN, which {who} of {type(self).__name__} does "
+                        "not accept."
+                    )
+        return checked
 
     def _parts(self):
         """Who sees rows, with names; None is the network."""
@@ -219,20 +281,16 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
     def _given_teachers(self):
         return self._default_teachers() if self.teachers is None else self.teachers
 
-    def _prepare_teachers(self, teachers, X, y, generator):
-        """Return named teachers, ready to be fitted, and set what answers are about."""
-        if self.prefit:
-            check_prefit(teachers, X.shape[1])
-        else:
-            teachers = [(name, set_seeds(clone(t), generator)) for name, t in teachers]
-        return self._adopt(teachers, y)
+    @property
+    def _is_constant(self):
+        return is_classifier(self) and len(self.classes_) == 1
 
     def _prepare_student(self, generator):
         """Return the student before its fit, and refuse what does not go with it."""
         if self._is_constant:
-            return self._constant()
+            return DummyClassifier()
         if self.student is not None:
-            if self._is_adversarial or self.augment is not None:
+            if self.discriminator is not None or self.augment is not None:
                 raise ValueError(
                     "discriminator and augment are for the network, student=None; got "
                     f"student={type(self.student).__name__}."
@@ -240,123 +298,111 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
             self._check_student(self.student)
             return set_seeds(clone(self.student), generator)
         self._seed = int(generator.randint(2**31 - 1))
-        network = self._network(
-            **{name: getattr(self, name) for name in OF_THE_NETWORK},
-            training=Training() if self.training is None else self.training,
-            random_state=self._seed,
-        )
+        settings = {name: getattr(self, name) for name in OF_THE_NETWORK}
+        network = self._network_class(**settings, random_state=self._seed)
         network.n_features_in_ = self.n_features_in_
+        if is_classifier(self):
+            network.classes_ = self.classes_
         return network
 
     def _as_given(self, given, X):
         """Rows for teachers: frames as frames, everything else as validated."""
         return given if hasattr(given, "columns") and self.augment is None else X
 
-    def _ask_teachers(self, teachers, rows, y, weight):
+    def _ask_teachers(self, teachers, X, extra, y, weight):
         """Fit the teachers, and return the mean of their answers to labelled and other rows."""
-        X, extra = rows
-        self._names, answers = [name for name, _ in teachers], None
-        if self.prefit:
-            self.teachers_ = [teacher for _, teacher in teachers]
-        else:
+        self._names, self.teachers_ = map(list, zip(*teachers, strict=True))
+        answers = None
+        if not self.prefit:
             cv = self.cv if self.augment is None and not self._is_constant else None
-            folds = make_folds(X, y, cv, is_classifier=self._is_classifier)
+            folds = make_folds(X, y, cv, is_classifier=is_classifier(self))
             self.teachers_, answers = fit_teachers(
                 teachers, X, y, weight, folds, self._answer(), self.n_jobs
             )
-        targets = self._mean(self._answers(X) if answers is None else answers)
-        if extra is not None:
-            targets = np.concatenate([targets, self._mean(self._answers(extra))])
-        return targets
+        targets = self._taught(X) if answers is None else self._mean(answers)
+        return (
+            targets if extra is None else np.concatenate([targets, self._taught(extra)])
+        )
 
-    def _answers(self, X):
-        """Return what each fitted teacher says of rows."""
-        answer = self._answer()
+    def _asks(self, X):
+        """Return a function for each fitted teacher that says what it says of rows."""
         pairs = zip(self._names, self.teachers_, strict=True)
-        return [answer(teacher, name, X) for name, teacher in pairs]
+        return [partial(self._answer(), t, f"teacher {name!r}", X) for name, t in pairs]
+
+    def _taught(self, X):
+        return self._mean([ask() for ask in self._asks(X)])
 
     def _mean(self, answers):
-        return self._as_targets(mean_of_teachers(answers, self.teacher_weights))
+        mean = mean_of_teachers(answers, self.teacher_weights)
+        return mean.astype(self._target_dtype)
 
     def _fit_student(self, student, X, targets, labels, weight, task):
         """Fit the student, and measure how well it imitates."""
-        self.soft_targets_ = targets
-        mixed = mix_labels(
-            targets, labels, self.hard_label_weight, np.arange(len(targets))
-        )
-        if self.student is None and not self._is_constant:
+        self.soft_targets_, rows = targets, np.arange(len(targets))
+        mixed = mix_labels(targets, labels, self.hard_label_weight, rows)
+        if isinstance(student, StudentMixin):
             self._fit_network(student, X, mixed, labels, weight, task)
         else:
             with task.step("student", inner=student):
                 self.student_ = self._fit_estimator(student, X, mixed, weight)
-        self._measure_imitation(X, weight)
+        figures = self._compare(self._student_says(X), targets, weight)
+        for name, figure in zip(self._figures[1], figures, strict=False):
+            setattr(self, f"{name}_", float(figure))
+            if self.verbose:
+                print(f"student: {name} {figure:.4g}")
 
     def _fit_network(self, network, X, mixed, labels, weight, task):
         """Train the network on labels, and then on the targets."""
-        self._set_scale(network, mixed, weight)
-        is_started = self.init_student == "pretrain" and labels is not None
-        if is_started:
-            self._start_on_labels(network, X, labels, weight, task)
-        teachers = self.soft_targets_ if self._is_adversarial else None
+        encode = network._encode_targets
+        targets = encode(mixed, weight, True)
+        goes_on = self.init_student == "pretrain" and labels is not None
+        if goes_on:
+            known, settings = slice(len(labels)), network.training
+            # a checkpoint is of the second stage
+            network.training = clone(network._training_settings)
+            network.training.set_params(checkpoint=None)
+            with task.step("start on labels", attributes=None, inner=network):
+                network.fit_targets(
+                    X[known], encode(labels, None, False),
+                    None if weight is None else weight[known],
+                    extend=self._redraw(encode, X, labels, False),
+                )  # fmt: skip
+            network.training = settings
+        teachers = None if self.discriminator is None else self.soft_targets_
         with task.step("student", inner=network):
             self.student_ = network.fit_targets(
-                X, self._scaled(network, mixed), weight, teachers=teachers,
-                goes_on=is_started, redraw=self._redraw(network, X, labels, True),
+                X, targets, weight, teachers=teachers, goes_on=goes_on,
+                extend=self._redraw(encode, X, labels, True),
             )  # fmt: skip
 
-    def _start_on_labels(self, network, X, labels, weight, task):
-        n_labelled, settings = len(labels), network.training
-        weight = None if weight is None else weight[:n_labelled]
-        # a checkpoint is of the second stage
-        network.training = clone(settings).set_params(checkpoint=None)
-        with task.step("start on labels", attributes=None, inner=network):
-            network.fit_targets(
-                X[:n_labelled], self._scaled(network, labels), weight,
-                redraw=self._redraw(network, X, labels, False),
-            )  # fmt: skip
-        network.training = settings
-
-    def _redraw(self, network, X, labels, asks_teachers):
-        """Return a function that draws the rows of an epoch, and asks for their targets."""
+    def _redraw(self, encode, X, labels, asks_teachers):
+        """Return what draws the rows of an epoch, and asks for their targets."""
         if self.augment is None:
             return None
         dense = dense_rows(X)
 
-        def redraw(rows, epoch):
+        def extend(indices, columns, state):
+            from minimalml._core.training.data import to_device
+
+            rows, like = indices.numpy(), columns["y"]
             before = dense[rows]
-            rng = np.random.default_rng([self._seed, epoch, int(rows[0])])
-            drawn = np.asarray(self.augment(before, rng))
-            if drawn.shape != before.shape:
+            rng = np.random.default_rng([self._seed, state.epoch, int(rows[0])])
+            drawn = {"X": np.asarray(self.augment(before, rng))}
+            if drawn["X"].shape != before.shape:
                 raise ValueError(
                     f"augment must keep the shape {before.shape} of rows, got "
-                    f"{drawn.shape}."
+                    f"{drawn['X'].shape}."
                 )
-            if not asks_teachers:
-                return {"X": drawn, "targets": self._scaled(network, labels[rows])}
-            targets = self._mean(self._answers(drawn))
-            mixed = mix_labels(targets, labels, self.hard_label_weight, rows)
-            mixed = self._scaled(network, mixed)
-            return {"X": drawn, "targets": mixed, "teachers": targets}
+            if asks_teachers:
+                drawn["teachers"] = self._taught(drawn["X"])
+                share = self.hard_label_weight
+                mixed = mix_labels(drawn["teachers"], labels, share, rows)
+            else:
+                mixed = labels[rows]
+            drawn["y"] = encode(mixed, None, False)
+            return {n: to_device(c, like.device, like.dtype) for n, c in drawn.items()}
 
-        return redraw
-
-    def _report(self, X, y, score):
-        if not self.teachers_:
-            raise ValueError("report compares with teachers, and fit_soft had none.")
-        rows, answer = self._check_rows(X), self._answer()
-        if len(y) != rows.shape[0]:
-            raise ValueError(f"y has {len(y)} rows but X has {rows.shape[0]}.")
-        given = self._as_given(X, rows)
-        models = [
-            (name, teacher, partial(answer, teacher, name, given))
-            for name, teacher in zip(self._names, self.teachers_, strict=True)
-        ]
-        student = ("student", self.student_, partial(self._student_says, rows))
-        return compare([*models, student], self._mean, score)
-
-    def _predicting_rows(self, X):
-        check_is_fitted(self)
-        return self._check_rows(X)
+        return extend
 
     @property
     def loss_curve_(self):
@@ -377,7 +423,13 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
         return tags
 
 
-def checked_weight(sample_weight, X):
-    """Return weights of at least 0, or None."""
-    if sample_weight is not None:
-        return check_sample_weight(sample_weight, X, ensure_non_negative=True)
+def timed(ask):
+    """Return an answer, and the seconds that it took."""
+    start = perf_counter()
+    return ask(), perf_counter() - start
+
+
+def refuse_other_length(values, X, name):
+    """Refuse what has not as many rows as X."""
+    if len(values) != X.shape[0]:
+        raise ValueError(f"{name} has {len(values)} rows but X has {X.shape[0]}.")

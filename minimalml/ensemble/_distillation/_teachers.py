@@ -4,13 +4,12 @@ import warnings
 
 import numpy as np
 from joblib import Parallel, delayed
-from scipy.sparse import issparse
-from scipy.special import expit, softmax
+from scipy.special import softmax
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import check_cv
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.utils import _safe_indexing, get_tags
+from sklearn.utils import _safe_indexing
 from sklearn.utils.metadata_routing import _routing_enabled, get_routing_for_object
 
 from minimalml._core.validation import Integral, check_is_fitted, has_fit_parameter
@@ -100,31 +99,18 @@ def check_prefit(teachers, n_features):
             )
 
 
-def check_methods(teachers):
-    """Refuse teachers that tell nothing of classes, and warn of scores that are none."""
+def check_methods(teachers, *methods):
+    """Refuse teachers with none of the methods, and warn of those without the first."""
     for name, teacher in teachers:
-        if not any(hasattr(teacher, m) for m in ("predict_proba", "decision_function")):
-            raise TypeError(
-                f"teacher {name!r} ({type(teacher).__name__}) needs predict_proba or "
-                "decision_function."
-            )
-        if not hasattr(teacher, "predict_proba"):
+        who = f"teacher {name!r} ({type(teacher).__name__})"
+        if not any(hasattr(teacher, method) for method in methods):
+            raise TypeError(f"{who} needs {' or '.join(methods)}.")
+        if not hasattr(teacher, methods[0]):
             warnings.warn(
-                f"teacher {name!r} ({type(teacher).__name__}) has no predict_proba: the "
-                "softmax of its decision_function is not calibrated.",
+                f"{who} has no {methods[0]}: the softmax of its {methods[1]} is not "
+                "calibrated.",
                 UserWarning,
-                stacklevel=5,
-            )
-
-
-def refuse_missing(X, parts, owner):
-    """Refuse NaN that one of the (name, estimator) pairs, or a network, does not take."""
-    if not np.isnan(X.data if issparse(X) else X).any():
-        return
-    for who, part in parts:
-        if part is None or not get_tags(part).input_tags.allow_nan:
-            raise ValueError(
-                f"Input X contains NaN, which {who} of {owner} does not accept."
+                stacklevel=6,
             )
 
 
@@ -142,7 +128,7 @@ def make_folds(X, y, cv, *, is_classifier):
                 f"cv={cv} needs 2 rows of each class, got a class of {smallest}: the "
                 "teachers' targets are in sample.",
                 UserWarning,
-                stacklevel=5,
+                stacklevel=6,
             )
             return []
         cv = min(cv, smallest)
@@ -165,7 +151,7 @@ def fit_teachers(teachers, X, y, sample_weight, folds, predict, n_jobs):
     fitted : list of estimators
 
     predictions : list of ndarray of shape (n_samples, ...) or None
-        ``predict(teacher, name, rows)`` of each row by the copy that has not seen it; None
+        ``predict(teacher, who, rows)`` of each row by the copy that has not seen it; None
         without folds.
     """
     tasks = [(t, name, fold) for name, t in teachers for fold in [None, *folds]]
@@ -190,12 +176,7 @@ def _fit_one(teacher, name, X, y, sample_weight, fold, predict):
     train, test = fold
     weight = None if sample_weight is None else sample_weight[train]
     fit_weighted(teacher, _safe_indexing(X, train), y[train], weight, who)
-    return predict(teacher, name, _safe_indexing(X, test))
-
-
-def teacher_probabilities(teacher, name, X, *, classes):
-    """Return a teacher's probabilities of ``classes``."""
-    return class_probabilities(teacher, f"teacher {name!r}", X, classes)
+    return predict(teacher, who, _safe_indexing(X, test))
 
 
 def class_probabilities(model, who, X, classes):
@@ -204,9 +185,9 @@ def class_probabilities(model, who, X, classes):
         known = model.predict_proba(X)
     else:
         scores = model.decision_function(X)
-        known = softmax(scores, axis=1) if scores.ndim == 2 else expit(scores)[:, None]
-        if scores.ndim == 1:
-            known = np.hstack([1 - known, known])
+        if scores.ndim == 1:  # of two classes: the second's
+            scores = np.column_stack([np.zeros_like(scores), scores])
+        known = softmax(scores, axis=1)
     if np.shape(known) != (X.shape[0], len(model.classes_)):
         raise ValueError(
             f"{who} must give one number a class, {len(model.classes_)}, got shape "
@@ -220,12 +201,12 @@ def class_probabilities(model, who, X, classes):
     return aligned / sums
 
 
-def teacher_predictions(teacher, name, X):
+def predictions(model, who, X):
     """Return what a regressor predicts, one number a row."""
-    y = np.asarray(teacher.predict(X), dtype=np.float64)
+    y = np.asarray(model.predict(X), dtype=np.float64)
     y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
     if y.shape != (X.shape[0],) or not np.isfinite(y).all():
         raise ValueError(
-            f"teacher {name!r} must predict one finite number a row, got shape {y.shape}."
+            f"{who} must predict one finite number a row, got shape {y.shape}."
         )
     return y
