@@ -4,11 +4,9 @@ Shen, Savvides: "MEAL V2: Boosting Vanilla ResNet-50 to 80%+ Top-1 Accuracy on I
 Tricks", 2020.
 """
 
-from functools import partial
-
 import numpy as np
 from scipy.special import rel_entr
-from sklearn.base import ClassifierMixin, RegressorMixin, is_regressor
+from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import (
     HistGradientBoostingClassifier,
@@ -25,22 +23,12 @@ from minimalml._core.array_checks import encode_labels, unique_labels
 from minimalml._core.validation import StrOptions
 from minimalml.ensemble._distillation._distilled import DistillationEstimator
 from minimalml.ensemble._distillation._documentation import document_distillation
-from minimalml.ensemble._distillation._soft_labels import (
-    check_student,
-    fit_on_probabilities,
-    student_probabilities,
-)
 from minimalml.ensemble._distillation._soft_targets import check_probabilities
 from minimalml.ensemble._distillation._student_network import (
     StudentClassifier,
     StudentRegressor,
 )
-from minimalml.ensemble._distillation._teachers import (
-    check_methods,
-    class_probabilities,
-    fit_weighted,
-    predictions,
-)
+from minimalml.ensemble._distillation._teachers import check_methods
 
 # Smaller probabilities have the logarithm of this one, in divergences and log losses.
 SMALLEST = np.finfo(np.float64).tiny
@@ -117,6 +105,8 @@ class EnsembleDistillationClassifier(ClassifierMixin, DistillationEstimator):
         **DistillationEstimator._parameter_constraints,
         "discriminator": [StrOptions({"adversarial"}), None],
     }
+    _default_teachers = (RandomForestClassifier, HistGradientBoostingClassifier,
+                         MLPClassifier)  # fmt: skip
     _target_dtype = np.float32
     _network_class = StudentClassifier
     _figures = ("accuracy", "log_loss"), ("fidelity", "kl")
@@ -145,26 +135,15 @@ class EnsembleDistillationClassifier(ClassifierMixin, DistillationEstimator):
         n_jobs=None,
         verbose=0,
     ):
-        self.teachers = teachers
-        self.student = student
-        self.prefit = prefit
-        self.cv = cv
-        self.teacher_weights = teacher_weights
-        self.init_student = init_student
-        self.hard_label_weight = hard_label_weight
+        super().__init__(
+            teachers, student, prefit=prefit, cv=cv, teacher_weights=teacher_weights,
+            init_student=init_student, hard_label_weight=hard_label_weight,
+            augment=augment, hidden_layer_sizes=hidden_layer_sizes, module=module,
+            max_epochs=max_epochs, batch_size=batch_size, learning_rate=learning_rate,
+            weight_decay=weight_decay, training=training, device=device,
+            random_state=random_state, n_jobs=n_jobs, verbose=verbose,
+        )  # fmt: skip
         self.discriminator = discriminator
-        self.augment = augment
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.module = module
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.training = training
-        self.device = device
-        self.random_state = random_state
-        self.n_jobs = n_jobs
-        self.verbose = verbose
 
     def predict_proba(self, X):
         """Predict the probability of each class, by the student alone.
@@ -180,11 +159,6 @@ class EnsembleDistillationClassifier(ClassifierMixin, DistillationEstimator):
             Probabilities in the order of ``classes_``.
         """
         return self._predict(X)
-
-    def _default_teachers(self):
-        return [
-            RandomForestClassifier(), HistGradientBoostingClassifier(), MLPClassifier()
-        ]  # fmt: skip
 
     def _adopt(self, teachers, y):
         """Take the classes of y, and of teachers that are fitted."""
@@ -203,9 +177,6 @@ class EnsembleDistillationClassifier(ClassifierMixin, DistillationEstimator):
             return [(name, DummyClassifier()) for name, _ in teachers]
         return teachers
 
-    def _answer(self):
-        return partial(class_probabilities, classes=self.classes_)
-
     def _labels(self, y):
         """Return a one in the column of each row's class."""
         codes = encode_labels(y, self.classes_)
@@ -215,15 +186,6 @@ class EnsembleDistillationClassifier(ClassifierMixin, DistillationEstimator):
         P = check_probabilities(P, name="P")
         self.classes_ = np.arange(P.shape[1])
         return P
-
-    def _check_student(self, student):
-        check_student(student)
-
-    def _fit_estimator(self, student, X, targets, weight):
-        return fit_on_probabilities(student, X, targets, weight, self.classes_)
-
-    def _student_says(self, X):
-        return student_probabilities(self.student_, X, self.classes_)
 
     def _compare(self, says, targets, weight=None):
         """Return the share of equal largest classes, and KL(targets || says)."""
@@ -278,64 +240,18 @@ class EnsembleDistillationRegressor(RegressorMixin, DistillationEstimator):
     True
     """
 
+    _default_teachers = (
+        RandomForestRegressor,
+        HistGradientBoostingRegressor,
+        MLPRegressor,
+    )
     _target_dtype = np.float64
     _network_class = StudentRegressor
     _figures = ("r2", "squared_error"), ("fidelity",)
 
-    def __init__(
-        self,
-        teachers=None,
-        student=None,
-        *,
-        prefit=False,
-        cv=5,
-        teacher_weights=None,
-        init_student="pretrain",
-        hard_label_weight=0.0,
-        augment=None,
-        hidden_layer_sizes=(32,),
-        module=None,
-        max_epochs=100,
-        batch_size="auto",
-        learning_rate=1e-3,
-        weight_decay=0.0,
-        training=None,
-        device="auto",
-        random_state=None,
-        n_jobs=None,
-        verbose=0,
-    ):
-        self.teachers = teachers
-        self.student = student
-        self.prefit = prefit
-        self.cv = cv
-        self.teacher_weights = teacher_weights
-        self.init_student = init_student
-        self.hard_label_weight = hard_label_weight
-        self.augment = augment
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.module = module
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.training = training
-        self.device = device
-        self.random_state = random_state
-        self.n_jobs = n_jobs
-        self.verbose = verbose
-
-    def _default_teachers(self):
-        return [
-            RandomForestRegressor(), HistGradientBoostingRegressor(), MLPRegressor()
-        ]  # fmt: skip
-
     def _adopt(self, teachers, y):
         check_methods(teachers, "predict")
         return teachers
-
-    def _answer(self):
-        return predictions
 
     def _labels(self, y):
         return column_or_1d(y).astype(np.float64)
@@ -343,18 +259,6 @@ class EnsembleDistillationRegressor(RegressorMixin, DistillationEstimator):
     def _check_targets(self, P):
         P = column_or_1d(P, warn=True)
         return check_array(P, ensure_2d=False, dtype=np.float64, input_name="P")
-
-    def _check_student(self, student):
-        if not is_regressor(student):
-            raise TypeError(
-                f"student must be a regressor, got {type(student).__name__}."
-            )
-
-    def _fit_estimator(self, student, X, targets, weight):
-        return fit_weighted(student, X, targets, weight, "the student")
-
-    def _student_says(self, X):
-        return predictions(self.student_, "the student", X)
 
     def _compare(self, says, targets, weight=None):
         """Return R², which of one row is not defined, and the mean squared error."""

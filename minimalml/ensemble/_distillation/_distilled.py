@@ -25,6 +25,11 @@ from minimalml._core.validation import (
     check_is_fitted,
     validate_data,
 )
+from minimalml.ensemble._distillation._soft_labels import (
+    check_student,
+    fit_student,
+    student_answer,
+)
 from minimalml.ensemble._distillation._soft_targets import (
     join_rows,
     mean_of_teachers,
@@ -32,6 +37,7 @@ from minimalml.ensemble._distillation._soft_targets import (
 )
 from minimalml.ensemble._distillation._student_network import StudentMixin, dense_rows
 from minimalml.ensemble._distillation._teachers import (
+    answer_of,
     check_prefit,
     fit_teachers,
     is_named,
@@ -63,6 +69,49 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
         "augment": [callable, None],
         "n_jobs": [Integral, None],
     }  # fmt: skip
+
+    def __init__(
+        self,
+        teachers=None,
+        student=None,
+        *,
+        prefit=False,
+        cv=5,
+        teacher_weights=None,
+        init_student="pretrain",
+        hard_label_weight=0.0,
+        augment=None,
+        hidden_layer_sizes=(32,),
+        module=None,
+        max_epochs=100,
+        batch_size="auto",
+        learning_rate=1e-3,
+        weight_decay=0.0,
+        training=None,
+        device="auto",
+        random_state=None,
+        n_jobs=None,
+        verbose=0,
+    ):
+        self.teachers = teachers
+        self.student = student
+        self.prefit = prefit
+        self.cv = cv
+        self.teacher_weights = teacher_weights
+        self.init_student = init_student
+        self.hard_label_weight = hard_label_weight
+        self.augment = augment
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.module = module
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.training = training
+        self.device = device
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
 
     def get_params(self, deep=True):
         """Get parameters, those of named teachers as ``name__parameter`` too.
@@ -135,6 +184,7 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
             If ``prefit=True`` and a teacher is not fitted.
         """
         given, teachers = X, name_teachers(self._given_teachers())
+        self._validate_names([name for name, _ in teachers])
         X, y = self._check_rows(X, reset=True, y=y, y_numeric=is_regressor(self))
         weight = check_weights(sample_weight, X)
         extra = None if X_unlabeled is None else self._check_rows(X_unlabeled)
@@ -217,6 +267,9 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
         X = self._check_rows(X)
         return self._student_says(X).astype(X.dtype, copy=False)
 
+    def _student_says(self, X):
+        return student_answer(self.student_, X, self._classes)
+
     def report(self, X, y):
         """Compare the teachers, their mean, and the student on some rows.
 
@@ -279,7 +332,13 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
         return [*named, (who, self.student)]
 
     def _given_teachers(self):
-        return self._default_teachers() if self.teachers is None else self.teachers
+        if self.teachers is not None:
+            return self.teachers
+        return [make() for make in self._default_teachers]
+
+    @property
+    def _classes(self):
+        return self.classes_ if is_classifier(self) else None
 
     @property
     def _is_constant(self):
@@ -295,7 +354,7 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
                     "discriminator and augment are for the network, student=None; got "
                     f"student={type(self.student).__name__}."
                 )
-            self._check_student(self.student)
+            check_student(self.student, self._classes)
             return set_seeds(clone(self.student), generator)
         self._seed = int(generator.randint(2**31 - 1))
         settings = {name: getattr(self, name) for name in OF_THE_NETWORK}
@@ -317,17 +376,19 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
             cv = self.cv if self.augment is None and not self._is_constant else None
             folds = make_folds(X, y, cv, is_classifier=is_classifier(self))
             self.teachers_, answers = fit_teachers(
-                teachers, X, y, weight, folds, self._answer(), self.n_jobs
+                teachers, X, y, weight, folds, self._classes, self.n_jobs
             )
         targets = self._taught(X) if answers is None else self._mean(answers)
-        return (
-            targets if extra is None else np.concatenate([targets, self._taught(extra)])
-        )
+        if extra is not None:
+            targets = np.concatenate([targets, self._taught(extra)])
+        return targets
 
     def _asks(self, X):
         """Return a function for each fitted teacher that says what it says of rows."""
-        pairs = zip(self._names, self.teachers_, strict=True)
-        return [partial(self._answer(), t, f"teacher {name!r}", X) for name, t in pairs]
+        return [
+            partial(answer_of, teacher, f"teacher {name!r}", X, self._classes)
+            for name, teacher in zip(self._names, self.teachers_, strict=True)
+        ]
 
     def _taught(self, X):
         return self._mean([ask() for ask in self._asks(X)])
@@ -344,7 +405,7 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
             self._fit_network(student, X, mixed, labels, weight, task)
         else:
             with task.step("student", inner=student):
-                self.student_ = self._fit_estimator(student, X, mixed, weight)
+                self.student_ = fit_student(student, X, mixed, weight, self._classes)
         figures = self._compare(self._student_says(X), targets, weight)
         for name, figure in zip(self._figures[1], figures, strict=False):
             setattr(self, f"{name}_", float(figure))

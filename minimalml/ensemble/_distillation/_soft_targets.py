@@ -1,8 +1,4 @@
-"""Soft targets: the mean of teachers' probabilities, the loss on it, and its short form.
-
-Shen, Savvides: "MEAL V2: Boosting Vanilla ResNet-50 to 80%+ Top-1 Accuracy on ImageNet without
-Tricks", 2020.
-"""
+"""Soft targets: the mean of teachers' probabilities, the loss on it, and its short form."""
 
 import numpy as np
 from scipy.sparse import issparse, vstack

@@ -35,10 +35,6 @@ def name_teachers(teachers):
                 f"{teachers!r}."
             )
         teachers = make_pipeline(*teachers).steps
-    names = [name for name, _ in teachers]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"teachers must have different names, got {twice} twice.")
     return teachers
 
 
@@ -65,13 +61,7 @@ def weight_name(estimator):
 
 
 def fit_weighted(estimator, X, y, sample_weight, who):
-    """Fit with sample weights, unless they are None.
-
-    Raises
-    ------
-    TypeError
-        If there are weights and ``estimator`` takes none.
-    """
+    """Fit with sample weights, unless they are None; refuse ``who`` takes none."""
     if sample_weight is None:
         return estimator.fit(X, y)
     name = weight_name(estimator)
@@ -143,20 +133,15 @@ def make_folds(X, y, cv, *, is_classifier):
     return folds
 
 
-def fit_teachers(teachers, X, y, sample_weight, folds, predict, n_jobs):
+def fit_teachers(teachers, X, y, sample_weight, folds, classes, n_jobs):
     """Fit each teacher on all rows, and one copy of it on each fold's.
 
-    Returns
-    -------
-    fitted : list of estimators
-
-    predictions : list of ndarray of shape (n_samples, ...) or None
-        ``predict(teacher, who, rows)`` of each row by the copy that has not seen it; None
-        without folds.
+    Returns the fitted teachers, and for each of them `answer_of` on all rows, each by
+    the copy that has not seen it; None without folds.
     """
     tasks = [(t, name, fold) for name, t in teachers for fold in [None, *folds]]
     done = Parallel(n_jobs)(
-        delayed(_fit_one)(clone(teacher), name, X, y, sample_weight, fold, predict)
+        delayed(_fit_one)(clone(teacher), name, X, y, sample_weight, fold, classes)
         for teacher, name, fold in tasks
     )
     each = len(folds) + 1
@@ -168,7 +153,7 @@ def fit_teachers(teachers, X, y, sample_weight, folds, predict, n_jobs):
     return fitted, [np.concatenate(done[s + 1 : s + each])[order] for s in starts]
 
 
-def _fit_one(teacher, name, X, y, sample_weight, fold, predict):
+def _fit_one(teacher, name, X, y, sample_weight, fold, classes):
     """Return the fitted teacher, or what it says of the rows that a fold leaves out."""
     who = f"teacher {name!r}"
     if fold is None:
@@ -176,11 +161,16 @@ def _fit_one(teacher, name, X, y, sample_weight, fold, predict):
     train, test = fold
     weight = None if sample_weight is None else sample_weight[train]
     fit_weighted(teacher, _safe_indexing(X, train), y[train], weight, who)
-    return predict(teacher, who, _safe_indexing(X, test))
+    return answer_of(teacher, who, _safe_indexing(X, test), classes)
 
 
-def class_probabilities(model, who, X, classes):
-    """Return probabilities of ``classes``, 0 for those that ``model`` never saw."""
+def answer_of(model, who, X, classes):
+    """Return probabilities of ``classes``, 0 for those that ``model`` never saw.
+
+    Where ``classes`` is None, return what a regressor predicts, one number a row.
+    """
+    if classes is None:
+        return _predictions(model, who, X)
     if hasattr(model, "predict_proba"):
         known = model.predict_proba(X)
     else:
@@ -201,8 +191,7 @@ def class_probabilities(model, who, X, classes):
     return aligned / sums
 
 
-def predictions(model, who, X):
-    """Return what a regressor predicts, one number a row."""
+def _predictions(model, who, X):
     y = np.asarray(model.predict(X), dtype=np.float64)
     y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
     if y.shape != (X.shape[0],) or not np.isfinite(y).all():
