@@ -185,7 +185,7 @@ class EnsembleDistillationClassifier(ClassifierMixin, DistillationEstimator):
     def _check_targets(self, P):
         P = check_probabilities(P, name="P")
         self.classes_ = np.arange(P.shape[1])
-        return P
+        return P.astype(self._target_dtype)
 
     def _compare(self, says, targets, weight=None):
         """Return the share of equal largest classes, and KL(targets || says)."""

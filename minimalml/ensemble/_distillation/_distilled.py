@@ -1,14 +1,12 @@
 """What both distillers do: ask the teachers, mix their answers, and fit the student."""
 
-import pickle
 from functools import partial
-from time import perf_counter
 
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, clone, is_classifier, is_regressor
 from sklearn.dummy import DummyClassifier
-from sklearn.utils import check_random_state, get_tags
+from sklearn.utils import check_consistent_length, check_random_state, get_tags
 from sklearn.utils.metaestimators import _BaseComposition
 
 from minimalml._core.array_checks import check_weights
@@ -38,10 +36,10 @@ from minimalml.ensemble._distillation._soft_targets import (
 from minimalml.ensemble._distillation._student_network import StudentMixin, dense_rows
 from minimalml.ensemble._distillation._teachers import (
     answer_of,
+    ask_in_turn,
     check_prefit,
     fit_teachers,
     is_named,
-    make_folds,
     name_teachers,
     set_seeds,
 )
@@ -237,8 +235,8 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
                 f"hard_label_weight 0, got {self.augment!r} and {self.hard_label_weight}."
             )
         X = self._check_rows(X, reset=True)
-        targets = self._check_targets(P).astype(self._target_dtype)
-        refuse_other_length(targets, X, "P")
+        targets = self._check_targets(P)
+        check_consistent_length(X, targets)
         weight = check_weights(sample_weight, X)
         student = self._prepare_student(check_random_state(self.random_state))
         self.teachers_, self._names = [], []
@@ -292,17 +290,11 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
         if not self.teachers_:
             raise ValueError("report compares with teachers, and fit_soft had none.")
         rows, labels = self._check_rows(X), self._labels(y)
-        refuse_other_length(labels, rows, "y")
+        check_consistent_length(rows, labels)
         asks = [*self._asks(self._as_given(X, rows)), partial(self._student_says, rows)]
-        answers, seconds = map(list, zip(*map(timed, asks), strict=True))
-        n_bytes = [len(pickle.dumps(m)) for m in (*self.teachers_, self.student_)]
-        mean = self._mean(answers[:-1])
-        answers.insert(-1, mean)
-        for costs in (seconds, n_bytes):
-            costs.insert(-1, sum(costs[:-1]))
-        names = [*self._names, "mean of teachers", "student"]
-        table = {"model": names, "seconds": seconds, "bytes": n_bytes}
-        for names, targets in zip(self._figures, (labels, mean), strict=True):
+        models = [*self.teachers_, self.student_]
+        table, answers = ask_in_turn(self._names, models, asks, self._mean)
+        for names, targets in zip(self._figures, (labels, answers[-2]), strict=True):
             figures = [self._compare(answer, targets) for answer in answers]
             table |= zip(names, zip(*figures, strict=True), strict=False)
         return {name: np.array(column) for name, column in table.items()}
@@ -356,9 +348,9 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
                 )
             check_student(self.student, self._classes)
             return set_seeds(clone(self.student), generator)
-        self._seed = int(generator.randint(2**31 - 1))
         settings = {name: getattr(self, name) for name in OF_THE_NETWORK}
-        network = self._network_class(**settings, random_state=self._seed)
+        seed = int(generator.randint(2**31 - 1))
+        network = self._network_class(**settings, random_state=seed)
         network.n_features_in_ = self.n_features_in_
         if is_classifier(self):
             network.classes_ = self.classes_
@@ -374,9 +366,8 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
         answers = None
         if not self.prefit:
             cv = self.cv if self.augment is None and not self._is_constant else None
-            folds = make_folds(X, y, cv, is_classifier=is_classifier(self))
             self.teachers_, answers = fit_teachers(
-                teachers, X, y, weight, folds, self._classes, self.n_jobs
+                teachers, X, y, weight, cv, self._classes, self.n_jobs
             )
         targets = self._taught(X) if answers is None else self._mean(answers)
         if extra is not None:
@@ -402,7 +393,12 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
         self.soft_targets_, rows = targets, np.arange(len(targets))
         mixed = mix_labels(targets, labels, self.hard_label_weight, rows)
         if isinstance(student, StudentMixin):
-            self._fit_network(student, X, mixed, labels, weight, task)
+            self.student_ = student.distil(
+                X, mixed, weight, task,
+                labels=None if self.init_student is None else labels,
+                teachers=None if self.discriminator is None else targets,
+                redraw=self.augment and partial(self._redraw, dense_rows(X), labels),
+            )  # fmt: skip
         else:
             with task.step("student", inner=student):
                 self.student_ = fit_student(student, X, mixed, weight, self._classes)
@@ -412,58 +408,19 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
             if self.verbose:
                 print(f"student: {name} {figure:.4g}")
 
-    def _fit_network(self, network, X, mixed, labels, weight, task):
-        """Train the network on labels, and then on the targets."""
-        encode = network._encode_targets
-        targets = encode(mixed, weight, True)
-        goes_on = self.init_student == "pretrain" and labels is not None
-        if goes_on:
-            known, settings = slice(len(labels)), network.training
-            # a checkpoint is of the second stage
-            network.training = clone(network._training_settings)
-            network.training.set_params(checkpoint=None)
-            with task.step("start on labels", attributes=None, inner=network):
-                network.fit_targets(
-                    X[known], encode(labels, None, False),
-                    None if weight is None else weight[known],
-                    extend=self._redraw(encode, X, labels, False),
-                )  # fmt: skip
-            network.training = settings
-        teachers = None if self.discriminator is None else self.soft_targets_
-        with task.step("student", inner=network):
-            self.student_ = network.fit_targets(
-                X, targets, weight, teachers=teachers, goes_on=goes_on,
-                extend=self._redraw(encode, X, labels, True),
-            )  # fmt: skip
-
-    def _redraw(self, encode, X, labels, asks_teachers):
-        """Return what draws the rows of an epoch, and asks for their targets."""
-        if self.augment is None:
-            return None
-        dense = dense_rows(X)
-
-        def extend(indices, columns, state):
-            from minimalml._core.training.data import to_device
-
-            rows, like = indices.numpy(), columns["y"]
-            before = dense[rows]
-            rng = np.random.default_rng([self._seed, state.epoch, int(rows[0])])
-            drawn = {"X": np.asarray(self.augment(before, rng))}
-            if drawn["X"].shape != before.shape:
-                raise ValueError(
-                    f"augment must keep the shape {before.shape} of rows, got "
-                    f"{drawn['X'].shape}."
-                )
-            if asks_teachers:
-                drawn["teachers"] = self._taught(drawn["X"])
-                share = self.hard_label_weight
-                mixed = mix_labels(drawn["teachers"], labels, share, rows)
-            else:
-                mixed = labels[rows]
-            drawn["y"] = encode(mixed, None, False)
-            return {n: to_device(c, like.device, like.dtype) for n, c in drawn.items()}
-
-        return extend
+    def _redraw(self, X, labels, rows, rng, asks_teachers=True):
+        """Draw other rows for an epoch, and ask for their targets."""
+        before = X[rows]
+        drawn = np.asarray(self.augment(before, rng))
+        if drawn.shape != before.shape:
+            raise ValueError(
+                f"augment must keep the shape {before.shape} of rows, got {drawn.shape}."
+            )
+        if not asks_teachers:
+            return {"X": drawn, "y": labels[rows]}
+        targets = self._taught(drawn)
+        mixed = mix_labels(targets, labels, self.hard_label_weight, rows)
+        return {"X": drawn, "y": mixed, "teachers": targets}
 
     @property
     def loss_curve_(self):
@@ -482,15 +439,3 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
         tags.input_tags.sparse = all(part is None or part.sparse for part in inputs)
         tags.input_tags.allow_nan = all(part and part.allow_nan for part in inputs)
         return tags
-
-
-def timed(ask):
-    """Return an answer, and the seconds that it took."""
-    start = perf_counter()
-    return ask(), perf_counter() - start
-
-
-def refuse_other_length(values, X, name):
-    """Refuse what has not as many rows as X."""
-    if len(values) != X.shape[0]:
-        raise ValueError(f"{name} has {len(values)} rows but X has {X.shape[0]}.")

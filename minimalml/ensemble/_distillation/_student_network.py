@@ -1,6 +1,10 @@
 """Networks as students: fitted to soft targets, once more from where they are."""
 
+from functools import partial
+
+import numpy as np
 from scipy.sparse import issparse
+from sklearn.base import clone
 
 from minimalml._core.callbacks import with_callbacks
 from minimalml._core.training.estimator import weighted_mean
@@ -40,28 +44,51 @@ class StudentMixin:
     _goes_on = False
     _discriminator = None
 
-    @with_callbacks
-    def fit_targets(
-        self, X, targets, weight=None, *, teachers=None, goes_on=False, **options
-    ):
-        """Train on encoded targets, by a new optimiser and schedule.
+    def distil(self, X, targets, weight, task, *, labels, teachers, redraw):
+        """Train on the labels of the first rows, if there are any, and then on targets.
 
-        ``teachers`` are probabilities for a discriminator. The caller sets
-        ``n_features_in_`` and what names the outputs.
+        ``teachers`` are probabilities for a discriminator, or None; ``redraw(rows, rng)``,
+        if it is not None, returns columns for an epoch in place of X, y and teachers. The
+        caller sets ``n_features_in_`` and what names the outputs.
         """
-        self._goes_on, self._is_adversarial = goes_on, teachers is not None
-        self._training_state = None
-        columns = {
-            "X": dense_rows(X),
-            "y": targets,
-            "teachers": teachers,
-            "weight": weight,
-        }
-        if issparse(X):
-            options["in_memory_limit"] = 0
+        targets = self._encode_targets(targets, weight, True)
+        if labels is not None:
+            known, settings = slice(len(labels)), self.training
+            # a checkpoint is of the second stage
+            self.training = clone(self._training_settings).set_params(checkpoint=None)
+            with task.step("start on labels", attributes=None, inner=self):
+                self._fit_targets(
+                    X[known],
+                    self._encode_targets(labels, None, False),
+                    None if weight is None else weight[known],
+                    redraw=redraw and partial(redraw, asks_teachers=False),
+                )
+            self.training = settings
+        self._goes_on = labels is not None
+        with task.step("student", inner=self):
+            return self._fit_targets(X, targets, weight, teachers, redraw)
+
+    @with_callbacks
+    def _fit_targets(self, X, targets, weight, teachers=None, redraw=None):
+        """Train by a new optimiser and schedule."""
+        self._is_adversarial, self._training_state = teachers is not None, None
+        columns = {"X": dense_rows(X), "y": targets, "teachers": teachers,
+                   "weight": weight}  # fmt: skip
+        options = {"in_memory_limit": 0} if issparse(X) else {}
+        options["extend"] = redraw and partial(self._extend, redraw)
         self._fit_network(columns, X, targets, **options)
         self._discriminator = None
         return self
+
+    def _extend(self, redraw, indices, columns, state):
+        """Return what is drawn anew for the rows of an epoch, as tensors."""
+        from minimalml._core.training.data import to_device
+
+        rows, like = indices.numpy(), columns["y"]
+        rng = np.random.default_rng([self.random_state, state.epoch, int(rows[0])])
+        drawn = redraw(rows, rng)
+        drawn["y"] = self._encode_targets(drawn["y"], None, False)
+        return {n: to_device(c, like.device, like.dtype) for n, c in drawn.items()}
 
     def _continues(self, partial=False):
         return self._goes_on

@@ -1,6 +1,8 @@
 """Teachers: their names, their fits, and what they say of rows that they were not fitted on."""
 
+import pickle
 import warnings
+from time import perf_counter
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -104,7 +106,28 @@ def check_methods(teachers, *methods):
             )
 
 
-def make_folds(X, y, cv, *, is_classifier):
+def fit_teachers(teachers, X, y, sample_weight, cv, classes, n_jobs):
+    """Fit each teacher on all rows, and one copy of it on the rows of each fold of ``cv``.
+
+    Returns the fitted teachers, and for each of them `answer_of` on all rows, each by
+    the copy that has not seen it; None without folds.
+    """
+    folds = _make_folds(X, y, cv, is_classifier=classes is not None)
+    tasks = [(t, name, fold) for name, t in teachers for fold in [None, *folds]]
+    done = Parallel(n_jobs)(
+        delayed(_fit_one)(clone(teacher), name, X, y, sample_weight, fold, classes)
+        for teacher, name, fold in tasks
+    )
+    each = len(folds) + 1
+    fitted = done[::each]
+    if not folds:
+        return fitted, None
+    order = np.argsort(np.concatenate([test for _, test in folds]))
+    starts = range(0, len(done), each)
+    return fitted, [np.concatenate(done[s + 1 : s + each])[order] for s in starts]
+
+
+def _make_folds(X, y, cv, *, is_classifier):
     """Return (train, test) pairs that part the rows; none where targets are in sample.
 
     An integer is reduced to the size of the smallest class.
@@ -118,7 +141,7 @@ def make_folds(X, y, cv, *, is_classifier):
                 f"cv={cv} needs 2 rows of each class, got a class of {smallest}: the "
                 "teachers' targets are in sample.",
                 UserWarning,
-                stacklevel=6,
+                stacklevel=7,
             )
             return []
         cv = min(cv, smallest)
@@ -131,26 +154,6 @@ def make_folds(X, y, cv, *, is_classifier):
             f"cv must test each row once, as KFold does, got {type(cv).__name__}."
         )
     return folds
-
-
-def fit_teachers(teachers, X, y, sample_weight, folds, classes, n_jobs):
-    """Fit each teacher on all rows, and one copy of it on each fold's.
-
-    Returns the fitted teachers, and for each of them `answer_of` on all rows, each by
-    the copy that has not seen it; None without folds.
-    """
-    tasks = [(t, name, fold) for name, t in teachers for fold in [None, *folds]]
-    done = Parallel(n_jobs)(
-        delayed(_fit_one)(clone(teacher), name, X, y, sample_weight, fold, classes)
-        for teacher, name, fold in tasks
-    )
-    each = len(folds) + 1
-    fitted = done[::each]
-    if not folds:
-        return fitted, None
-    order = np.argsort(np.concatenate([test for _, test in folds]))
-    starts = range(0, len(done), each)
-    return fitted, [np.concatenate(done[s + 1 : s + each])[order] for s in starts]
 
 
 def _fit_one(teacher, name, X, y, sample_weight, fold, classes):
@@ -199,3 +202,21 @@ def _predictions(model, who, X):
             f"{who} must predict one finite number a row, got shape {y.shape}."
         )
     return y
+
+
+def ask_in_turn(names, models, asks, average):
+    """Return what models cost, as columns of a table, and their answers.
+
+    The student is the last of them; before it comes the average of all others.
+    """
+    answers, seconds = [], []
+    for ask in asks:
+        start = perf_counter()
+        answers.append(ask())
+        seconds.append(perf_counter() - start)
+    n_bytes = [len(pickle.dumps(model)) for model in models]
+    answers.insert(-1, average(answers[:-1]))
+    for costs in (seconds, n_bytes):
+        costs.insert(-1, sum(costs[:-1]))
+    names = [*names, "mean of teachers", "student"]
+    return {"model": names, "seconds": seconds, "bytes": n_bytes}, answers
