@@ -107,7 +107,6 @@ class EnsembleDistillationClassifier(ClassifierMixin, DistillationEstimator):
     }
     _default_teachers = (RandomForestClassifier, HistGradientBoostingClassifier,
                          MLPClassifier)  # fmt: skip
-    _target_dtype = np.float32
     _network_class = StudentClassifier
     _figures = ("accuracy", "log_loss"), ("fidelity", "kl")
 
@@ -185,7 +184,7 @@ class EnsembleDistillationClassifier(ClassifierMixin, DistillationEstimator):
     def _check_targets(self, P):
         P = check_probabilities(P, name="P")
         self.classes_ = np.arange(P.shape[1])
-        return P.astype(self._target_dtype)
+        return P.astype(np.float32)
 
     def _compare(self, says, targets, weight=None):
         """Return the share of equal largest classes, and KL(targets || says)."""
@@ -245,7 +244,6 @@ class EnsembleDistillationRegressor(RegressorMixin, DistillationEstimator):
         HistGradientBoostingRegressor,
         MLPRegressor,
     )
-    _target_dtype = np.float64
     _network_class = StudentRegressor
     _figures = ("r2", "squared_error"), ("fidelity",)
 

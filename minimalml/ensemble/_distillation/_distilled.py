@@ -3,7 +3,6 @@
 from functools import partial
 
 import numpy as np
-from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, clone, is_classifier, is_regressor
 from sklearn.dummy import DummyClassifier
 from sklearn.utils import check_consistent_length, check_random_state, get_tags
@@ -30,17 +29,15 @@ from minimalml.ensemble._distillation._soft_labels import (
 )
 from minimalml.ensemble._distillation._soft_targets import (
     join_rows,
-    mean_of_teachers,
     mix_labels,
 )
 from minimalml.ensemble._distillation._student_network import StudentMixin, dense_rows
 from minimalml.ensemble._distillation._teachers import (
-    answer_of,
-    ask_in_turn,
+    Panel,
     check_prefit,
-    fit_teachers,
     is_named,
     name_teachers,
+    refuse_missing,
     set_seeds,
 )
 
@@ -192,11 +189,12 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
         else:
             teachers = [(name, set_seeds(clone(t), generator)) for name, t in teachers]
         teachers = self._adopt(teachers, y)
+        self._panel = Panel(teachers, self.teacher_weights, self._classes)
         student = self._prepare_student(generator)
         with fit_task(self, X, y, 3) as task:
             with task.step("teachers", attributes=None):
                 rows = [self._as_given(given, X), self._as_given(X_unlabeled, extra)]
-                targets = self._ask_teachers(teachers, *rows, y, weight)
+                targets = self._ask_teachers(*rows, y, weight)
             X, weight = join_rows(X, extra, weight, 1.0 - self.hard_label_weight)
             self._fit_student(student, X, targets, self._labels(y), weight, task)
         return self
@@ -239,7 +237,7 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
         check_consistent_length(X, targets)
         weight = check_weights(sample_weight, X)
         student = self._prepare_student(check_random_state(self.random_state))
-        self.teachers_, self._names = [], []
+        self.teachers_ = []
         with fit_task(self, X, targets, 1) as task:
             self._fit_student(student, X, targets, None, weight, task)
         return self
@@ -291,9 +289,9 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
             raise ValueError("report compares with teachers, and fit_soft had none.")
         rows, labels = self._check_rows(X), self._labels(y)
         check_consistent_length(rows, labels)
-        asks = [*self._asks(self._as_given(X, rows)), partial(self._student_says, rows)]
-        models = [*self.teachers_, self.student_]
-        table, answers = ask_in_turn(self._names, models, asks, self._mean)
+        ask_student = partial(self._student_says, rows)
+        given = self._as_given(X, rows)
+        table, answers = self._panel.compare(given, self.student_, ask_student)
         for names, targets in zip(self._figures, (labels, answers[-2]), strict=True):
             figures = [self._compare(answer, targets) for answer in answers]
             table |= zip(names, zip(*figures, strict=True), strict=False)
@@ -306,13 +304,7 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
             accept_sparse="csr" if get_tags(self).input_tags.sparse else False, **y,
         )  # fmt: skip
         rows = checked[0] if y else checked
-        if np.isnan(rows.data if issparse(rows) else rows).any():
-            for who, part in self._parts():
-                if part is None or not get_tags(part).input_tags.allow_nan:
-                    raise ValueError(
-                        f"Input X contains NaN, which {who} of {type(self).__name__} does "
-                        "not accept."
-                    )
+        refuse_missing(rows, self._parts(), type(self).__name__)
         return checked
 
     def _parts(self):
@@ -360,33 +352,17 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
         """Rows for teachers: frames as frames, everything else as validated."""
         return given if hasattr(given, "columns") and self.augment is None else X
 
-    def _ask_teachers(self, teachers, X, extra, y, weight):
-        """Fit the teachers, and return the mean of their answers to labelled and other rows."""
-        self._names, self.teachers_ = map(list, zip(*teachers, strict=True))
-        answers = None
-        if not self.prefit:
+    def _ask_teachers(self, X, extra, y, weight):
+        """Return the mean of the teachers' answers to labelled and other rows."""
+        if self.prefit:
+            targets = self._panel.targets(X)
+        else:
             cv = self.cv if self.augment is None and not self._is_constant else None
-            self.teachers_, answers = fit_teachers(
-                teachers, X, y, weight, cv, self._classes, self.n_jobs
-            )
-        targets = self._taught(X) if answers is None else self._mean(answers)
+            targets = self._panel.fit(X, y, weight, cv, self.n_jobs)
+        self.teachers_ = self._panel.members
         if extra is not None:
-            targets = np.concatenate([targets, self._taught(extra)])
+            targets = np.concatenate([targets, self._panel.targets(extra)])
         return targets
-
-    def _asks(self, X):
-        """Return a function for each fitted teacher that says what it says of rows."""
-        return [
-            partial(answer_of, teacher, f"teacher {name!r}", X, self._classes)
-            for name, teacher in zip(self._names, self.teachers_, strict=True)
-        ]
-
-    def _taught(self, X):
-        return self._mean([ask() for ask in self._asks(X)])
-
-    def _mean(self, answers):
-        mean = mean_of_teachers(answers, self.teacher_weights)
-        return mean.astype(self._target_dtype)
 
     def _fit_student(self, student, X, targets, labels, weight, task):
         """Fit the student, and measure how well it imitates."""
@@ -418,7 +394,7 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
             )
         if not asks_teachers:
             return {"X": drawn, "y": labels[rows]}
-        targets = self._taught(drawn)
+        targets = self._panel.targets(drawn)
         mixed = mix_labels(targets, labels, self.hard_label_weight, rows)
         return {"X": drawn, "y": mixed, "teachers": targets}
 

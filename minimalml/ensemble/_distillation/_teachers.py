@@ -2,19 +2,22 @@
 
 import pickle
 import warnings
+from functools import partial
 from time import perf_counter
 
 import numpy as np
 from joblib import Parallel, delayed
+from scipy.sparse import issparse
 from scipy.special import softmax
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import check_cv
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.utils import _safe_indexing
+from sklearn.utils import _safe_indexing, get_tags
 from sklearn.utils.metadata_routing import _routing_enabled, get_routing_for_object
 
 from minimalml._core.validation import Integral, check_is_fitted, has_fit_parameter
+from minimalml.ensemble._distillation._soft_targets import mean_of_teachers
 
 
 def is_named(teachers):
@@ -91,6 +94,17 @@ def check_prefit(teachers, n_features):
             )
 
 
+def refuse_missing(X, parts, owner):
+    """Refuse NaN that one of the (name, estimator) pairs, or a network, does not take."""
+    if not np.isnan(X.data if issparse(X) else X).any():
+        return
+    for who, part in parts:
+        if part is None or not get_tags(part).input_tags.allow_nan:
+            raise ValueError(
+                f"Input X contains NaN, which {who} of {owner} does not accept."
+            )
+
+
 def check_methods(teachers, *methods):
     """Refuse teachers with none of the methods, and warn of those without the first."""
     for name, teacher in teachers:
@@ -106,25 +120,69 @@ def check_methods(teachers, *methods):
             )
 
 
-def fit_teachers(teachers, X, y, sample_weight, cv, classes, n_jobs):
-    """Fit each teacher on all rows, and one copy of it on the rows of each fold of ``cv``.
+class Panel:
+    """Teachers who answer as one, by the weighted mean of what each of them says.
 
-    Returns the fitted teachers, and for each of them `answer_of` on all rows, each by
-    the copy that has not seen it; None without folds.
+    ``classes`` are those whose probabilities they give; None where they give numbers.
     """
-    folds = _make_folds(X, y, cv, is_classifier=classes is not None)
-    tasks = [(t, name, fold) for name, t in teachers for fold in [None, *folds]]
-    done = Parallel(n_jobs)(
-        delayed(_fit_one)(clone(teacher), name, X, y, sample_weight, fold, classes)
-        for teacher, name, fold in tasks
-    )
-    each = len(folds) + 1
-    fitted = done[::each]
-    if not folds:
-        return fitted, None
-    order = np.argsort(np.concatenate([test for _, test in folds]))
-    starts = range(0, len(done), each)
-    return fitted, [np.concatenate(done[s + 1 : s + each])[order] for s in starts]
+
+    def __init__(self, teachers, weights, classes):
+        self.names, self.members = map(list, zip(*teachers, strict=True))
+        self.weights, self.classes = weights, classes
+
+    def fit(self, X, y, sample_weight, cv, n_jobs):
+        """Fit the members, and return the mean of what they say of the same rows.
+
+        For that a copy of each is fitted on each fold's rows, and asked about the others.
+        """
+        folds = _make_folds(X, y, cv, is_classifier=self.classes is not None)
+        done = Parallel(n_jobs)(
+            delayed(_fit_one)(clone(t), name, X, y, sample_weight, fold, self.classes)
+            for name, t in zip(self.names, self.members, strict=True)
+            for fold in [None, *folds]
+        )
+        each = len(folds) + 1
+        self.members = done[::each]
+        if not folds:
+            return self.targets(X)
+        order = np.argsort(np.concatenate([test for _, test in folds]))
+        starts = range(0, len(done), each)
+        return self.mean(
+            [np.concatenate(done[s + 1 : s + each])[order] for s in starts]
+        )
+
+    def targets(self, X):
+        """Return the mean of what the members say of rows."""
+        return self.mean([ask() for ask in self.asks(X)])
+
+    def asks(self, X):
+        """Return a function for each member that says what it says of rows."""
+        return [
+            partial(answer_of, teacher, f"teacher {name!r}", X, self.classes)
+            for name, teacher in zip(self.names, self.members, strict=True)
+        ]
+
+    def mean(self, answers):
+        """Return the mean as targets, of probabilities in float32."""
+        mean = mean_of_teachers(answers, self.weights)
+        return mean if self.classes is None else mean.astype(np.float32)
+
+    def compare(self, X, student, ask_student):
+        """Return what each model costs, as columns of a table, and the answer of each.
+
+        Before the student, which is the last, comes the mean.
+        """
+        answers, seconds = [], []
+        for ask in [*self.asks(X), ask_student]:
+            start = perf_counter()
+            answers.append(ask())
+            seconds.append(perf_counter() - start)
+        n_bytes = [len(pickle.dumps(model)) for model in [*self.members, student]]
+        answers.insert(-1, self.mean(answers[:-1]))
+        for costs in (seconds, n_bytes):
+            costs.insert(-1, sum(costs[:-1]))
+        names = [*self.names, "mean of teachers", "student"]
+        return {"model": names, "seconds": seconds, "bytes": n_bytes}, answers
 
 
 def _make_folds(X, y, cv, *, is_classifier):
@@ -202,21 +260,3 @@ def _predictions(model, who, X):
             f"{who} must predict one finite number a row, got shape {y.shape}."
         )
     return y
-
-
-def ask_in_turn(names, models, asks, average):
-    """Return what models cost, as columns of a table, and their answers.
-
-    The student is the last of them; before it comes the average of all others.
-    """
-    answers, seconds = [], []
-    for ask in asks:
-        start = perf_counter()
-        answers.append(ask())
-        seconds.append(perf_counter() - start)
-    n_bytes = [len(pickle.dumps(model)) for model in models]
-    answers.insert(-1, average(answers[:-1]))
-    for costs in (seconds, n_bytes):
-        costs.insert(-1, sum(costs[:-1]))
-    names = [*names, "mean of teachers", "student"]
-    return {"model": names, "seconds": seconds, "bytes": n_bytes}, answers
