@@ -1,5 +1,7 @@
 """The discriminator of students and teachers, and the reversed gradient into the student."""
 
+from functools import partial
+
 import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
@@ -23,11 +25,11 @@ def make_discriminator(n_classes):
 
 
 def seeded_discriminator(module, n_classes, options, seed):
-    """Return a discriminator, and what the training loop is told of both optimisers."""
+    """Return what gives a discriminator's losses, and the optimisers of it and module."""
     device, dtype = resolve_device(options["device"]), getattr(torch, options["dtype"])
     with isolated_noise(device, seed):
         discriminator = make_discriminator(n_classes).to(device, dtype)
-    return discriminator, [
+    return partial(discriminator_losses, discriminator), [
         {"parameters": list(module.to(device, dtype).parameters())},
         {"parameters": list(discriminator.parameters()), "optimizer": "adam",
          "learning_rate": LEARNING_RATE, "weight_decay": 0.0},

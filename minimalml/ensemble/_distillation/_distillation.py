@@ -24,10 +24,6 @@ from minimalml._core.validation import StrOptions
 from minimalml.ensemble._distillation._distilled import DistillationEstimator
 from minimalml.ensemble._distillation._documentation import document_distillation
 from minimalml.ensemble._distillation._soft_targets import check_probabilities
-from minimalml.ensemble._distillation._student_network import (
-    StudentClassifier,
-    StudentRegressor,
-)
 from minimalml.ensemble._distillation._teachers import check_methods
 
 # Smaller probabilities have the logarithm of this one, in divergences and log losses.
@@ -107,7 +103,6 @@ class EnsembleDistillationClassifier(ClassifierMixin, DistillationEstimator):
     }
     _default_teachers = (RandomForestClassifier, HistGradientBoostingClassifier,
                          MLPClassifier)  # fmt: skip
-    _network_class = StudentClassifier
     _figures = ("accuracy", "log_loss"), ("fidelity", "kl")
 
     def __init__(
@@ -198,7 +193,8 @@ class EnsembleDistillationClassifier(ClassifierMixin, DistillationEstimator):
 class EnsembleDistillationRegressor(RegressorMixin, DistillationEstimator):
     """Fit one small regressor to the mean of several teachers' predictions.
 
-    As `EnsembleDistillationClassifier`, by the squared error of standardised targets.
+    As `EnsembleDistillationClassifier`, whose paper is about classes alone, by the squared
+    error of standardised targets.
 
     Parameters
     ----------
@@ -221,11 +217,6 @@ class EnsembleDistillationRegressor(RegressorMixin, DistillationEstimator):
     --------
     EnsembleDistillationClassifier : The same for classes.
 
-    References
-    ----------
-    .. [1] Z. Shen, M. Savvides, "MEAL V2: Boosting Vanilla ResNet-50 to 80%+ Top-1 Accuracy
-       on ImageNet without Tricks", 2020. arXiv:2009.08453
-
     Examples
     --------
     >>> from sklearn.datasets import load_diabetes
@@ -239,12 +230,8 @@ class EnsembleDistillationRegressor(RegressorMixin, DistillationEstimator):
     True
     """
 
-    _default_teachers = (
-        RandomForestRegressor,
-        HistGradientBoostingRegressor,
-        MLPRegressor,
-    )
-    _network_class = StudentRegressor
+    _default_teachers = (RandomForestRegressor, HistGradientBoostingRegressor,
+                         MLPRegressor)  # fmt: skip
     _figures = ("r2", "squared_error"), ("fidelity",)
 
     def _adopt(self, teachers, y):

@@ -10,7 +10,6 @@ from sklearn.utils.metaestimators import _BaseComposition
 
 from minimalml._core.array_checks import check_weights
 from minimalml._core.callbacks import CallbackSupportMixin, fit_task, with_callbacks
-from minimalml._core.training.estimator import TRAINING_CONSTRAINTS
 from minimalml._core.training.network import FLOATS, NetworkEstimator
 from minimalml._core.validation import (
     HasMethods,
@@ -31,7 +30,10 @@ from minimalml.ensemble._distillation._soft_targets import (
     join_rows,
     mix_labels,
 )
-from minimalml.ensemble._distillation._student_network import StudentMixin, dense_rows
+from minimalml.ensemble._distillation._student_network import (
+    StudentMixin,
+    student_network,
+)
 from minimalml.ensemble._distillation._teachers import (
     Panel,
     check_prefit,
@@ -41,19 +43,19 @@ from minimalml.ensemble._distillation._teachers import (
     set_seeds,
 )
 
-# Settings of the network that go to it as they are.
-OF_THE_NETWORK = ("hidden_layer_sizes", "module", "max_epochs", "batch_size",
-                  "learning_rate", "weight_decay", "training", "device", "verbose")  # fmt: skip
-
 
 class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimator):
-    """Teachers, targets and student; a subclass says what an answer and a label are."""
+    """Teachers, targets and student.
+
+    A subclass says what teachers and targets may be, and compares answers by ``_compare``;
+    ``_figures`` names what that returns beside y, and beside the teachers' mean.
+    """
 
     discriminator = None  # a parameter of the classifier
 
     _parameter_constraints = {
-        **{n: c for n, c in TRAINING_CONSTRAINTS.items() if n not in ("early_stopping", "warm_start")},
-        **{n: NetworkEstimator._parameter_constraints[n] for n in ("hidden_layer_sizes", "module")},
+        **{name: allowed for name, allowed in NetworkEstimator._parameter_constraints.items()
+           if name not in ("activation", "early_stopping", "warm_start")},
         "teachers": [list, tuple, None],
         "student": [HasMethods(["fit", "predict"]), None],
         "prefit": ["boolean"],
@@ -340,13 +342,7 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
                 )
             check_student(self.student, self._classes)
             return set_seeds(clone(self.student), generator)
-        settings = {name: getattr(self, name) for name in OF_THE_NETWORK}
-        seed = int(generator.randint(2**31 - 1))
-        network = self._network_class(**settings, random_state=seed)
-        network.n_features_in_ = self.n_features_in_
-        if is_classifier(self):
-            network.classes_ = self.classes_
-        return network
+        return student_network(self, seed=int(generator.randint(2**31 - 1)))
 
     def _as_given(self, given, X):
         """Rows for teachers: frames as frames, everything else as validated."""
@@ -373,7 +369,7 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
                 X, mixed, weight, task,
                 labels=None if self.init_student is None else labels,
                 teachers=None if self.discriminator is None else targets,
-                redraw=self.augment and partial(self._redraw, dense_rows(X), labels),
+                augment=self.augment, ask=partial(self._ask_about, labels),
             )  # fmt: skip
         else:
             with task.step("student", inner=student):
@@ -384,19 +380,11 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
             if self.verbose:
                 print(f"student: {name} {figure:.4g}")
 
-    def _redraw(self, X, labels, rows, rng, asks_teachers=True):
-        """Draw other rows for an epoch, and ask for their targets."""
-        before = X[rows]
-        drawn = np.asarray(self.augment(before, rng))
-        if drawn.shape != before.shape:
-            raise ValueError(
-                f"augment must keep the shape {before.shape} of rows, got {drawn.shape}."
-            )
-        if not asks_teachers:
-            return {"X": drawn, "y": labels[rows]}
+    def _ask_about(self, labels, rows, drawn):
+        """Return what a network learns of drawn rows, and a discriminator."""
         targets = self._panel.targets(drawn)
         mixed = mix_labels(targets, labels, self.hard_label_weight, rows)
-        return {"X": drawn, "y": mixed, "teachers": targets}
+        return {"y": mixed, "teachers": targets}
 
     @property
     def loss_curve_(self):

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier
 
 from minimalml._core.callbacks import with_callbacks
 from minimalml._core.training.estimator import weighted_mean
@@ -44,12 +44,11 @@ class StudentMixin:
     _goes_on = False
     _discriminator = None
 
-    def distil(self, X, targets, weight, task, *, labels, teachers, redraw):
+    def distil(self, X, targets, weight, task, *, labels, teachers, augment, ask):
         """Train on the labels of the first rows, if there are any, and then on targets.
 
-        ``teachers`` are probabilities for a discriminator, or None; ``redraw(rows, rng)``,
-        if it is not None, returns columns for an epoch in place of X, y and teachers. The
-        caller sets ``n_features_in_`` and what names the outputs.
+        ``teachers`` are probabilities for a discriminator, or None. ``augment``, or None,
+        draws rows for an epoch, and ``ask(rows, drawn)`` returns their columns.
         """
         targets = self._encode_targets(targets, weight, True)
         if labels is not None:
@@ -58,37 +57,44 @@ class StudentMixin:
             self.training = clone(self._training_settings).set_params(checkpoint=None)
             with task.step("start on labels", attributes=None, inner=self):
                 self._fit_targets(
-                    X[known],
-                    self._encode_targets(labels, None, False),
-                    None if weight is None else weight[known],
-                    redraw=redraw and partial(redraw, asks_teachers=False),
-                )
+                    X[known], self._encode_targets(labels, None, False),
+                    None if weight is None else weight[known], augment,
+                    ask=lambda rows, drawn: {"y": labels[rows]},
+                )  # fmt: skip
             self.training = settings
         self._goes_on = labels is not None
         with task.step("student", inner=self):
-            return self._fit_targets(X, targets, weight, teachers, redraw)
+            return self._fit_targets(X, targets, weight, augment, ask, teachers)
 
     @with_callbacks
-    def _fit_targets(self, X, targets, weight, teachers=None, redraw=None):
+    def _fit_targets(self, X, targets, weight, augment, ask, teachers=None):
         """Train by a new optimiser and schedule."""
         self._is_adversarial, self._training_state = teachers is not None, None
-        columns = {"X": dense_rows(X), "y": targets, "teachers": teachers,
+        rows = dense_rows(X)
+        columns = {"X": rows, "y": targets, "teachers": teachers,
                    "weight": weight}  # fmt: skip
         options = {"in_memory_limit": 0} if issparse(X) else {}
-        options["extend"] = redraw and partial(self._extend, redraw)
+        if augment is not None:
+            options["extend"] = partial(self._redraw, rows, augment, ask)
         self._fit_network(columns, X, targets, **options)
         self._discriminator = None
         return self
 
-    def _extend(self, redraw, indices, columns, state):
-        """Return what is drawn anew for the rows of an epoch, as tensors."""
+    def _redraw(self, X, augment, ask, indices, columns, state):
+        """Return other columns for the rows of an epoch, as tensors."""
         from minimalml._core.training.data import to_device
 
         rows, like = indices.numpy(), columns["y"]
         rng = np.random.default_rng([self.random_state, state.epoch, int(rows[0])])
-        drawn = redraw(rows, rng)
-        drawn["y"] = self._encode_targets(drawn["y"], None, False)
-        return {n: to_device(c, like.device, like.dtype) for n, c in drawn.items()}
+        before = X[rows]
+        drawn = np.asarray(augment(before, rng))
+        if drawn.shape != before.shape:
+            raise ValueError(
+                f"augment must keep the shape {before.shape} of rows, got {drawn.shape}."
+            )
+        new = {"X": drawn, **ask(rows, drawn)}
+        new["y"] = self._encode_targets(new["y"], None, False)
+        return {n: to_device(c, like.device, like.dtype) for n, c in new.items()}
 
     def _continues(self, partial=False):
         return self._goes_on
@@ -110,12 +116,8 @@ class StudentMixin:
         loss = weighted_mean(self._loss_of_outputs(outputs, batch.y), batch.weight)
         if self._discriminator is None:
             return loss
-        from minimalml.ensemble._distillation._discriminator_torch import (
-            discriminator_losses,
-        )
-
         logits = batch.teachers.clamp_min(LOWEST_PROBABILITY).log()
-        losses = discriminator_losses(self._discriminator, outputs, logits)
+        losses = self._discriminator(outputs, logits)
         adversarial = weighted_mean(losses, batch.weight)
         return {"similarity": loss, "discriminator": adversarial}
 
@@ -134,3 +136,15 @@ class StudentClassifier(StudentMixin, NetworkClassifier):
 
 class StudentRegressor(StudentMixin, NetworkRegressor):
     """A regressor fitted to standardised targets."""
+
+
+def student_network(owner, seed):
+    """Return the network that the parameters of a distiller describe, for its fit."""
+    kind = StudentClassifier if is_classifier(owner) else StudentRegressor
+    names = [name for name in kind._get_param_names() if hasattr(owner, name)]
+    network = kind(**{name: getattr(owner, name) for name in names})
+    network.set_params(random_state=seed)
+    network.n_features_in_ = owner.n_features_in_
+    if is_classifier(owner):
+        network.classes_ = owner.classes_
+    return network

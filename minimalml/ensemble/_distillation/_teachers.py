@@ -30,9 +30,7 @@ def name_teachers(teachers):
     """Return (name, estimator) pairs, named after their classes where they have none."""
     teachers = list(teachers)
     if not teachers:
-        raise ValueError(
-            "teachers must hold at least one estimator, got an empty list."
-        )
+        raise ValueError("teachers must hold at least one estimator, got none.")
     if not is_named(teachers):
         if any(not hasattr(teacher, "fit") for teacher in teachers):
             raise TypeError(
@@ -66,7 +64,7 @@ def weight_name(estimator):
 
 
 def fit_weighted(estimator, X, y, sample_weight, who):
-    """Fit with sample weights, unless they are None; refuse ``who`` takes none."""
+    """Fit with sample weights, unless they are None; refuse an estimator without."""
     if sample_weight is None:
         return estimator.fit(X, y)
     name = weight_name(estimator)
