@@ -365,7 +365,8 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
         self.soft_targets_, rows = targets, np.arange(len(targets))
         mixed = mix_labels(targets, labels, self.hard_label_weight, rows)
         if isinstance(student, StudentMixin):
-            self.student_ = student.distil(
+            self.student_ = student  # which callbacks see from its second stage on
+            student.distil(
                 X, mixed, weight, task,
                 labels=None if self.init_student is None else labels,
                 teachers=None if self.discriminator is None else targets,

@@ -64,7 +64,7 @@ class StudentMixin:
             self.training = settings
         self._goes_on = labels is not None
         with task.step("student", inner=self):
-            return self._fit_targets(X, targets, weight, augment, ask, teachers)
+            self._fit_targets(X, targets, weight, augment, ask, teachers)
 
     @with_callbacks
     def _fit_targets(self, X, targets, weight, augment, ask, teachers=None):
@@ -78,7 +78,6 @@ class StudentMixin:
             options["extend"] = partial(self._redraw, rows, augment, ask)
         self._fit_network(columns, X, targets, **options)
         self._discriminator = None
-        return self
 
     def _redraw(self, X, augment, ask, indices, columns, state):
         """Return other columns for the rows of an epoch, as tensors."""
