@@ -305,8 +305,7 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
             self, X, reset=reset, dtype=FLOATS, ensure_all_finite="allow-nan",
             accept_sparse="csr" if get_tags(self).input_tags.sparse else False, **y,
         )  # fmt: skip
-        rows = checked[0] if y else checked
-        refuse_missing(rows, self._parts(), type(self).__name__)
+        refuse_missing(checked[0] if y else checked, self._parts(), type(self).__name__)
         return checked
 
     def _parts(self):
