@@ -14,8 +14,6 @@ good ones.
 
 from minimalml.ensemble._distillation._distillation import (
     EnsembleDistillationClassifier,
-)
-from minimalml.ensemble._distillation._distillation_regressor import (
     EnsembleDistillationRegressor,
 )
 from minimalml.ensemble._distillation._soft_targets import (

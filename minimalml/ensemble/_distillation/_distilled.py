@@ -3,14 +3,14 @@
 from functools import partial
 
 import numpy as np
-from sklearn.base import BaseEstimator, clone
-from sklearn.utils import check_random_state, get_tags
+from sklearn.base import BaseEstimator, clone, is_classifier, is_regressor
+from sklearn.dummy import DummyClassifier
+from sklearn.utils import check_consistent_length, check_random_state, get_tags
 from sklearn.utils.metaestimators import _BaseComposition
 
+from minimalml._core.array_checks import check_weights
 from minimalml._core.callbacks import CallbackSupportMixin, fit_task, with_callbacks
-from minimalml._core.training.estimator import TRAINING_CONSTRAINTS
 from minimalml._core.training.network import FLOATS, NetworkEstimator
-from minimalml._core.training.settings import Training
 from minimalml._core.validation import (
     HasMethods,
     Integral,
@@ -19,37 +19,43 @@ from minimalml._core.validation import (
     StrOptions,
     _fit_context,
     check_is_fitted,
-    check_sample_weight,
     validate_data,
 )
-from minimalml.ensemble._distillation._report import compare
+from minimalml.ensemble._distillation._soft_labels import (
+    check_student,
+    fit_student,
+    student_answer,
+)
 from minimalml.ensemble._distillation._soft_targets import (
     join_rows,
-    mean_of_teachers,
     mix_labels,
 )
-from minimalml.ensemble._distillation._student_network import dense_rows
+from minimalml.ensemble._distillation._student_network import (
+    StudentMixin,
+    student_network,
+)
 from minimalml.ensemble._distillation._teachers import (
+    Panel,
     check_prefit,
-    fit_teachers,
     is_named,
-    make_folds,
     name_teachers,
     refuse_missing,
     set_seeds,
 )
 
-# Settings of the network that go to it as they are.
-OF_THE_NETWORK = ("hidden_layer_sizes", "module", "max_epochs", "batch_size",
-                  "learning_rate", "weight_decay", "device", "verbose")  # fmt: skip
-
 
 class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimator):
-    """Teachers, targets and student; a subclass says what an answer and a label are."""
+    """Teachers, targets and student.
+
+    A subclass says what teachers and targets may be, and compares answers by ``_compare``;
+    ``_figures`` names what that returns beside y, and beside the teachers' mean.
+    """
+
+    discriminator = None  # a parameter of the classifier
 
     _parameter_constraints = {
-        **{n: c for n, c in TRAINING_CONSTRAINTS.items() if n not in ("early_stopping", "warm_start")},
-        **{n: NetworkEstimator._parameter_constraints[n] for n in ("hidden_layer_sizes", "module")},
+        **{name: allowed for name, allowed in NetworkEstimator._parameter_constraints.items()
+           if name not in ("activation", "early_stopping", "warm_start")},
         "teachers": [list, tuple, None],
         "student": [HasMethods(["fit", "predict"]), None],
         "prefit": ["boolean"],
@@ -60,8 +66,49 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
         "augment": [callable, None],
         "n_jobs": [Integral, None],
     }  # fmt: skip
-    _is_adversarial = False
-    _target_options = {}
+
+    def __init__(
+        self,
+        teachers=None,
+        student=None,
+        *,
+        prefit=False,
+        cv=5,
+        teacher_weights=None,
+        init_student="pretrain",
+        hard_label_weight=0.0,
+        augment=None,
+        hidden_layer_sizes=(32,),
+        module=None,
+        max_epochs=100,
+        batch_size="auto",
+        learning_rate=1e-3,
+        weight_decay=0.0,
+        training=None,
+        device="auto",
+        random_state=None,
+        n_jobs=None,
+        verbose=0,
+    ):
+        self.teachers = teachers
+        self.student = student
+        self.prefit = prefit
+        self.cv = cv
+        self.teacher_weights = teacher_weights
+        self.init_student = init_student
+        self.hard_label_weight = hard_label_weight
+        self.augment = augment
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.module = module
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.training = training
+        self.device = device
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
 
     def get_params(self, deep=True):
         """Get parameters, those of named teachers as ``name__parameter`` too.
@@ -134,19 +181,22 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
             If ``prefit=True`` and a teacher is not fitted.
         """
         given, teachers = X, name_teachers(self._given_teachers())
-        X, y = validate_data(
-            self, X, y, **self._input_options(), **self._target_options
-        )
-        refuse_missing(X, self._parts(), type(self).__name__)
-        weight = checked_weight(sample_weight, X)
+        self._validate_names([name for name, _ in teachers])
+        X, y = self._check_rows(X, reset=True, y=y, y_numeric=is_regressor(self))
+        weight = check_weights(sample_weight, X)
         extra = None if X_unlabeled is None else self._check_rows(X_unlabeled)
         generator = check_random_state(self.random_state)
-        teachers = self._prepare_teachers(teachers, X, y, generator)
+        if self.prefit:
+            check_prefit(teachers, X.shape[1])
+        else:
+            teachers = [(name, set_seeds(clone(t), generator)) for name, t in teachers]
+        teachers = self._adopt(teachers, y)
+        self._panel = Panel(teachers, self.teacher_weights, self._classes)
         student = self._prepare_student(generator)
         with fit_task(self, X, y, 3) as task:
             with task.step("teachers", attributes=None):
                 rows = [self._as_given(given, X), self._as_given(X_unlabeled, extra)]
-                targets = self._ask_teachers(teachers, rows, y, weight)
+                targets = self._ask_teachers(*rows, y, weight)
             X, weight = join_rows(X, extra, weight, 1.0 - self.hard_label_weight)
             self._fit_student(student, X, targets, self._labels(y), weight, task)
         return self
@@ -184,29 +234,79 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
                 "fit_soft has neither teachers nor labels: augment must be None and "
                 f"hard_label_weight 0, got {self.augment!r} and {self.hard_label_weight}."
             )
-        X = validate_data(self, X, **self._input_options())
-        refuse_missing(X, self._parts(), type(self).__name__)
-        targets = self._check_targets(P, X)
-        weight = checked_weight(sample_weight, X)
+        X = self._check_rows(X, reset=True)
+        targets = self._check_targets(P)
+        check_consistent_length(X, targets)
+        weight = check_weights(sample_weight, X)
         student = self._prepare_student(check_random_state(self.random_state))
-        self.teachers_, self._names = [], []
+        self.teachers_ = []
         with fit_task(self, X, targets, 1) as task:
             self._fit_student(student, X, targets, None, weight, task)
         return self
 
-    def _input_options(self):
-        """How rows are validated; missing values are refused afterwards, by name."""
-        sparse = get_tags(self).input_tags.sparse
-        return {
-            "accept_sparse": "csr" if sparse else False,
-            "ensure_all_finite": "allow-nan",
-            "dtype": FLOATS,
-        }
+    def predict(self, X):
+        """Predict labels or targets, by the student alone.
 
-    def _check_rows(self, X):
-        X = validate_data(self, X, reset=False, **self._input_options())
-        refuse_missing(X, self._parts(), type(self).__name__)
-        return X
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Labels among ``classes_``, or targets.
+        """
+        says = self._predict(X)
+        return self.classes_[says.argmax(axis=1)] if is_classifier(self) else says
+
+    def _predict(self, X):
+        check_is_fitted(self)
+        X = self._check_rows(X)
+        return self._student_says(X).astype(X.dtype, copy=False)
+
+    def _student_says(self, X):
+        return student_answer(self.student_, X, self._classes)
+
+    def report(self, X, y):
+        """Compare the teachers, their mean, and the student on some rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        y : array-like of shape (n_samples,)
+            Their labels or targets.
+
+        Returns
+        -------
+        dict of str to ndarray of shape (n_teachers + 2,)
+            ``model``, ``seconds`` to predict, pickled ``bytes``; by y ``accuracy`` and
+            ``log_loss``, or ``r2`` and ``squared_error``; by the teachers' mean
+            ``fidelity`` and of a classifier ``kl``, as among the attributes.
+        """
+        check_is_fitted(self)
+        if not self.teachers_:
+            raise ValueError("report compares with teachers, and fit_soft had none.")
+        rows, labels = self._check_rows(X), self._labels(y)
+        check_consistent_length(rows, labels)
+        ask_student = partial(self._student_says, rows)
+        given = self._as_given(X, rows)
+        table, answers = self._panel.compare(given, self.student_, ask_student)
+        for names, targets in zip(self._figures, (labels, answers[-2]), strict=True):
+            figures = [self._compare(answer, targets) for answer in answers]
+            table |= zip(names, zip(*figures, strict=True), strict=False)
+        return {name: np.array(column) for name, column in table.items()}
+
+    def _check_rows(self, X, *, reset=False, **y):
+        """Return rows, and y, as arrays; refuse NaN by the name of who takes none."""
+        checked = validate_data(
+            self, X, reset=reset, dtype=FLOATS, ensure_all_finite="allow-nan",
+            accept_sparse="csr" if get_tags(self).input_tags.sparse else False, **y,
+        )  # fmt: skip
+        refuse_missing(checked[0] if y else checked, self._parts(), type(self).__name__)
+        return checked
 
     def _parts(self):
         """Who sees rows, with names; None is the network."""
@@ -217,146 +317,74 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
         return [*named, (who, self.student)]
 
     def _given_teachers(self):
-        return self._default_teachers() if self.teachers is None else self.teachers
+        if self.teachers is not None:
+            return self.teachers
+        return [make() for make in self._default_teachers]
 
-    def _prepare_teachers(self, teachers, X, y, generator):
-        """Return named teachers, ready to be fitted, and set what answers are about."""
-        if self.prefit:
-            check_prefit(teachers, X.shape[1])
-        else:
-            teachers = [(name, set_seeds(clone(t), generator)) for name, t in teachers]
-        return self._adopt(teachers, y)
+    @property
+    def _classes(self):
+        return self.classes_ if is_classifier(self) else None
+
+    @property
+    def _is_constant(self):
+        return is_classifier(self) and len(self.classes_) == 1
 
     def _prepare_student(self, generator):
         """Return the student before its fit, and refuse what does not go with it."""
         if self._is_constant:
-            return self._constant()
+            return DummyClassifier()
         if self.student is not None:
-            if self._is_adversarial or self.augment is not None:
+            if self.discriminator is not None or self.augment is not None:
                 raise ValueError(
                     "discriminator and augment are for the network, student=None; got "
                     f"student={type(self.student).__name__}."
                 )
-            self._check_student(self.student)
+            check_student(self.student, self._classes)
             return set_seeds(clone(self.student), generator)
-        self._seed = int(generator.randint(2**31 - 1))
-        network = self._network(
-            **{name: getattr(self, name) for name in OF_THE_NETWORK},
-            training=Training() if self.training is None else self.training,
-            random_state=self._seed,
-        )
-        network.n_features_in_ = self.n_features_in_
-        return network
+        return student_network(self, seed=int(generator.randint(2**31 - 1)))
 
     def _as_given(self, given, X):
         """Rows for teachers: frames as frames, everything else as validated."""
         return given if hasattr(given, "columns") and self.augment is None else X
 
-    def _ask_teachers(self, teachers, rows, y, weight):
-        """Fit the teachers, and return the mean of their answers to labelled and other rows."""
-        X, extra = rows
-        self._names, answers = [name for name, _ in teachers], None
+    def _ask_teachers(self, X, extra, y, weight):
+        """Return the mean of the teachers' answers to labelled and other rows."""
         if self.prefit:
-            self.teachers_ = [teacher for _, teacher in teachers]
+            targets = self._panel.targets(X)
         else:
             cv = self.cv if self.augment is None and not self._is_constant else None
-            folds = make_folds(X, y, cv, is_classifier=self._is_classifier)
-            self.teachers_, answers = fit_teachers(
-                teachers, X, y, weight, folds, self._answer(), self.n_jobs
-            )
-        targets = self._mean(self._answers(X) if answers is None else answers)
+            targets = self._panel.fit(X, y, weight, cv, self.n_jobs)
+        self.teachers_ = self._panel.members
         if extra is not None:
-            targets = np.concatenate([targets, self._mean(self._answers(extra))])
+            targets = np.concatenate([targets, self._panel.targets(extra)])
         return targets
-
-    def _answers(self, X):
-        """Return what each fitted teacher says of rows."""
-        answer = self._answer()
-        pairs = zip(self._names, self.teachers_, strict=True)
-        return [answer(teacher, name, X) for name, teacher in pairs]
-
-    def _mean(self, answers):
-        return self._as_targets(mean_of_teachers(answers, self.teacher_weights))
 
     def _fit_student(self, student, X, targets, labels, weight, task):
         """Fit the student, and measure how well it imitates."""
-        self.soft_targets_ = targets
-        mixed = mix_labels(
-            targets, labels, self.hard_label_weight, np.arange(len(targets))
-        )
-        if self.student is None and not self._is_constant:
-            self._fit_network(student, X, mixed, labels, weight, task)
+        self.soft_targets_, rows = targets, np.arange(len(targets))
+        mixed = mix_labels(targets, labels, self.hard_label_weight, rows)
+        if isinstance(student, StudentMixin):
+            self.student_ = student  # which callbacks see from its second stage on
+            student.distil(
+                X, mixed, weight, task,
+                labels=None if self.init_student is None else labels,
+                teachers=None if self.discriminator is None else targets,
+                augment=self.augment, ask=partial(self._ask_about, labels),
+            )  # fmt: skip
         else:
             with task.step("student", inner=student):
-                self.student_ = self._fit_estimator(student, X, mixed, weight)
-        self._measure_imitation(X, weight)
+                self.student_ = fit_student(student, X, mixed, weight, self._classes)
+        figures = self._compare(self._student_says(X), targets, weight)
+        for name, figure in zip(self._figures[1], figures, strict=False):
+            setattr(self, f"{name}_", float(figure))
+            if self.verbose:
+                print(f"student: {name} {figure:.4g}")
 
-    def _fit_network(self, network, X, mixed, labels, weight, task):
-        """Train the network on labels, and then on the targets."""
-        self._set_scale(network, mixed, weight)
-        is_started = self.init_student == "pretrain" and labels is not None
-        if is_started:
-            self._start_on_labels(network, X, labels, weight, task)
-        teachers = self.soft_targets_ if self._is_adversarial else None
-        with task.step("student", inner=network):
-            self.student_ = network.fit_targets(
-                X, self._scaled(network, mixed), weight, teachers=teachers,
-                goes_on=is_started, redraw=self._redraw(network, X, labels, True),
-            )  # fmt: skip
-
-    def _start_on_labels(self, network, X, labels, weight, task):
-        n_labelled, settings = len(labels), network.training
-        weight = None if weight is None else weight[:n_labelled]
-        # a checkpoint is of the second stage
-        network.training = clone(settings).set_params(checkpoint=None)
-        with task.step("start on labels", attributes=None, inner=network):
-            network.fit_targets(
-                X[:n_labelled], self._scaled(network, labels), weight,
-                redraw=self._redraw(network, X, labels, False),
-            )  # fmt: skip
-        network.training = settings
-
-    def _redraw(self, network, X, labels, asks_teachers):
-        """Return a function that draws the rows of an epoch, and asks for their targets."""
-        if self.augment is None:
-            return None
-        dense = dense_rows(X)
-
-        def redraw(rows, epoch):
-            before = dense[rows]
-            rng = np.random.default_rng([self._seed, epoch, int(rows[0])])
-            drawn = np.asarray(self.augment(before, rng))
-            if drawn.shape != before.shape:
-                raise ValueError(
-                    f"augment must keep the shape {before.shape} of rows, got "
-                    f"{drawn.shape}."
-                )
-            if not asks_teachers:
-                return {"X": drawn, "targets": self._scaled(network, labels[rows])}
-            targets = self._mean(self._answers(drawn))
-            mixed = mix_labels(targets, labels, self.hard_label_weight, rows)
-            mixed = self._scaled(network, mixed)
-            return {"X": drawn, "targets": mixed, "teachers": targets}
-
-        return redraw
-
-    def _report(self, X, y, score):
-        if not self.teachers_:
-            raise ValueError("report compares with teachers, and fit_soft had none.")
-        rows, answer = self._check_rows(X), self._answer()
-        if len(y) != rows.shape[0]:
-            raise ValueError(f"y has {len(y)} rows but X has {rows.shape[0]}.")
-        given = self._as_given(X, rows)
-        models = [
-            (name, teacher, partial(answer, teacher, name, given))
-            for name, teacher in zip(self._names, self.teachers_, strict=True)
-        ]
-        student = ("student", self.student_, partial(self._student_says, rows))
-        return compare([*models, student], self._mean, score)
-
-    def _predicting_rows(self, X):
-        check_is_fitted(self)
-        return self._check_rows(X)
+    def _ask_about(self, labels, rows, drawn):
+        """Return what a network learns of drawn rows, and a discriminator."""
+        targets = self._panel.targets(drawn)
+        mixed = mix_labels(targets, labels, self.hard_label_weight, rows)
+        return {"y": mixed, "teachers": targets}
 
     @property
     def loss_curve_(self):
@@ -375,9 +403,3 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
         tags.input_tags.sparse = all(part is None or part.sparse for part in inputs)
         tags.input_tags.allow_nan = all(part and part.allow_nan for part in inputs)
         return tags
-
-
-def checked_weight(sample_weight, X):
-    """Return weights of at least 0, or None."""
-    if sample_weight is not None:
-        return check_sample_weight(sample_weight, X, ensure_non_negative=True)

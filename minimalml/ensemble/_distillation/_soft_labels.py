@@ -1,10 +1,10 @@
-"""Any scikit-learn estimator fitted on probabilities in place of labels."""
+"""Any scikit-learn estimator as student: fitted on probabilities in place of labels."""
 
 import numpy as np
 from sklearn.base import is_regressor
 
 from minimalml.ensemble._distillation._teachers import (
-    class_probabilities,
+    answer_of,
     fit_weighted,
     weight_name,
 )
@@ -13,16 +13,21 @@ from minimalml.ensemble._distillation._teachers import (
 LOWEST = 1e-3
 
 
-def check_student(student):
-    """Refuse a student that can't be fitted on probabilities."""
-    if not is_regressor(student) and weight_name(student) is None:
+def check_student(student, classes):
+    """Refuse a student that can't be fitted on probabilities of ``classes``, or numbers."""
+    if is_regressor(student):
+        return
+    name = type(student).__name__
+    if classes is None:
+        raise TypeError(f"student must be a regressor, got {name}.")
+    if weight_name(student) is None:
         raise TypeError(
-            f"student ({type(student).__name__}) must take sample_weight in fit, or be a "
-            "regressor, to learn from probabilities."
+            f"student ({name}) must take sample_weight in fit, or be a regressor, to learn "
+            "from probabilities."
         )
 
 
-def fit_on_probabilities(student, X, P, sample_weight, classes):
+def fit_student(student, X, P, sample_weight, classes):
     """Fit a classifier on rows repeated for their classes, a regressor on ``P`` itself.
 
     A repetition weighs the probability of its class, so that a learner of the log loss
@@ -41,14 +46,13 @@ def fit_on_probabilities(student, X, P, sample_weight, classes):
     return fit_weighted(student, X[rows], classes[columns], weights, "the student")
 
 
-def student_probabilities(student, X, classes):
-    """Return the probabilities of ``classes`` by a student of either kind."""
-    if not is_regressor(student):
-        if hasattr(student, "predict_proba") and np.array_equal(
-            student.classes_, classes
-        ):
-            return student.predict_proba(X)
-        return class_probabilities(student, "the student", X, classes)
-    P = np.clip(np.reshape(student.predict(X), (X.shape[0], len(classes))), 0, None)
-    sums = P.sum(axis=1, keepdims=True)
-    return np.divide(P, sums, out=np.full_like(P, 1 / len(classes)), where=sums > 0)
+def student_answer(student, X, classes):
+    """Return probabilities of ``classes`` by a student of either kind, or its numbers."""
+    if classes is not None and is_regressor(student):
+        P = np.clip(np.reshape(student.predict(X), (X.shape[0], len(classes))), 0, None)
+        sums = P.sum(axis=1, keepdims=True)
+        even = np.full_like(P, 1 / len(classes))
+        return np.divide(P, sums, out=even, where=sums > 0)
+    if hasattr(student, "predict_proba") and np.array_equal(student.classes_, classes):
+        return student.predict_proba(X)
+    return answer_of(student, "the student", X, classes)

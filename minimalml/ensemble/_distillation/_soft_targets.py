@@ -1,8 +1,4 @@
-"""Soft targets: the mean of teachers' probabilities, the loss on it, and its short form.
-
-Shen, Savvides: "MEAL V2: Boosting Vanilla ResNet-50 to 80%+ Top-1 Accuracy on ImageNet without
-Tricks", 2020.
-"""
+"""Soft targets: the mean of teachers' probabilities, the loss on it, and its short form."""
 
 import numpy as np
 from scipy.sparse import issparse, vstack
@@ -73,17 +69,12 @@ def soft_targets(probas, *, weights=None):
 def mean_of_teachers(arrays, weights, *, name="teacher_weights"):
     """Return the weighted mean of predictions of the same shape, in their float type."""
     if weights is not None:
-        weights = check_array(
-            weights, ensure_2d=False, dtype=np.float64, input_name=name
-        )
-        if weights.shape != (len(arrays),):
+        weights = np.asarray(weights, dtype=np.float64)
+        is_right = weights.shape == (len(arrays),) and np.isfinite(weights).all()
+        if not is_right or (weights < 0).any() or not weights.any():
             raise ValueError(
-                f"{name} must be one number for each of {len(arrays)} teachers, got shape "
-                f"{weights.shape}."
-            )
-        if (weights < 0).any() or not weights.any():
-            raise ValueError(
-                f"{name} must be at least 0, one of them above, got {weights.tolist()}."
+                f"{name} must be one number of at least 0 for each of {len(arrays)} "
+                f"teachers, one of them above, got {weights.tolist()}."
             )
     mean = np.average(arrays, axis=0, weights=weights)
     return mean.astype(np.result_type(*arrays), copy=False)
@@ -152,21 +143,17 @@ def distillation_loss(student_logits, targets, *, sample_weight=None):
         )
     _refuse_no_probabilities(targets, "targets")
     weights = check_weights(sample_weight, logits)
-    losses = row_losses(logits, targets)
+    if is_torch_tensor(logits):
+        from torch.nn.functional import cross_entropy
+
+        losses = cross_entropy(logits, targets, reduction="none")
+    else:
+        losses = -(targets * log_softmax(logits, axis=1)).sum(axis=1)
     if weights is None:
         mean = losses.mean()
     else:
         mean = (losses * weights).sum() / weights.sum()
     return mean if is_torch_tensor(mean) else float(mean)
-
-
-def row_losses(logits, targets):
-    """Return the cross-entropy of each row."""
-    if is_torch_tensor(logits):
-        from torch.nn.functional import cross_entropy
-
-        return cross_entropy(logits, targets, reduction="none")
-    return -(targets * log_softmax(logits, axis=1)).sum(axis=1)
 
 
 def compress_targets(P, k, how="smoothing"):

@@ -1,6 +1,10 @@
 """Networks as students: fitted to soft targets, once more from where they are."""
 
+from functools import partial
+
+import numpy as np
 from scipy.sparse import issparse
+from sklearn.base import clone, is_classifier
 
 from minimalml._core.callbacks import with_callbacks
 from minimalml._core.training.estimator import weighted_mean
@@ -10,7 +14,6 @@ from minimalml._core.training.network import (
     NetworkRegressor,
 )
 from minimalml._core.validation import check_is_fitted, validate_data
-from minimalml.ensemble._distillation._soft_targets import row_losses
 
 # Probabilities below it have the logarithm of it, as a teacher's logits.
 LOWEST_PROBABILITY = 1e-12
@@ -41,87 +44,81 @@ class StudentMixin:
     _goes_on = False
     _discriminator = None
 
-    @with_callbacks
-    def fit_targets(
-        self,
-        X,
-        targets,
-        sample_weight=None,
-        *,
-        teachers=None,
-        goes_on=False,
-        redraw=None,
-    ):
-        """Train on targets (n_samples, n_outputs), by a new optimiser and schedule.
+    def distil(self, X, targets, weight, task, *, labels, teachers, augment, ask):
+        """Train on the labels of the first rows, if there are any, and then on targets.
 
-        ``teachers`` are probabilities for a discriminator; ``redraw(rows, epoch)`` returns
-        columns that take the place of X, targets and teachers in an epoch. The caller sets
-        ``n_features_in_`` and what names the outputs.
+        ``teachers`` are probabilities for a discriminator, or None. ``augment``, or None,
+        draws rows for an epoch, and ``ask(rows, drawn)`` returns their columns.
         """
-        self._goes_on, self._is_adversarial = goes_on, teachers is not None
-        self._training_state = None
-        columns = {"X": dense_rows(X), "targets": targets, "teachers": teachers,
-                   "weight": sample_weight}  # fmt: skip
+        targets = self._encode_targets(targets, weight, True)
+        if labels is not None:
+            known, settings = slice(len(labels)), self.training
+            # a checkpoint is of the second stage
+            self.training = clone(self._training_settings).set_params(checkpoint=None)
+            with task.step("start on labels", attributes=None, inner=self):
+                self._fit_targets(
+                    X[known], self._encode_targets(labels, None, False),
+                    None if weight is None else weight[known], augment,
+                    ask=lambda rows, drawn: {"y": labels[rows]},
+                )  # fmt: skip
+            self.training = settings
+        self._goes_on = labels is not None
+        with task.step("student", inner=self):
+            self._fit_targets(X, targets, weight, augment, ask, teachers)
+
+    @with_callbacks
+    def _fit_targets(self, X, targets, weight, augment, ask, teachers=None):
+        """Train by a new optimiser and schedule."""
+        self._is_adversarial, self._training_state = teachers is not None, None
+        rows = dense_rows(X)
+        columns = {"X": rows, "y": targets, "teachers": teachers,
+                   "weight": weight}  # fmt: skip
         options = {"in_memory_limit": 0} if issparse(X) else {}
-        if redraw is not None:
-            options["extend"] = _as_extend(redraw)
+        if augment is not None:
+            options["extend"] = partial(self._redraw, rows, augment, ask)
         self._fit_network(columns, X, targets, **options)
         self._discriminator = None
-        return self
+
+    def _redraw(self, X, augment, ask, indices, columns, state):
+        """Return other columns for the rows of an epoch, as tensors."""
+        from minimalml._core.training.data import to_device
+
+        rows, like = indices.numpy(), columns["y"]
+        rng = np.random.default_rng([self.random_state, state.epoch, int(rows[0])])
+        before = X[rows]
+        drawn = np.asarray(augment(before, rng))
+        if drawn.shape != before.shape:
+            raise ValueError(
+                f"augment must keep the shape {before.shape} of rows, got {drawn.shape}."
+            )
+        new = {"X": drawn, **ask(rows, drawn)}
+        new["y"] = self._encode_targets(new["y"], None, False)
+        return {n: to_device(c, like.device, like.dtype) for n, c in new.items()}
 
     def _continues(self, partial=False):
         return self._goes_on
 
-    def _on_network_ready(self):
-        """Make a discriminator, seeded as the network's order of rows is."""
-        if self._is_adversarial:
-            from minimalml._core.arrays import resolve_device
-            from minimalml._core.torch_random import isolated_noise
-            from minimalml.ensemble._distillation._discriminator_torch import (
-                make_discriminator,
-            )
-
-            device = resolve_device(self.device)
-            with isolated_noise(device, self.random_state):
-                self._discriminator = make_discriminator(self._n_outputs)
-
     def _training_options(self, partial=False):
         options = super()._training_options(partial)
-        if self._discriminator is not None:
-            import torch
-
-            from minimalml._core.arrays import resolve_device
+        if self._is_adversarial:
             from minimalml.ensemble._distillation._discriminator_torch import (
-                LEARNING_RATE,
+                seeded_discriminator,
             )
 
-            dtype = getattr(torch, options["dtype"])
-            device = resolve_device(self.device)
-            self.module_.to(device, dtype)
-            self._discriminator.to(device, dtype)
-            options["optimizers"] = [
-                {"parameters": list(self.module_.parameters())},
-                {"parameters": list(self._discriminator.parameters()), "optimizer": "adam",
-                 "learning_rate": LEARNING_RATE, "weight_decay": 0.0},
-            ]  # fmt: skip
+            self._discriminator, options["optimizers"] = seeded_discriminator(
+                self.module_, self._n_outputs, options, self.random_state
+            )
         return options
 
     def _training_loss(self, batch, state):
         outputs = self._outputs(batch.X, state.network)
-        losses = self._losses(outputs, batch.targets)
-        loss = weighted_mean(losses, batch.weight)
+        loss = weighted_mean(self._loss_of_outputs(outputs, batch.y), batch.weight)
         if self._discriminator is None:
             return loss
-        from minimalml.ensemble._distillation._discriminator_torch import (
-            discriminator_losses,
-        )
-
         logits = batch.teachers.clamp_min(LOWEST_PROBABILITY).log()
-        losses = discriminator_losses(self._discriminator, outputs, logits)
-        return {
-            "similarity": loss,
-            "discriminator": weighted_mean(losses, batch.weight),
-        }
+        losses = self._discriminator(outputs, logits)
+        adversarial = weighted_mean(losses, batch.weight)
+        return {"similarity": loss, "discriminator": adversarial}
 
     def _predict_outputs(self, X):
         check_is_fitted(self)
@@ -132,24 +129,21 @@ class StudentMixin:
 class StudentClassifier(StudentMixin, NetworkClassifier):
     """A classifier fitted to probabilities of ``classes_``."""
 
-    def _losses(self, outputs, targets):
-        return row_losses(outputs, targets)
+    def _encode_targets(self, y, sample_weight, is_new):
+        return y
 
 
 class StudentRegressor(StudentMixin, NetworkRegressor):
     """A regressor fitted to standardised targets."""
 
-    def _losses(self, outputs, targets):
-        return self._loss_of_outputs(outputs, targets)
 
-
-def _as_extend(redraw):
-    """Make of ``redraw`` what the training loop calls for the rows of an epoch."""
-    from minimalml._core.training.data import to_device
-
-    def extend(indices, columns, state):
-        like = columns["targets"]
-        drawn = redraw(indices.numpy(), state.epoch)
-        return {n: to_device(c, like.device, like.dtype) for n, c in drawn.items()}
-
-    return extend
+def student_network(owner, seed):
+    """Return the network that the parameters of a distiller describe, for its fit."""
+    kind = StudentClassifier if is_classifier(owner) else StudentRegressor
+    names = [name for name in kind._get_param_names() if hasattr(owner, name)]
+    network = kind(**{name: getattr(owner, name) for name in names})
+    network.set_params(random_state=seed)
+    network.n_features_in_ = owner.n_features_in_
+    if is_classifier(owner):
+        network.classes_ = owner.classes_
+    return network

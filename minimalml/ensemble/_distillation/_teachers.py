@@ -1,11 +1,14 @@
 """Teachers: their names, their fits, and what they say of rows that they were not fitted on."""
 
+import pickle
 import warnings
+from functools import partial
+from time import perf_counter
 
 import numpy as np
 from joblib import Parallel, delayed
 from scipy.sparse import issparse
-from scipy.special import expit, softmax
+from scipy.special import softmax
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import check_cv
@@ -14,6 +17,7 @@ from sklearn.utils import _safe_indexing, get_tags
 from sklearn.utils.metadata_routing import _routing_enabled, get_routing_for_object
 
 from minimalml._core.validation import Integral, check_is_fitted, has_fit_parameter
+from minimalml.ensemble._distillation._soft_targets import mean_of_teachers
 
 
 def is_named(teachers):
@@ -26,9 +30,7 @@ def name_teachers(teachers):
     """Return (name, estimator) pairs, named after their classes where they have none."""
     teachers = list(teachers)
     if not teachers:
-        raise ValueError(
-            "teachers must hold at least one estimator, got an empty list."
-        )
+        raise ValueError("teachers must hold at least one estimator, got none.")
     if not is_named(teachers):
         if any(not hasattr(teacher, "fit") for teacher in teachers):
             raise TypeError(
@@ -36,10 +38,6 @@ def name_teachers(teachers):
                 f"{teachers!r}."
             )
         teachers = make_pipeline(*teachers).steps
-    names = [name for name, _ in teachers]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"teachers must have different names, got {twice} twice.")
     return teachers
 
 
@@ -66,13 +64,7 @@ def weight_name(estimator):
 
 
 def fit_weighted(estimator, X, y, sample_weight, who):
-    """Fit with sample weights, unless they are None.
-
-    Raises
-    ------
-    TypeError
-        If there are weights and ``estimator`` takes none.
-    """
+    """Fit with sample weights, unless they are None; refuse an estimator without."""
     if sample_weight is None:
         return estimator.fit(X, y)
     name = weight_name(estimator)
@@ -100,23 +92,6 @@ def check_prefit(teachers, n_features):
             )
 
 
-def check_methods(teachers):
-    """Refuse teachers that tell nothing of classes, and warn of scores that are none."""
-    for name, teacher in teachers:
-        if not any(hasattr(teacher, m) for m in ("predict_proba", "decision_function")):
-            raise TypeError(
-                f"teacher {name!r} ({type(teacher).__name__}) needs predict_proba or "
-                "decision_function."
-            )
-        if not hasattr(teacher, "predict_proba"):
-            warnings.warn(
-                f"teacher {name!r} ({type(teacher).__name__}) has no predict_proba: the "
-                "softmax of its decision_function is not calibrated.",
-                UserWarning,
-                stacklevel=5,
-            )
-
-
 def refuse_missing(X, parts, owner):
     """Refuse NaN that one of the (name, estimator) pairs, or a network, does not take."""
     if not np.isnan(X.data if issparse(X) else X).any():
@@ -128,7 +103,87 @@ def refuse_missing(X, parts, owner):
             )
 
 
-def make_folds(X, y, cv, *, is_classifier):
+def check_methods(teachers, *methods):
+    """Refuse teachers with none of the methods, and warn of those without the first."""
+    for name, teacher in teachers:
+        who = f"teacher {name!r} ({type(teacher).__name__})"
+        if not any(hasattr(teacher, method) for method in methods):
+            raise TypeError(f"{who} needs {' or '.join(methods)}.")
+        if not hasattr(teacher, methods[0]):
+            warnings.warn(
+                f"{who} has no {methods[0]}: the softmax of its {methods[1]} is not "
+                "calibrated.",
+                UserWarning,
+                stacklevel=6,
+            )
+
+
+class Panel:
+    """Teachers who answer as one, by the weighted mean of what each of them says.
+
+    ``classes`` are those whose probabilities they give; None where they give numbers.
+    """
+
+    def __init__(self, teachers, weights, classes):
+        self.names, self.members = map(list, zip(*teachers, strict=True))
+        self.weights, self.classes = weights, classes
+
+    def fit(self, X, y, sample_weight, cv, n_jobs):
+        """Fit the members, and return the mean of what they say of the same rows.
+
+        For that a copy of each is fitted on each fold's rows, and asked about the others.
+        """
+        folds = _make_folds(X, y, cv, is_classifier=self.classes is not None)
+        done = Parallel(n_jobs)(
+            delayed(_fit_one)(clone(t), name, X, y, sample_weight, fold, self.classes)
+            for name, t in zip(self.names, self.members, strict=True)
+            for fold in [None, *folds]
+        )
+        each = len(folds) + 1
+        self.members = done[::each]
+        if not folds:
+            return self.targets(X)
+        order = np.argsort(np.concatenate([test for _, test in folds]))
+        starts = range(0, len(done), each)
+        return self.mean(
+            [np.concatenate(done[s + 1 : s + each])[order] for s in starts]
+        )
+
+    def targets(self, X):
+        """Return the mean of what the members say of rows."""
+        return self.mean([ask() for ask in self.asks(X)])
+
+    def asks(self, X):
+        """Return a function for each member that says what it says of rows."""
+        return [
+            partial(answer_of, teacher, f"teacher {name!r}", X, self.classes)
+            for name, teacher in zip(self.names, self.members, strict=True)
+        ]
+
+    def mean(self, answers):
+        """Return the mean as targets, of probabilities in float32."""
+        mean = mean_of_teachers(answers, self.weights)
+        return mean if self.classes is None else mean.astype(np.float32)
+
+    def compare(self, X, student, ask_student):
+        """Return what each model costs, as columns of a table, and the answer of each.
+
+        Before the student, which is the last, comes the mean.
+        """
+        answers, seconds = [], []
+        for ask in [*self.asks(X), ask_student]:
+            start = perf_counter()
+            answers.append(ask())
+            seconds.append(perf_counter() - start)
+        n_bytes = [len(pickle.dumps(model)) for model in [*self.members, student]]
+        answers.insert(-1, self.mean(answers[:-1]))
+        for costs in (seconds, n_bytes):
+            costs.insert(-1, sum(costs[:-1]))
+        names = [*self.names, "mean of teachers", "student"]
+        return {"model": names, "seconds": seconds, "bytes": n_bytes}, answers
+
+
+def _make_folds(X, y, cv, *, is_classifier):
     """Return (train, test) pairs that part the rows; none where targets are in sample.
 
     An integer is reduced to the size of the smallest class.
@@ -142,7 +197,7 @@ def make_folds(X, y, cv, *, is_classifier):
                 f"cv={cv} needs 2 rows of each class, got a class of {smallest}: the "
                 "teachers' targets are in sample.",
                 UserWarning,
-                stacklevel=5,
+                stacklevel=7,
             )
             return []
         cv = min(cv, smallest)
@@ -157,32 +212,7 @@ def make_folds(X, y, cv, *, is_classifier):
     return folds
 
 
-def fit_teachers(teachers, X, y, sample_weight, folds, predict, n_jobs):
-    """Fit each teacher on all rows, and one copy of it on each fold's.
-
-    Returns
-    -------
-    fitted : list of estimators
-
-    predictions : list of ndarray of shape (n_samples, ...) or None
-        ``predict(teacher, name, rows)`` of each row by the copy that has not seen it; None
-        without folds.
-    """
-    tasks = [(t, name, fold) for name, t in teachers for fold in [None, *folds]]
-    done = Parallel(n_jobs)(
-        delayed(_fit_one)(clone(teacher), name, X, y, sample_weight, fold, predict)
-        for teacher, name, fold in tasks
-    )
-    each = len(folds) + 1
-    fitted = done[::each]
-    if not folds:
-        return fitted, None
-    order = np.argsort(np.concatenate([test for _, test in folds]))
-    starts = range(0, len(done), each)
-    return fitted, [np.concatenate(done[s + 1 : s + each])[order] for s in starts]
-
-
-def _fit_one(teacher, name, X, y, sample_weight, fold, predict):
+def _fit_one(teacher, name, X, y, sample_weight, fold, classes):
     """Return the fitted teacher, or what it says of the rows that a fold leaves out."""
     who = f"teacher {name!r}"
     if fold is None:
@@ -190,23 +220,23 @@ def _fit_one(teacher, name, X, y, sample_weight, fold, predict):
     train, test = fold
     weight = None if sample_weight is None else sample_weight[train]
     fit_weighted(teacher, _safe_indexing(X, train), y[train], weight, who)
-    return predict(teacher, name, _safe_indexing(X, test))
+    return answer_of(teacher, who, _safe_indexing(X, test), classes)
 
 
-def teacher_probabilities(teacher, name, X, *, classes):
-    """Return a teacher's probabilities of ``classes``."""
-    return class_probabilities(teacher, f"teacher {name!r}", X, classes)
+def answer_of(model, who, X, classes):
+    """Return probabilities of ``classes``, 0 for those that ``model`` never saw.
 
-
-def class_probabilities(model, who, X, classes):
-    """Return probabilities of ``classes``, 0 for those that ``model`` never saw."""
+    Where ``classes`` is None, return what a regressor predicts, one number a row.
+    """
+    if classes is None:
+        return _predictions(model, who, X)
     if hasattr(model, "predict_proba"):
         known = model.predict_proba(X)
     else:
         scores = model.decision_function(X)
-        known = softmax(scores, axis=1) if scores.ndim == 2 else expit(scores)[:, None]
-        if scores.ndim == 1:
-            known = np.hstack([1 - known, known])
+        if scores.ndim == 1:  # of two classes: the second's
+            scores = np.column_stack([np.zeros_like(scores), scores])
+        known = softmax(scores, axis=1)
     if np.shape(known) != (X.shape[0], len(model.classes_)):
         raise ValueError(
             f"{who} must give one number a class, {len(model.classes_)}, got shape "
@@ -220,12 +250,11 @@ def class_probabilities(model, who, X, classes):
     return aligned / sums
 
 
-def teacher_predictions(teacher, name, X):
-    """Return what a regressor predicts, one number a row."""
-    y = np.asarray(teacher.predict(X), dtype=np.float64)
+def _predictions(model, who, X):
+    y = np.asarray(model.predict(X), dtype=np.float64)
     y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
     if y.shape != (X.shape[0],) or not np.isfinite(y).all():
         raise ValueError(
-            f"teacher {name!r} must predict one finite number a row, got shape {y.shape}."
+            f"{who} must predict one finite number a row, got shape {y.shape}."
         )
     return y

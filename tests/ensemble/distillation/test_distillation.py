@@ -111,7 +111,7 @@ def test_ties_go_to_the_lower_class():
         (lambda P: soft_targets([]), "at least one"),
         (lambda P: soft_targets([P, P[:2]]), "arrays of one shape"),
         (lambda P: soft_targets([P], weights=[1, 1]), "weights must be one number"),
-        (lambda P: soft_targets([P, P], weights=[-1, 2]), "weights must be at least 0"),
+        (lambda P: soft_targets([P, P], weights=[-1, 2]), "one number of at least 0"),
         (lambda P: soft_targets([P, P], weights=[0, 0]), "one of them above"),
         (lambda P: soft_targets([2 * P]), r"probas\[0\] must be at least 0 and sum to 1"),
         (lambda P: soft_targets([P * np.nan]), "contains NaN"),
@@ -269,12 +269,12 @@ def test_few_and_single_classes(iris):
     ("options", "error", "message"),
     [
         (dict(teachers=[]), ValueError, "teachers must hold at least one"),
-        (dict(teachers=[*PAIRS, *PAIRS]), ValueError, "different names"),
+        (dict(teachers=[*PAIRS, *PAIRS]), ValueError, "not unique"),
         (dict(teachers=[*PAIRS, TREE]), TypeError, r"\(name, estimator\) pairs"),
         (dict(teachers=[Ridge()]), TypeError, "teacher 'ridge' .* needs predict_proba"),
         (dict(prefit=True), NotFittedError, "'tree' .* is not"),
         (dict(teacher_weights=[1]), ValueError, "teacher_weights must be one number"),
-        (dict(teacher_weights=[-1, 1]), ValueError, "teacher_weights must be at least 0"),
+        (dict(teacher_weights=[-1, 1]), ValueError, "one number of at least 0 .* got .-1"),
         (dict(hard_label_weight=1.5), ValueError, "hard_label_weight"),
         (dict(init_student="labels"), ValueError, "init_student"),
         (dict(cv=[(np.arange(100), np.arange(50))]), ValueError, "test each row once"),
@@ -314,7 +314,7 @@ def test_estimator_refuses_bad_rows(iris):
     for P in (2 * np.eye(3)[y], -np.eye(3)[y]):
         with pytest.raises(ValueError, match="P must be at least 0 and sum to 1"):
             model.fit_soft(X, P)
-    with pytest.raises(ValueError, match="P has 149 rows"):
+    with pytest.raises(ValueError, match=r"inconsistent .* \[150, 149\]"):
         model.fit_soft(X, np.eye(3)[y[:149]])
     with pytest.raises(ValueError, match="fit_soft has neither teachers nor labels"):
         clone(model).set_params(hard_label_weight=0.5).fit_soft(X, np.eye(3)[y])
