@@ -24,12 +24,17 @@ n_ones = np.arange(1, k + 1)
 mean_in, mean_out, variance = permutation_moments(k, n_ones)
 
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
-for mean, color, name in ((mean_in, "C0", "shall be 1"), (mean_out, "C3", "shall be 0")):
+for mean, color, name in (
+    (mean_in, "C0", "shall be 1"),
+    (mean_out, "C3", "shall be 0"),
+):
     for n_networks, alpha in ((1, 0.15), (100, 0.35)):
         spread = 2 * np.sqrt(variance / n_networks)
         axes[0].fill_between(n_ones, mean - spread, mean + spread, color=color,
                              alpha=alpha, linewidth=0)  # fmt: skip
-    axes[0].plot(n_ones, mean, "o-", color=color, markersize=3, label=f"outputs that {name}")
+    axes[0].plot(
+        n_ones, mean, "o-", color=color, markersize=3, label=f"outputs that {name}"
+    )
 axes[0].axhline(0, color="0.4", linewidth=0.8)
 axes[0].set(xlabel="ones among ten bits", ylabel="output",
             title="mean, and two deviations of 1 and of 100")  # fmt: skip
@@ -58,7 +63,9 @@ for rounding, color in (("sign", "C2"), ("midpoint", "C4")):
         right.append(1 - wrong.mean())
     axes[1].plot(sizes, right, "o-", color=color, markersize=3, label=rounding)
     axes[1].axvline(model.certified_size_, color=color, linestyle=":")
-    axes[1].annotate(f" {model.certified_size_}", (model.certified_size_, 0.02), color=color)
+    axes[1].annotate(
+        f" {model.certified_size_}", (model.certified_size_, 0.02), color=color
+    )
     print(f"{rounding}: {model.certified_size_} networks for all inputs, at 95 %")
 axes[1].set(xscale="log", ylim=(-0.03, 1.03), xlabel="networks in the average",
             ylabel="inputs permuted right", title="drawn averages, and certified sizes")  # fmt: skip

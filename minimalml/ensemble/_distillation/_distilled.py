@@ -181,7 +181,10 @@ class DistillationEstimator(CallbackSupportMixin, _BaseComposition, BaseEstimato
             If ``prefit=True`` and a teacher is not fitted.
         """
         given, teachers = X, name_teachers(self._given_teachers())
-        self._validate_names([name for name, _ in teachers])
+        try:
+            self._validate_names([name for name, _ in teachers])
+        except ValueError as error:
+            raise ValueError(f"teachers: {error}") from None
         X, y = self._check_rows(X, reset=True, y=y, y_numeric=is_regressor(self))
         weight = check_weights(sample_weight, X)
         extra = None if X_unlabeled is None else self._check_rows(X_unlabeled)

@@ -269,7 +269,7 @@ def test_few_and_single_classes(iris):
     ("options", "error", "message"),
     [
         (dict(teachers=[]), ValueError, "teachers must hold at least one"),
-        (dict(teachers=[*PAIRS, *PAIRS]), ValueError, "not unique"),
+        (dict(teachers=[*PAIRS, *PAIRS]), ValueError, "teachers: Names provided are not unique"),
         (dict(teachers=[*PAIRS, TREE]), TypeError, r"\(name, estimator\) pairs"),
         (dict(teachers=[Ridge()]), TypeError, "teacher 'ridge' .* needs predict_proba"),
         (dict(prefit=True), NotFittedError, "'tree' .* is not"),
