@@ -21,9 +21,13 @@ from minimalml._core.training.documentation import complete_docstring, document_
 from minimalml._core.training.network import NetworkClassifier, NetworkRegressor
 from minimalml._core.training.settings import Training
 from minimalml._core.validation import Interval, StrOptions
-from minimalml.ensemble._diversity._measures import combined_logs, logarithms, of_class
 from minimalml.ensemble._infinite_compute._locally_optimal_search import (
     LocallyOptimalSearchCV,
+)
+from minimalml.ensemble._member_probabilities import (
+    combined_logs,
+    logarithms,
+    of_class,
 )
 
 # The paper's grids: steps by a factor of 2, from standard values to 64 times those.

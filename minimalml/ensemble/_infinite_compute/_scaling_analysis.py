@@ -22,20 +22,20 @@ from minimalml._core.validation import (
     validate_data,
     validate_params,
 )
-from minimalml.ensemble._diversity._measures import (
-    check_codes,
-    check_members,
-    combined_logs,
-    logarithms,
-    of_class,
-)
-from minimalml.ensemble._diversity._subset_report import member_subsets
 from minimalml.ensemble._infinite_compute._infinite_compute import (
     RegularizedEnsembleClassifier,
     RegularizedEnsembleRegressor,
     hold_out,
 )
 from minimalml.ensemble._infinite_compute._scaling_law import ScalingLawRegressor
+from minimalml.ensemble._member_probabilities import (
+    check_codes,
+    check_members,
+    combined_logs,
+    logarithms,
+    member_subsets,
+    of_class,
+)
 
 FLOATS = [np.float64, np.float32]
 
