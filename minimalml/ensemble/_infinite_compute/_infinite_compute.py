@@ -152,29 +152,36 @@ class RegularizedEnsembleMixin:
 
     def _train_members(self, columns, X, y, kept, task):
         from minimalml._core.training.stacked import MemberOrders
-        from minimalml.ensemble._infinite_compute._members_torch import (
-            MemberGradients,
-            side_by_side,
-            split_members,
-        )
+        from minimalml.ensemble._infinite_compute._members_torch import side_by_side
 
-        settings = self._training_settings
-        self._gradients = MemberGradients(settings.optimizer, settings.gradient_clip)
         self.__dict__.pop("module_", None)  # else training would go on from it
         super()._fit_network(
             columns, X, y, task=task, sampler="sequential",
             extend=MemberOrders(self._seeds[:, 1]), gradient_clip=None,
-            optimizer=self._gradients.make_optimizer,
+            optimizer=self._make_optimizer,
         )  # fmt: skip
-        is_lost = self._gradients.diverged.tolist()
-        del self._gradients, self._seeds, self._training_state
+        is_lost = self._diverged.tolist()
+        del self._diverged, self._seeds, self._training_state
         _tell_of_diverged(sum(is_lost), len(is_lost))
         if kept is not None or any(is_lost):
-            members = [] if kept is None else split_members(kept)
-            new = zip(split_members(self.module_), is_lost, strict=True)
+            members = [] if kept is None else _members(kept)
+            new = zip(_members(self.module_), is_lost, strict=True)
             members += [member for member, lost in new if not lost]
             like = next(self.module_.parameters())
             self.module_ = side_by_side(members).to(like).eval()
+
+    def _make_optimizer(self, groups, learning_rate):
+        from minimalml._core.training.optimizers import make_optimizer
+        from minimalml.ensemble._infinite_compute._members_torch import cut_each_member
+
+        settings = self._training_settings
+        optimizer = make_optimizer(
+            groups, settings.optimizer, learning_rate, weight_decay=0.0, momentum=0.9
+        )
+        self._diverged = cut_each_member(
+            optimizer, self.module_, settings.gradient_clip
+        )
+        return optimizer
 
     def _build_network(self):
         import torch
@@ -187,9 +194,6 @@ class RegularizedEnsembleMixin:
             with isolated_noise(torch.device("cpu"), int(seed)):
                 members.append(super()._build_network())
         return side_by_side(members)
-
-    def _on_network_ready(self):
-        self._gradients.watch(self.module_)
 
     def _training_options(self, partial=False):
         options = super()._training_options(partial)
@@ -237,6 +241,10 @@ class RegularizedEnsembleMixin:
     def partial_fit(self):
         """Members are trained by `fit` alone, since its settings are for a whole run."""
         raise AttributeError(f"{type(self).__name__} has no partial_fit.")
+
+
+def _members(module):
+    return [module.member(number) for number in range(module.n_members)]
 
 
 def _tell_of_diverged(n_lost, n_members):

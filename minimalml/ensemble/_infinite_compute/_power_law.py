@@ -178,9 +178,18 @@ def fit_log_huber(points, delta):
 def _descend_log_huber(points, delta, start):
     """Return the local minimum next to a law, over log A, log alpha and E."""
     x, y, sign = points.x, points.y, points.sign
-    p, log_x = x.shape[1], np.log(x)
+    p, weight = x.shape[1], points.weight / points.weight.sum()
     smallest = np.finfo(float).tiny
-    weight = points.weight / points.weight.sum()
+    parts = [p, p, 1]
+    is_free = np.repeat(
+        [True, points.exponent is None, points.asymptote is None], parts
+    )
+    low = np.repeat([-np.inf, LOG_RANGE[0], 0.0 if sign > 0 else -np.inf], parts)
+    high = np.repeat([np.inf, LOG_RANGE[1], np.inf], parts)
+    # a coefficient of 0 has no logarithm
+    coefficient = np.log(np.maximum(start.coefficient, 1e-6))
+    exponents = np.log(np.broadcast_to(start.exponent, p))
+    full = np.r_[coefficient, exponents, start.asymptote]
 
     def unpack(theta):
         full[is_free] = theta
@@ -194,7 +203,7 @@ def _descend_log_huber(points, delta, start):
         law = unpack(theta)
         terms = sign * law.coefficient * x**-law.exponent  # (n, p)
         values = np.maximum(law.asymptote + terms.sum(axis=1), smallest)
-        slopes = [terms, -terms * law.exponent * log_x, np.ones((len(y), 1))]
+        slopes = [terms, -terms * law.exponent * np.log(x), np.ones((len(y), 1))]
         return (np.hstack(slopes) / (delta * values[:, None]))[:, is_free]
 
     def robust(squares):
@@ -203,17 +212,6 @@ def _descend_log_huber(points, delta, start):
         losses = np.where(is_far, 2 * roots - 1, squares)
         return weight * np.stack([losses, 1 / roots, -0.5 * is_far / roots**3])
 
-    # a coefficient of 0 has no logarithm
-    coefficient = np.log(np.maximum(start.coefficient, 1e-6))
-    exponents = np.log(np.broadcast_to(start.exponent, p))
-    full = np.r_[coefficient, exponents, start.asymptote]
-    is_free = np.r_[
-        np.full(p, True), np.full(p, points.exponent is None), points.asymptote is None
-    ]
-    low = np.r_[
-        np.full(p, -np.inf), np.full(p, LOG_RANGE[0]), 0.0 if sign > 0 else -np.inf
-    ]
-    high = np.r_[np.full(p, np.inf), np.full(p, LOG_RANGE[1]), np.inf]
     found = least_squares(
         residual, np.clip(full, low, high)[is_free], jacobian,
         bounds=(low[is_free], high[is_free]), loss=robust, x_scale="jac",
