@@ -17,8 +17,8 @@ def climb(evaluate, sizes, start, max_evaluations=None):
     """Step from a place on a grid of ``sizes`` to the best neighbour while one is better.
 
     ``evaluate`` returns the scores of a list of places, tuples of int; fewer to stop there.
-    Returns the best place seen, the scores by place in the order of evaluation, and whether
-    all neighbours of that place were seen.
+    Returns the best place, of equals the first seen, the scores by place in the order of
+    evaluation, and whether all neighbours of that place were seen.
     """
     scores, place = {}, start
 
@@ -160,20 +160,19 @@ class LocallyOptimalSearchCV(BaseSearchCV):
             nonlocal is_stopped
             if is_stopped:
                 return []
-            n_fits = len(places) * self.n_splits_
             batch = search.subcontext(
-                task_name="batch", max_subtasks=n_fits, sequential_subtasks=False
-            ).call_on_fit_task_begin(estimator=self)
+                task_name="batch", max_subtasks=len(places) * self.n_splits_,
+                sequential_subtasks=False,
+            ).call_on_fit_task_begin(estimator=self)  # fmt: skip
             points = map(self._params_at, places)
             results = evaluate_candidates(points, callback_ctx=batch)
             is_stopped = batch.call_on_fit_task_end(estimator=self)
             return self._leading_scores(results)[-len(places) :]
 
-        place, scores, self.certificate_ = climb(
+        _, scores, self.certificate_ = climb(
             evaluate, sizes, self._start(), self.max_evaluations
         )
         self.n_evaluations_ = len(scores)
-        self._end = list(scores).index(place)
         search.call_on_fit_task_end(estimator=self)
 
     def _params_at(self, place):
@@ -182,7 +181,7 @@ class LocallyOptimalSearchCV(BaseSearchCV):
 
     def _start(self):
         """Return the place to begin at."""
-        grid = self.param_grid
+        grid = {name: list(values) for name, values in self.param_grid.items()}
         if self.start == "middle":
             return tuple(len(values) // 2 for values in grid.values())
         if self.start.keys() != grid.keys():
@@ -190,16 +189,13 @@ class LocallyOptimalSearchCV(BaseSearchCV):
                 f"start must have the parameters of param_grid, {list(grid)}, got "
                 f"{list(self.start)}."
             )
-        place = []
         for name, values in grid.items():
-            value, values = self.start[name], list(values)
-            if value not in values:
+            if self.start[name] not in values:
                 raise ValueError(
-                    f"start must have values of param_grid, got {name}={value!r}, which is "
-                    f"not among {values}."
+                    f"start must have values of param_grid, got {name}="
+                    f"{self.start[name]!r}, which is not among {values}."
                 )
-            place.append(values.index(value))
-        return tuple(place)
+        return tuple(values.index(self.start[name]) for name, values in grid.items())
 
     def _leading_scores(self, results):
         """Return mean scores by the metric that leads."""
@@ -210,6 +206,3 @@ class LocallyOptimalSearchCV(BaseSearchCV):
             "refit must name the metric that leads where there are several, got "
             f"{self.refit!r}."
         )
-
-    def _select_best_index(self, refit, refit_metric, results):
-        return self._end
