@@ -4,7 +4,6 @@ Kim, Kotha, Liang, Hashimoto: "Pre-training under infinite compute", 2025.
 """
 
 import warnings
-from numbers import Integral, Real
 
 import numpy as np
 from scipy.special import log_softmax, softmax
@@ -20,7 +19,7 @@ from minimalml._core.callbacks import fit_task
 from minimalml._core.training.documentation import complete_docstring, document_training
 from minimalml._core.training.network import NetworkClassifier, NetworkRegressor
 from minimalml._core.training.settings import Training
-from minimalml._core.validation import Interval, StrOptions
+from minimalml._core.validation import Integral, Interval, Real, StrOptions
 from minimalml.ensemble._infinite_compute._locally_optimal_search import (
     LocallyOptimalSearchCV,
 )
@@ -39,7 +38,6 @@ GRID = {
 FOR_ENSEMBLES = {"weight_decay": 0.5, "max_epochs": 2}
 # Share of the epochs over which the learning rate rises.
 WARMUP = 0.01
-
 
 # What classifier and regressor say alike, for `complete_docstring`.
 PARAMETERS = {
@@ -95,6 +93,22 @@ def _constraints(network):
 
 class RegularizedEnsembleMixin:
     """What classifier and regressor share: the search, and members side by side."""
+
+    def __init__(
+        self, n_members=5, *, hidden_layer_sizes=(256,), weight_decay="auto",
+        max_epochs="auto", learning_rate=3e-3, tune_for="ensemble", validation_fraction=0.2,
+        batch_size="auto", module=None, training=None, device="auto", warm_start=False,
+        random_state=None, verbose=0,
+    ):  # fmt: skip
+        super().__init__(
+            hidden_layer_sizes, module=module, max_epochs=max_epochs, batch_size=batch_size,
+            learning_rate=learning_rate, weight_decay=weight_decay, device=device,
+            warm_start=warm_start, random_state=random_state, verbose=verbose,
+            training=training,
+        )  # fmt: skip
+        self.n_members = n_members
+        self.tune_for = tune_for
+        self.validation_fraction = validation_fraction
 
     @property
     def _training_settings(self):
@@ -152,36 +166,30 @@ class RegularizedEnsembleMixin:
 
     def _train_members(self, columns, X, y, kept, task):
         from minimalml._core.training.stacked import MemberOrders
-        from minimalml.ensemble._infinite_compute._members_torch import side_by_side
+        from minimalml.ensemble._infinite_compute._members_torch import (
+            optimizer_of_members,
+            side_by_side,
+        )
 
+        def make_optimizer(groups, learning_rate):
+            nonlocal diverged
+            optimizer, diverged = optimizer_of_members(
+                groups, learning_rate, self.module_, self._training_settings
+            )
+            return optimizer
+
+        members, diverged = [] if kept is None else _members(kept), None
         self.__dict__.pop("module_", None)  # else training would go on from it
         super()._fit_network(
-            columns, X, y, task=task, sampler="sequential",
-            extend=MemberOrders(self._seeds[:, 1]), gradient_clip=None,
-            optimizer=self._make_optimizer,
+            columns, X, y, task=task, sampler="sequential", gradient_clip=None,
+            extend=MemberOrders(self._seeds[:, 1]), optimizer=make_optimizer,
         )  # fmt: skip
-        is_lost = self._diverged.tolist()
-        del self._diverged, self._seeds, self._training_state
+        del self._seeds, self._training_state
+        is_lost = diverged.tolist()
         _tell_of_diverged(sum(is_lost), len(is_lost))
-        if kept is not None or any(is_lost):
-            members = [] if kept is None else _members(kept)
-            new = zip(_members(self.module_), is_lost, strict=True)
-            members += [member for member, lost in new if not lost]
-            like = next(self.module_.parameters())
-            self.module_ = side_by_side(members).to(like).eval()
-
-    def _make_optimizer(self, groups, learning_rate):
-        from minimalml._core.training.optimizers import make_optimizer
-        from minimalml.ensemble._infinite_compute._members_torch import cut_each_member
-
-        settings = self._training_settings
-        optimizer = make_optimizer(
-            groups, settings.optimizer, learning_rate, weight_decay=0.0, momentum=0.9
-        )
-        self._diverged = cut_each_member(
-            optimizer, self.module_, settings.gradient_clip
-        )
-        return optimizer
+        new = zip(_members(self.module_), is_lost, strict=True)
+        members += [member for member, lost in new if not lost]
+        self.module_ = side_by_side(members).eval()
 
     def _build_network(self):
         import torch
@@ -339,15 +347,13 @@ class RegularizedEnsembleClassifier(RegularizedEnsembleMixin, NetworkClassifier)
         random_state=None, verbose=0,
     ):  # fmt: skip
         super().__init__(
-            hidden_layer_sizes, module=module, max_epochs=max_epochs, batch_size=batch_size,
-            learning_rate=learning_rate, weight_decay=weight_decay, device=device,
-            warm_start=warm_start, random_state=random_state, verbose=verbose,
-            training=training,
+            n_members, hidden_layer_sizes=hidden_layer_sizes, weight_decay=weight_decay,
+            max_epochs=max_epochs, learning_rate=learning_rate, tune_for=tune_for,
+            validation_fraction=validation_fraction, batch_size=batch_size, module=module,
+            training=training, device=device, warm_start=warm_start,
+            random_state=random_state, verbose=verbose,
         )  # fmt: skip
-        self.n_members = n_members
         self.combine = combine
-        self.tune_for = tune_for
-        self.validation_fraction = validation_fraction
 
     def member_predict_proba(self, X):
         """Predict each member's probability of each class.
@@ -406,22 +412,6 @@ class RegularizedEnsembleRegressor(RegularizedEnsembleMixin, NetworkRegressor):
 
     _parameter_constraints = _constraints(NetworkRegressor)
     _target_options = {"y_numeric": True}
-
-    def __init__(
-        self, n_members=5, *, hidden_layer_sizes=(256,), weight_decay="auto",
-        max_epochs="auto", learning_rate=3e-3, tune_for="ensemble", validation_fraction=0.2,
-        batch_size="auto", module=None, training=None, device="auto", warm_start=False,
-        random_state=None, verbose=0,
-    ):  # fmt: skip
-        super().__init__(
-            hidden_layer_sizes, module=module, max_epochs=max_epochs, batch_size=batch_size,
-            learning_rate=learning_rate, weight_decay=weight_decay, device=device,
-            warm_start=warm_start, random_state=random_state, verbose=verbose,
-            training=training,
-        )  # fmt: skip
-        self.n_members = n_members
-        self.tune_for = tune_for
-        self.validation_fraction = validation_fraction
 
     def member_predict(self, X):
         """Predict targets by each member.

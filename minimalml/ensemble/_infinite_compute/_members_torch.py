@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from minimalml._core.training.modules import MLP
+from minimalml._core.training.optimizers import make_optimizer
 from minimalml._core.training.stacked import StackedMLP
 
 
@@ -32,16 +33,19 @@ def side_by_side(members):
     return (StackedMLP if is_plain else SideBySide)(members)
 
 
-def cut_each_member(optimizer, module, limit):
-    """Cut the gradient of each member to a length of its own, before each step.
+def optimizer_of_members(groups, learning_rate, module, settings):
+    """Return an optimiser that cuts each member's gradient to a length of its own.
 
     Members whose gradient is not finite stay at 0 from there on, marked in the tensor that
-    is returned, of shape (n_members,).
+    is returned as well, of shape (n_members,).
     """
+    optimizer = make_optimizer(
+        groups, settings.optimizer, learning_rate, weight_decay=0.0, momentum=0.9
+    )
     stacks = [module] if isinstance(module, StackedMLP) else module.members
-    limit = torch.inf if limit is None else limit
-    like = next(module.parameters())
-    diverged = like.new_zeros(module.n_members, dtype=torch.bool)
+    limit = torch.inf if settings.gradient_clip is None else settings.gradient_clip
+    device = next(module.parameters()).device
+    diverged = torch.zeros(module.n_members, dtype=torch.bool, device=device)
 
     @torch.no_grad()
     def before_step(*_):
@@ -61,4 +65,4 @@ def cut_each_member(optimizer, module, limit):
                 parameter.masked_fill_(where, 0.0)
 
     optimizer.register_step_pre_hook(before_step)
-    return diverged
+    return optimizer, diverged
