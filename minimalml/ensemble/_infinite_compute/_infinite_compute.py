@@ -1,7 +1,4 @@
-"""Ensembles of networks that are regularised for what they are: members of an ensemble.
-
-Kim, Kotha, Liang, Hashimoto: "Pre-training under infinite compute", 2025.
-"""
+"""Ensembles of networks that are regularised for what they are: members of an ensemble."""
 
 import warnings
 

@@ -1,8 +1,7 @@
 """Descent on a grid of parameters to a point that no neighbour beats.
 
 Joint tuning costs the product of the lists' lengths by a full grid, and here about a step in
-each direction at each move. Kim, Kotha, Liang, Hashimoto: "Pre-training under infinite
-compute", 2025.
+each direction at each move.
 """
 
 import numpy as np

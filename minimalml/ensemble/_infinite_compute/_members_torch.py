@@ -46,12 +46,11 @@ def optimizer_of_members(groups, learning_rate, module, settings):
     limit = torch.inf if settings.gradient_clip is None else settings.gradient_clip
     device = next(module.parameters()).device
     diverged = torch.zeros(module.n_members, dtype=torch.bool, device=device)
+    pairs = list(zip(stacks, diverged.tensor_split(len(stacks)), strict=True))
 
     @torch.no_grad()
     def before_step(*_):
-        for stack, is_lost in zip(
-            stacks, diverged.tensor_split(len(stacks)), strict=True
-        ):
+        for stack, is_lost in pairs:
             moved = [p for p in stack.parameters() if p.grad is not None]
             norms = [p.grad.reshape(len(is_lost), -1).norm(dim=1) for p in moved]
             norm = torch.stack(norms).norm(dim=0)
