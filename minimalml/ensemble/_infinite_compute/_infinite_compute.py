@@ -63,8 +63,6 @@ ATTRIBUTES = {
     What the members were trained with.""",
     "search_": """LocallyOptimalSearchCV or None
     The search; None where both were given.""",
-    "loss_curve_": """list of float
-    Mean training loss in each epoch of the members that the last fit trained.""",
 }
 
 
@@ -73,23 +71,21 @@ def document_ensemble(cls):
     return document_training(complete_docstring(cls, PARAMETERS, ATTRIBUTES))
 
 
-def _constraints(network):
-    """Return the parameters' constraints beside those of one network."""
-    left_out = {"activation", "early_stopping"}
-    inherited = network._parameter_constraints
-    auto = StrOptions({"auto"})
-    return {
-        **{name: inherited[name] for name in inherited.keys() - left_out},
+class RegularizedEnsembleMixin:
+    """What classifier and regressor share: the search, and members side by side."""
+
+    _parameter_constraints = {
+        **NetworkClassifier._parameter_constraints,
         "n_members": [Interval(Integral, 1, None, closed="left")],
-        "weight_decay": [*inherited["weight_decay"], auto],
-        "max_epochs": [*inherited["max_epochs"], auto],
+        "weight_decay": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "max_epochs": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
         "tune_for": [StrOptions({"ensemble", "single"})],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
     }
-
-
-class RegularizedEnsembleMixin:
-    """What classifier and regressor share: the search, and members side by side."""
+    del _parameter_constraints["activation"], _parameter_constraints["early_stopping"]
 
     def __init__(
         self, n_members=5, *, hidden_layer_sizes=(256,), weight_decay="auto",
@@ -149,12 +145,11 @@ class RegularizedEnsembleMixin:
                 member, grid, scoring=held_out_score, cv=[split], refit=False,
                 verbose=self.verbose,
             )  # fmt: skip
-            weights = {} if weight is None else {"sample_weight": weight}
             with (
                 task.step("search", inner=self.search_),
                 config_context(enable_metadata_routing=False),
             ):
-                self.search_.fit(X, y, **weights)
+                self.search_.fit(X, y, sample_weight=weight)
             found |= self.search_.best_params_
             if self.tune_for == "ensemble":
                 found |= {name: found[name] * FOR_ENSEMBLES[name] for name in grid}
@@ -333,7 +328,7 @@ class RegularizedEnsembleClassifier(RegularizedEnsembleMixin, NetworkClassifier)
     """
 
     _parameter_constraints = {
-        **_constraints(NetworkClassifier),
+        **RegularizedEnsembleMixin._parameter_constraints,
         "combine": [StrOptions({"logit", "probability"})],
     }
 
@@ -407,7 +402,6 @@ class RegularizedEnsembleRegressor(RegularizedEnsembleMixin, NetworkRegressor):
     True
     """
 
-    _parameter_constraints = _constraints(NetworkRegressor)
     _target_options = {"y_numeric": True}
 
     def member_predict(self, X):

@@ -134,10 +134,8 @@ def _fit_several(points):
     n_features = x.shape[1]
     root = np.sqrt(points.weight / points.weight.sum())[:, None]
     known = points.asymptote
-    if known is not None:
-        directions = []
-    else:
-        directions = [1.0] if sign > 0 else [1.0, -1.0]
+    directions = [1.0] if sign > 0 else [1.0, -1.0]  # of E, which nnls has at least 0
+    directions = directions if known is None else []
     target = root[:, 0] * (points.y - (known or 0.0))
 
     def solve(log_exponents):
