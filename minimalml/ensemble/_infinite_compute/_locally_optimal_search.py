@@ -19,24 +19,18 @@ def climb(evaluate, sizes, start, max_evaluations=None):
     Returns the best place, of equals the first seen, the scores by place in the order of
     evaluation, and whether all neighbours of that place were seen.
     """
-    scores, place = {}, start
-
-    def see(places):
+    scores, place, around = {}, None, [start]
+    while True:
         left = None if max_evaluations is None else max_evaluations - len(scores)
-        new = [one for one in places if one not in scores][:left]
+        new = [one for one in around if one not in scores][:left]
         if new:
             found = np.nan_to_num(evaluate(new), nan=-np.inf).tolist()
             scores.update(zip(new, found, strict=False))
-
-    see([start])
-    while True:
-        around = _neighbours(place, sizes)
-        see(around)
         seen = [one for one in around if one in scores]
         best = max(seen, key=scores.get, default=place)  # the first of equals
-        if not scores[best] > scores[place]:
+        if place is not None and not scores[best] > scores[place]:
             return place, scores, len(seen) == len(around)
-        place = best
+        place, around = best, _neighbours(best, sizes)
 
 
 def _neighbours(place, sizes):
