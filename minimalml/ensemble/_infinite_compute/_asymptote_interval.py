@@ -87,8 +87,8 @@ def bootstrap_interval(points, law, confidence, n_bootstrap, random_state):
     asymptotes = []
     for part in np.array_split(replicates, n_chunks):
         laws = solve_linear(points._replace(y=part), exponents)
-        best = laws.error.argmin(axis=1)[:, None]
-        asymptotes.append(np.take_along_axis(laws.asymptote, best, axis=1)[:, 0])
+        best = laws.error.argmin(axis=1)
+        asymptotes.append(laws.asymptote[np.arange(len(part)), best])
     tail = (1 - confidence) / 2
     return tuple(np.quantile(np.concatenate(asymptotes), [tail, 1 - tail]))
 

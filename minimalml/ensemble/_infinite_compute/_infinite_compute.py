@@ -290,8 +290,10 @@ class RegularizedEnsembleClassifier(RegularizedEnsembleMixin, NetworkClassifier)
     """Average networks whose weight decay and epochs are tuned for the ensemble.
 
     For few data and compute to spare. Weight decay and epochs are searched with one member,
-    then moved by the paper's rule. Scale X, as for any network. Costs about 20 fits of one
-    member, and ``n_members`` longer ones, which run together. Needs torch.
+    then moved by the paper's rule. Members differ in initial weights and order of rows, and
+    each moves as it would alone; one whose gradient is not finite is dropped with a warning.
+    Scale X, as for any network. Costs about 20 fits of one member, and ``n_members`` longer
+    ones, which run together. Needs torch.
 
     Parameters
     ----------
@@ -302,11 +304,6 @@ class RegularizedEnsembleClassifier(RegularizedEnsembleMixin, NetworkClassifier)
     --------
     EnsembleScalingAnalysis : What still larger and more networks would reach.
     DiversityRegularizedClassifier : Members that are pushed apart or together.
-
-    Notes
-    -----
-    Members differ in initial weights and order of rows, and each moves as it would alone.
-    One whose gradient is not finite is dropped with a warning.
 
     References
     ----------

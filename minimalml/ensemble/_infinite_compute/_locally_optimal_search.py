@@ -1,8 +1,4 @@
-"""Descent on a grid of parameters to a point that no neighbour beats.
-
-Joint tuning costs the product of the lists' lengths by a full grid, and here about a step in
-each direction at each move.
-"""
+"""Descent on a grid of parameters to a point that no neighbour beats."""
 
 import numpy as np
 from sklearn.model_selection import ParameterGrid
@@ -47,8 +43,9 @@ class LocallyOptimalSearchCV(BaseSearchCV):
     """Search a grid by steps to the best neighbour, until no neighbour is better.
 
     For ordered values, such as powers of two of learning rate, epochs and weight decay,
-    whose score has one hill: it takes a few dozen fits where a whole grid has hundreds. On
-    several hills the start decides; take `~sklearn.model_selection.GridSearchCV` there.
+    whose score has one hill: it takes a few dozen fits, a step in each direction at each
+    move, where a whole grid has hundreds. On several hills the start decides; take
+    `~sklearn.model_selection.GridSearchCV` there.
 
     Parameters
     ----------

@@ -158,8 +158,8 @@ class EnsembleScalingAnalysis(BaseEstimator):
     ----------
     results_ : dict of str to ndarray of shape (n_results,)
         An entry for each share, size and number of members: rows of ``data``,
-        ``n_parameters`` of one member, ``members``, mean ``loss`` of so many of them,
-        ``weight_decay``, ``max_epochs``.
+        ``n_parameters`` of one member, ``members``, mean ``loss`` of so many of them (log
+        loss of classes, or squared error), ``weight_decay``, ``max_epochs``.
 
     single_law_, joint_law_ : ScalingLawRegressor or None
         Loss of one network, and limits of ``member_laws_``, over the parameters of one: the
@@ -171,10 +171,7 @@ class EnsembleScalingAnalysis(BaseEstimator):
 
     data_law_ : ScalingLawRegressor or None
         Loss of the largest ensemble over rows; None for fewer than three numbers of rows.
-
-    Notes
-    -----
-    Log loss of classes, and squared error. All laws but the last are of the most rows.
+        The other laws are of the most rows.
 
     References
     ----------

@@ -36,7 +36,8 @@ class ScalingLawRegressor(RegressorMixin, BaseEstimator):
 
     For losses over model sizes, ensemble sizes or rows of data: E is the loss in the limit,
     and its interval says whether the points show it. No start is needed, and the squared fit
-    of one x is the best there is. Not for curves that bend twice. A fit takes milliseconds.
+    of one x is the best there is; several columns are terms of one sum,
+    ``E + sum_j A_j x_j^-alpha_j``. Not for curves that bend twice. A fit takes milliseconds.
 
     Parameters
     ----------
@@ -82,10 +83,6 @@ class ScalingLawRegressor(RegressorMixin, BaseEstimator):
     identifiable_ : bool
         False where the interval reaches 0 (``increasing``: infinity) or a fitted exponent
         is 0.01 or NaN: the curve has not begun to flatten, and E is a guess.
-
-    Notes
-    -----
-    Several columns are terms of one sum, ``E + sum_j A_j x_j^-alpha_j``.
 
     References
     ----------
