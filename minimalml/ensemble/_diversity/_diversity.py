@@ -23,10 +23,9 @@ from minimalml._core.validation import (
 from minimalml.ensemble._diversity._measures import (
     MEASURES,
     ambiguity,
-    combined_logs,
     measure_of_logs,
-    of_class,
 )
+from minimalml.ensemble._member_probabilities import combined_logs, of_class
 
 # Where members are coupled, gradients are cut to this length unless training says so.
 GRADIENT_CLIP = 5.0

@@ -1,18 +1,15 @@
 """Compare ensembles of the best members with those of the most different ones."""
 
-from itertools import combinations
-from math import comb
-
 import numpy as np
 from scipy.stats import spearmanr
 from sklearn.utils import check_random_state
 
 from minimalml._core.validation import Integral
-from minimalml.ensemble._diversity._measures import (
-    as_like,
+from minimalml.ensemble._diversity._measures import as_like, losses
+from minimalml.ensemble._member_probabilities import (
     check_codes,
     check_members,
-    losses,
+    member_subsets,
 )
 
 
@@ -88,17 +85,6 @@ def subset_report(
         "rank_diversity": _spearman(ensemble, average - ensemble),
         "opportunity_cost": _slope(average - ensemble, average),
     }
-
-
-def member_subsets(n_members, size, n_subsets, generator):
-    """Return all sets of so many members, or at most ``n_subsets`` different ones."""
-    if comb(n_members, size) <= n_subsets:
-        return [list(subset) for subset in combinations(range(n_members), size)]
-    drawn = {}
-    while len(drawn) < n_subsets:
-        subset = np.sort(generator.permutation(n_members)[:size])
-        drawn[tuple(subset)] = subset
-    return list(drawn.values())
 
 
 def _spearman(a, b):

@@ -82,14 +82,13 @@ def bootstrap_interval(points, law, confidence, n_bootstrap, random_state):
     Time O(200 n n_bootstrap), all replicates at once.
     """
     replicates = _replicates(points, law, n_bootstrap, random_state)
-    exponents = np.exp(LOG_GRID) if points.exponent is None else [points.exponent]
-    exponents = np.asarray(exponents, dtype=float)
+    exponents = np.exp(LOG_GRID) if points.exponent is None else law.exponent
     n_chunks = -(-replicates.size * len(exponents) // CHUNK)
     asymptotes = []
     for part in np.array_split(replicates, n_chunks):
         laws = solve_linear(points._replace(y=part), exponents)
-        best = laws.error.argmin(axis=1)[:, None]
-        asymptotes.append(np.take_along_axis(laws.asymptote, best, axis=1)[:, 0])
+        best = laws.error.argmin(axis=1)
+        asymptotes.append(laws.asymptote[np.arange(len(part)), best])
     tail = (1 - confidence) / 2
     return tuple(np.quantile(np.concatenate(asymptotes), [tail, 1 - tail]))
 
@@ -97,7 +96,7 @@ def bootstrap_interval(points, law, confidence, n_bootstrap, random_state):
 def _replicates(points, law, n_bootstrap, random_state):
     """Return y drawn anew, (n_bootstrap, n): residuals, or rows of the same x."""
     n_points, root = len(points.y), np.sqrt(points.weight)
-    values, groups = np.unique(points.x[:, 0], return_inverse=True)
+    values = np.unique(points.x)
     if len(values) == n_points:
         n_free = 3 if points.exponent is None else 2
         fitted = law_values(law, points.x, points.sign)
@@ -105,8 +104,8 @@ def _replicates(points, law, n_bootstrap, random_state):
         draws = random_state.randint(n_points, size=(n_bootstrap, n_points))
         return fitted + residuals[draws] / root
     replicates = np.empty((n_bootstrap, n_points))
-    for group in range(len(values)):
-        rows = np.flatnonzero(groups == group)
+    for value in values:
+        rows = np.flatnonzero(points.x[:, 0] == value)
         share = points.weight[rows] / points.weight[rows].sum()
         drawn = random_state.choice(rows, size=(n_bootstrap, len(rows)), p=share)
         replicates[:, rows] = points.y[drawn]

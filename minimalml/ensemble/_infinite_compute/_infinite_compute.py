@@ -1,10 +1,6 @@
-"""Ensembles of networks that are regularised for what they are: members of an ensemble.
-
-Kim, Kotha, Liang, Hashimoto: "Pre-training under infinite compute", 2025.
-"""
+"""Ensembles of networks that are regularised for what they are: members of an ensemble."""
 
 import warnings
-from numbers import Integral, Real
 
 import numpy as np
 from scipy.special import log_softmax, softmax
@@ -20,10 +16,14 @@ from minimalml._core.callbacks import fit_task
 from minimalml._core.training.documentation import complete_docstring, document_training
 from minimalml._core.training.network import NetworkClassifier, NetworkRegressor
 from minimalml._core.training.settings import Training
-from minimalml._core.validation import Interval, StrOptions
-from minimalml.ensemble._diversity._measures import combined_logs, logarithms, of_class
+from minimalml._core.validation import Integral, Interval, Real, StrOptions
 from minimalml.ensemble._infinite_compute._locally_optimal_search import (
     LocallyOptimalSearchCV,
+)
+from minimalml.ensemble._member_probabilities import (
+    combined_logs,
+    logarithms,
+    of_class,
 )
 
 # The paper's grids: steps by a factor of 2, from standard values to 64 times those.
@@ -35,7 +35,6 @@ GRID = {
 FOR_ENSEMBLES = {"weight_decay": 0.5, "max_epochs": 2}
 # Share of the epochs over which the learning rate rises.
 WARMUP = 0.01
-
 
 # What classifier and regressor say alike, for `complete_docstring`.
 PARAMETERS = {
@@ -64,8 +63,6 @@ ATTRIBUTES = {
     What the members were trained with.""",
     "search_": """LocallyOptimalSearchCV or None
     The search; None where both were given.""",
-    "loss_curve_": """list of float
-    Mean training loss in each epoch of the members that the last fit trained.""",
 }
 
 
@@ -74,23 +71,37 @@ def document_ensemble(cls):
     return document_training(complete_docstring(cls, PARAMETERS, ATTRIBUTES))
 
 
-def _constraints(network):
-    """Return the parameters' constraints beside those of one network."""
-    left_out = {"activation", "early_stopping"}
-    inherited = network._parameter_constraints
-    auto = StrOptions({"auto"})
-    return {
-        **{name: inherited[name] for name in inherited.keys() - left_out},
+class RegularizedEnsembleMixin:
+    """What classifier and regressor share: the search, and members side by side."""
+
+    _parameter_constraints = {
+        **NetworkClassifier._parameter_constraints,
         "n_members": [Interval(Integral, 1, None, closed="left")],
-        "weight_decay": [*inherited["weight_decay"], auto],
-        "max_epochs": [*inherited["max_epochs"], auto],
+        "weight_decay": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "max_epochs": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
         "tune_for": [StrOptions({"ensemble", "single"})],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
     }
+    del _parameter_constraints["activation"], _parameter_constraints["early_stopping"]
 
-
-class RegularizedEnsembleMixin:
-    """What classifier and regressor share: the search, and members side by side."""
+    def __init__(
+        self, n_members=5, *, hidden_layer_sizes=(256,), weight_decay="auto",
+        max_epochs="auto", learning_rate=3e-3, tune_for="ensemble", validation_fraction=0.2,
+        batch_size="auto", module=None, training=None, device="auto", warm_start=False,
+        random_state=None, verbose=0,
+    ):  # fmt: skip
+        super().__init__(
+            hidden_layer_sizes, module=module, max_epochs=max_epochs, batch_size=batch_size,
+            learning_rate=learning_rate, weight_decay=weight_decay, device=device,
+            warm_start=warm_start, random_state=random_state, verbose=verbose,
+            training=training,
+        )  # fmt: skip
+        self.n_members = n_members
+        self.tune_for = tune_for
+        self.validation_fraction = validation_fraction
 
     @property
     def _training_settings(self):
@@ -134,12 +145,11 @@ class RegularizedEnsembleMixin:
                 member, grid, scoring=held_out_score, cv=[split], refit=False,
                 verbose=self.verbose,
             )  # fmt: skip
-            weights = {} if weight is None else {"sample_weight": weight}
             with (
                 task.step("search", inner=self.search_),
                 config_context(enable_metadata_routing=False),
             ):
-                self.search_.fit(X, y, **weights)
+                self.search_.fit(X, y, sample_weight=weight)
             found |= self.search_.best_params_
             if self.tune_for == "ensemble":
                 found |= {name: found[name] * FOR_ENSEMBLES[name] for name in grid}
@@ -149,28 +159,29 @@ class RegularizedEnsembleMixin:
     def _train_members(self, columns, X, y, kept, task):
         from minimalml._core.training.stacked import MemberOrders
         from minimalml.ensemble._infinite_compute._members_torch import (
-            MemberGradients,
+            optimizer_of_members,
             side_by_side,
-            split_members,
         )
 
-        settings = self._training_settings
-        self._gradients = MemberGradients(settings.optimizer, settings.gradient_clip)
+        def make_optimizer(groups, learning_rate):
+            nonlocal diverged
+            optimizer, diverged = optimizer_of_members(
+                groups, learning_rate, self.module_, self._training_settings
+            )
+            return optimizer
+
+        members, diverged = [] if kept is None else _members(kept), None
         self.__dict__.pop("module_", None)  # else training would go on from it
         super()._fit_network(
-            columns, X, y, task=task, sampler="sequential",
-            extend=MemberOrders(self._seeds[:, 1]), gradient_clip=None,
-            optimizer=self._gradients.make_optimizer,
+            columns, X, y, task=task, sampler="sequential", gradient_clip=None,
+            extend=MemberOrders(self._seeds[:, 1]), optimizer=make_optimizer,
         )  # fmt: skip
-        is_lost = self._gradients.diverged.tolist()
-        del self._gradients, self._seeds, self._training_state
+        del self._seeds, self._training_state
+        is_lost = diverged.tolist()
         _tell_of_diverged(sum(is_lost), len(is_lost))
-        if kept is not None or any(is_lost):
-            members = [] if kept is None else split_members(kept)
-            new = zip(split_members(self.module_), is_lost, strict=True)
-            members += [member for member, lost in new if not lost]
-            like = next(self.module_.parameters())
-            self.module_ = side_by_side(members).to(like).eval()
+        new = zip(_members(self.module_), is_lost, strict=True)
+        members += [member for member, lost in new if not lost]
+        self.module_ = side_by_side(members).eval()
 
     def _build_network(self):
         import torch
@@ -183,9 +194,6 @@ class RegularizedEnsembleMixin:
             with isolated_noise(torch.device("cpu"), int(seed)):
                 members.append(super()._build_network())
         return side_by_side(members)
-
-    def _on_network_ready(self):
-        self._gradients.watch(self.module_)
 
     def _training_options(self, partial=False):
         options = super()._training_options(partial)
@@ -235,6 +243,10 @@ class RegularizedEnsembleMixin:
         raise AttributeError(f"{type(self).__name__} has no partial_fit.")
 
 
+def _members(module):
+    return [module.member(number) for number in range(module.n_members)]
+
+
 def _tell_of_diverged(n_lost, n_members):
     advice = "lower learning_rate, or scale X and y."
     if n_lost == n_members:
@@ -278,8 +290,10 @@ class RegularizedEnsembleClassifier(RegularizedEnsembleMixin, NetworkClassifier)
     """Average networks whose weight decay and epochs are tuned for the ensemble.
 
     For few data and compute to spare. Weight decay and epochs are searched with one member,
-    then moved by the paper's rule. Scale X, as for any network. Costs about 20 fits of one
-    member, and ``n_members`` longer ones, which run together. Needs torch.
+    then moved by the paper's rule. Members differ in initial weights and order of rows, and
+    each moves as it would alone; one whose gradient is not finite is dropped with a warning.
+    Scale X, as for any network. Costs about 20 fits of one member, and ``n_members`` longer
+    ones, which run together. Needs torch.
 
     Parameters
     ----------
@@ -290,11 +304,6 @@ class RegularizedEnsembleClassifier(RegularizedEnsembleMixin, NetworkClassifier)
     --------
     EnsembleScalingAnalysis : What still larger and more networks would reach.
     DiversityRegularizedClassifier : Members that are pushed apart or together.
-
-    Notes
-    -----
-    Members differ in initial weights and order of rows, and each moves as it would alone.
-    One whose gradient is not finite is dropped with a warning.
 
     References
     ----------
@@ -316,7 +325,7 @@ class RegularizedEnsembleClassifier(RegularizedEnsembleMixin, NetworkClassifier)
     """
 
     _parameter_constraints = {
-        **_constraints(NetworkClassifier),
+        **RegularizedEnsembleMixin._parameter_constraints,
         "combine": [StrOptions({"logit", "probability"})],
     }
 
@@ -327,15 +336,13 @@ class RegularizedEnsembleClassifier(RegularizedEnsembleMixin, NetworkClassifier)
         random_state=None, verbose=0,
     ):  # fmt: skip
         super().__init__(
-            hidden_layer_sizes, module=module, max_epochs=max_epochs, batch_size=batch_size,
-            learning_rate=learning_rate, weight_decay=weight_decay, device=device,
-            warm_start=warm_start, random_state=random_state, verbose=verbose,
-            training=training,
+            n_members, hidden_layer_sizes=hidden_layer_sizes, weight_decay=weight_decay,
+            max_epochs=max_epochs, learning_rate=learning_rate, tune_for=tune_for,
+            validation_fraction=validation_fraction, batch_size=batch_size, module=module,
+            training=training, device=device, warm_start=warm_start,
+            random_state=random_state, verbose=verbose,
         )  # fmt: skip
-        self.n_members = n_members
         self.combine = combine
-        self.tune_for = tune_for
-        self.validation_fraction = validation_fraction
 
     def member_predict_proba(self, X):
         """Predict each member's probability of each class.
@@ -392,24 +399,7 @@ class RegularizedEnsembleRegressor(RegularizedEnsembleMixin, NetworkRegressor):
     True
     """
 
-    _parameter_constraints = _constraints(NetworkRegressor)
     _target_options = {"y_numeric": True}
-
-    def __init__(
-        self, n_members=5, *, hidden_layer_sizes=(256,), weight_decay="auto",
-        max_epochs="auto", learning_rate=3e-3, tune_for="ensemble", validation_fraction=0.2,
-        batch_size="auto", module=None, training=None, device="auto", warm_start=False,
-        random_state=None, verbose=0,
-    ):  # fmt: skip
-        super().__init__(
-            hidden_layer_sizes, module=module, max_epochs=max_epochs, batch_size=batch_size,
-            learning_rate=learning_rate, weight_decay=weight_decay, device=device,
-            warm_start=warm_start, random_state=random_state, verbose=verbose,
-            training=training,
-        )  # fmt: skip
-        self.n_members = n_members
-        self.tune_for = tune_for
-        self.validation_fraction = validation_fraction
 
     def member_predict(self, X):
         """Predict targets by each member.

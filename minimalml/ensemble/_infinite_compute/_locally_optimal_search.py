@@ -1,9 +1,4 @@
-"""Descent on a grid of parameters to a point that no neighbour beats.
-
-Joint tuning costs the product of the lists' lengths by a full grid, and here about a step in
-each direction at each move. Kim, Kotha, Liang, Hashimoto: "Pre-training under infinite
-compute", 2025.
-"""
+"""Descent on a grid of parameters to a point that no neighbour beats."""
 
 import numpy as np
 from sklearn.model_selection import ParameterGrid
@@ -17,27 +12,21 @@ def climb(evaluate, sizes, start, max_evaluations=None):
     """Step from a place on a grid of ``sizes`` to the best neighbour while one is better.
 
     ``evaluate`` returns the scores of a list of places, tuples of int; fewer to stop there.
-    Returns the best place seen, the scores by place in the order of evaluation, and whether
-    all neighbours of that place were seen.
+    Returns the best place, of equals the first seen, the scores by place in the order of
+    evaluation, and whether all neighbours of that place were seen.
     """
-    scores, place = {}, start
-
-    def see(places):
+    scores, place, around = {}, None, [start]
+    while True:
         left = None if max_evaluations is None else max_evaluations - len(scores)
-        new = [one for one in places if one not in scores][:left]
+        new = [one for one in around if one not in scores][:left]
         if new:
             found = np.nan_to_num(evaluate(new), nan=-np.inf).tolist()
             scores.update(zip(new, found, strict=False))
-
-    see([start])
-    while True:
-        around = _neighbours(place, sizes)
-        see(around)
         seen = [one for one in around if one in scores]
         best = max(seen, key=scores.get, default=place)  # the first of equals
-        if not scores[best] > scores[place]:
+        if place is not None and not scores[best] > scores[place]:
             return place, scores, len(seen) == len(around)
-        place = best
+        place, around = best, _neighbours(best, sizes)
 
 
 def _neighbours(place, sizes):
@@ -54,8 +43,9 @@ class LocallyOptimalSearchCV(BaseSearchCV):
     """Search a grid by steps to the best neighbour, until no neighbour is better.
 
     For ordered values, such as powers of two of learning rate, epochs and weight decay,
-    whose score has one hill: it takes a few dozen fits where a whole grid has hundreds. On
-    several hills the start decides; take `~sklearn.model_selection.GridSearchCV` there.
+    whose score has one hill: it takes a few dozen fits, a step in each direction at each
+    move, where a whole grid has hundreds. On several hills the start decides; take
+    `~sklearn.model_selection.GridSearchCV` there.
 
     Parameters
     ----------
@@ -160,20 +150,19 @@ class LocallyOptimalSearchCV(BaseSearchCV):
             nonlocal is_stopped
             if is_stopped:
                 return []
-            n_fits = len(places) * self.n_splits_
             batch = search.subcontext(
-                task_name="batch", max_subtasks=n_fits, sequential_subtasks=False
-            ).call_on_fit_task_begin(estimator=self)
+                task_name="batch", max_subtasks=len(places) * self.n_splits_,
+                sequential_subtasks=False,
+            ).call_on_fit_task_begin(estimator=self)  # fmt: skip
             points = map(self._params_at, places)
             results = evaluate_candidates(points, callback_ctx=batch)
             is_stopped = batch.call_on_fit_task_end(estimator=self)
             return self._leading_scores(results)[-len(places) :]
 
-        place, scores, self.certificate_ = climb(
+        _, scores, self.certificate_ = climb(
             evaluate, sizes, self._start(), self.max_evaluations
         )
         self.n_evaluations_ = len(scores)
-        self._end = list(scores).index(place)
         search.call_on_fit_task_end(estimator=self)
 
     def _params_at(self, place):
@@ -182,7 +171,7 @@ class LocallyOptimalSearchCV(BaseSearchCV):
 
     def _start(self):
         """Return the place to begin at."""
-        grid = self.param_grid
+        grid = {name: list(values) for name, values in self.param_grid.items()}
         if self.start == "middle":
             return tuple(len(values) // 2 for values in grid.values())
         if self.start.keys() != grid.keys():
@@ -190,16 +179,13 @@ class LocallyOptimalSearchCV(BaseSearchCV):
                 f"start must have the parameters of param_grid, {list(grid)}, got "
                 f"{list(self.start)}."
             )
-        place = []
         for name, values in grid.items():
-            value, values = self.start[name], list(values)
-            if value not in values:
+            if self.start[name] not in values:
                 raise ValueError(
-                    f"start must have values of param_grid, got {name}={value!r}, which is "
-                    f"not among {values}."
+                    f"start must have values of param_grid, got {name}="
+                    f"{self.start[name]!r}, which is not among {values}."
                 )
-            place.append(values.index(value))
-        return tuple(place)
+        return tuple(values.index(self.start[name]) for name, values in grid.items())
 
     def _leading_scores(self, results):
         """Return mean scores by the metric that leads."""
@@ -210,6 +196,3 @@ class LocallyOptimalSearchCV(BaseSearchCV):
             "refit must name the metric that leads where there are several, got "
             f"{self.refit!r}."
         )
-
-    def _select_best_index(self, refit, refit_metric, results):
-        return self._end

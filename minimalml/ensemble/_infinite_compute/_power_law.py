@@ -71,21 +71,25 @@ def solve_linear(points, exponents):
     basis, weight = powers(points, exponents)
     y, sign = points.y, points.sign
     if points.asymptote is not None:
-        asymptote = np.full((*y.shape[:-1], len(exponents)), points.asymptote)
         slope = _through_origin(basis, sign * (y - points.asymptote), weight)
-        return _best([(asymptote, slope)], points, basis, weight, exponents)
-    # y less its first value, so that a constant one is constant to the last bit
-    first = y[..., :1]
-    mean = ((y - first) @ weight)[..., None]
-    centre = (basis @ weight)[:, None]
-    slope = _through_origin(basis - centre, sign * (y - first - mean), weight)
-    mean = mean + first
-    asymptote = mean - sign * slope * centre[:, 0]
-    if sign < 0:
-        return _best([(asymptote, slope)], points, basis, weight, exponents)
-    asymptote = np.where(asymptote < 0, np.inf, asymptote)
-    from_zero = np.zeros_like(slope), _through_origin(basis, y, weight)
-    return _best([(asymptote, slope), from_zero], points, basis, weight, exponents)
+        asymptote = np.full_like(slope, points.asymptote)
+    else:
+        # y less its first value, so that a constant one is constant to the last bit
+        first = y[..., :1]
+        mean = ((y - first) @ weight)[..., None]
+        centre = (basis @ weight)[:, None]
+        slope = _through_origin(basis - centre, sign * (y - first - mean), weight)
+        asymptote = mean + first - sign * slope * centre[:, 0]
+        if sign > 0:
+            from_zero = _through_origin(basis, y, weight)
+            slope = np.where(asymptote < 0, from_zero, slope)
+            asymptote = np.maximum(asymptote, 0.0)
+    # from residuals: y'y - b'c would cancel
+    with np.errstate(invalid="ignore", over="ignore"):
+        residual = slope[..., None] * (sign * basis)
+        residual += asymptote[..., None] - y[..., None, :]
+        error = np.square(residual, out=residual) @ weight
+    return Law(asymptote, slope, exponents, np.nan_to_num(error, nan=np.inf))
 
 
 def powers(points, exponents):
@@ -103,23 +107,6 @@ def _through_origin(basis, y, weight):
     return np.where(squares > 0, np.maximum(slope, 0.0), 0.0)
 
 
-def _best(candidates, points, basis, weight, exponents):
-    """Return the candidates of least error, from residuals: y'y - b'c would cancel."""
-    errors = []
-    for asymptote, slope in candidates:
-        with np.errstate(invalid="ignore", over="ignore"):
-            residual = slope[..., None] * (points.sign * basis)
-            residual += asymptote[..., None] - points.y[..., None, :]
-            errors.append(np.square(residual, out=residual) @ weight)
-    errors = np.nan_to_num(np.stack(errors), nan=np.inf)
-    best = errors.argmin(axis=0)[None]
-    asymptote, slope, error = (
-        np.take_along_axis(np.stack(values), best, axis=0)[0]
-        for values in (*zip(*candidates, strict=True), errors)
-    )
-    return Law(asymptote, slope, exponents, error)
-
-
 def _best_exponent(error_at):
     """Return the exponent of least error within the range; ``error_at`` takes arrays."""
     errors = error_at(np.exp(LOG_GRID))
@@ -133,10 +120,9 @@ def _best_exponent(error_at):
 def zoom(values_at, grid, place):
     """Return the least value, and where, about a place of a grid; that place stays in it."""
     for _ in range(N_ZOOMS):
-        low, here, high = grid[max(place - 1, 0)], grid[place], grid[place + 1 :][:1]
-        grid = np.r_[np.linspace(low, here, ZOOM_POINTS), here]
-        if high.size:
-            grid = np.r_[grid[:-1], np.linspace(here, high[0], ZOOM_POINTS)[1:]]
+        low, high = grid[max(place - 1, 0)], grid[place : place + 2][-1]
+        parts = [np.linspace(end, grid[place], ZOOM_POINTS) for end in (low, high)]
+        grid = np.unique(parts)
         values = values_at(grid)
         place = values.argmin()
     return values[place], grid[place]
@@ -146,48 +132,32 @@ def _fit_several(points):
     """Fit a law of several x: exponents by descent from a few starts, the rest by nnls."""
     x, sign = points.x, points.sign
     n_features = x.shape[1]
-    root, log_x = np.sqrt(points.weight / points.weight.sum())[:, None], np.log(x)
-    constants, target = [1.0] if sign > 0 else [1.0, -1.0], root[:, 0] * points.y
-    if points.asymptote is not None:
-        constants, target = [], target - root[:, 0] * points.asymptote
-    constants = root * constants  # (n, 0 to 2)
+    root = np.sqrt(points.weight / points.weight.sum())[:, None]
+    known = points.asymptote
+    directions = [1.0] if sign > 0 else [1.0, -1.0]  # of E, which nnls has at least 0
+    directions = directions if known is None else []
+    target = root[:, 0] * (points.y - (known or 0.0))
 
     def solve(log_exponents):
-        basis = sign * root * x ** -np.exp(log_exponents)
-        columns = np.hstack([basis, constants])
+        terms = sign * x ** -np.exp(log_exponents)
+        columns = root * np.hstack([terms, np.tile(directions, (len(x), 1))])
         values, _ = nnls(columns, target)
-        return values, columns
-
-    def residual(log_exponents):
-        values, columns = solve(log_exponents)
-        return columns @ values - target
-
-    def jacobian(log_exponents):
-        """Move the terms, less what the linear part makes up for (Kaufman, 1975)."""
-        values, columns = solve(log_exponents)
-        slopes = -columns[:, :n_features] * values[:n_features] * log_x
-        slopes = slopes * np.exp(log_exponents)
-        span, _ = np.linalg.qr(columns[:, values > 0])
-        return slopes - span @ (span.T @ slopes)
+        return values, columns @ values - target
 
     if points.exponent is not None:
         best = np.full(n_features, np.log(points.exponent))
     else:
-        starts = [np.full(n_features, np.log(start)) for start in STARTS]
         found = [
             least_squares(
-                residual, start, jacobian, bounds=LOG_RANGE, max_nfev=MOST_STEPS,
-                ftol=1e-12, xtol=1e-10, gtol=1e-14,
+                lambda tried: solve(tried)[1], np.full(n_features, np.log(start)),
+                bounds=LOG_RANGE, max_nfev=MOST_STEPS, ftol=1e-12, xtol=1e-10, gtol=1e-14,
             )
-            for start in starts
+            for start in STARTS
         ]  # fmt: skip
         best = min(found, key=lambda one: one.cost).x
-    values, columns = solve(best)
-    error = np.sum((columns @ values - target) ** 2)
-    asymptote = points.asymptote
-    if asymptote is None:
-        asymptote = values[n_features:] @ ([1.0] if sign > 0 else [1.0, -1.0])
-    return Law(asymptote, values[:n_features], np.exp(best), error)
+    values, residual = solve(best)
+    asymptote = (known or 0.0) + values[n_features:] @ directions
+    return Law(asymptote, values[:n_features], np.exp(best), residual @ residual)
 
 
 def fit_log_huber(points, delta):
@@ -195,15 +165,10 @@ def fit_log_huber(points, delta):
 
     From the fits of least squared relative errors to all points, and to all but one.
     """
-    relative = points.weight / points.y**2
-    starts = [fit_squared(points._replace(weight=relative))]
-    n_points = len(points.y)
-    n_left_out = min(n_points, MOST_LEFT_OUT)
-    for row in np.linspace(0, n_points - 1, n_left_out).astype(int):
-        others = relative.copy()
-        others[row] = 0.0
-        if others.any():
-            starts.append(fit_squared(points._replace(weight=others)))
+    relative, rows = points.weight / points.y**2, np.arange(len(points.y))
+    left_out = np.linspace(0, rows[-1], min(len(rows), MOST_LEFT_OUT)).astype(int)
+    weights = [relative, *(relative * (rows != row) for row in left_out)]
+    starts = [fit_squared(points._replace(weight=w)) for w in weights if w.any()]
     laws = [_descend_log_huber(points, delta, start) for start in starts]
     return min(laws, key=lambda law: law.error)
 
@@ -211,9 +176,18 @@ def fit_log_huber(points, delta):
 def _descend_log_huber(points, delta, start):
     """Return the local minimum next to a law, over log A, log alpha and E."""
     x, y, sign = points.x, points.y, points.sign
-    p, log_x = x.shape[1], np.log(x)
+    p, weight = x.shape[1], points.weight / points.weight.sum()
     smallest = np.finfo(float).tiny
-    weight = points.weight / points.weight.sum()
+    parts = [p, p, 1]
+    is_free = np.repeat(
+        [True, points.exponent is None, points.asymptote is None], parts
+    )
+    low = np.repeat([-np.inf, LOG_RANGE[0], 0.0 if sign > 0 else -np.inf], parts)
+    high = np.repeat([np.inf, LOG_RANGE[1], np.inf], parts)
+    # a coefficient of 0 has no logarithm
+    coefficient = np.log(np.maximum(start.coefficient, 1e-6))
+    exponents = np.log(np.broadcast_to(start.exponent, p))
+    full = np.r_[coefficient, exponents, start.asymptote]
 
     def unpack(theta):
         full[is_free] = theta
@@ -227,7 +201,7 @@ def _descend_log_huber(points, delta, start):
         law = unpack(theta)
         terms = sign * law.coefficient * x**-law.exponent  # (n, p)
         values = np.maximum(law.asymptote + terms.sum(axis=1), smallest)
-        slopes = [terms, -terms * law.exponent * log_x, np.ones((len(y), 1))]
+        slopes = [terms, -terms * law.exponent * np.log(x), np.ones((len(y), 1))]
         return (np.hstack(slopes) / (delta * values[:, None]))[:, is_free]
 
     def robust(squares):
@@ -236,17 +210,6 @@ def _descend_log_huber(points, delta, start):
         losses = np.where(is_far, 2 * roots - 1, squares)
         return weight * np.stack([losses, 1 / roots, -0.5 * is_far / roots**3])
 
-    # a coefficient of 0 has no logarithm
-    coefficient = np.log(np.maximum(start.coefficient, 1e-6))
-    exponents = np.log(np.broadcast_to(start.exponent, p))
-    full = np.r_[coefficient, exponents, start.asymptote]
-    is_free = np.r_[
-        np.full(p, True), np.full(p, points.exponent is None), points.asymptote is None
-    ]
-    low = np.r_[
-        np.full(p, -np.inf), np.full(p, LOG_RANGE[0]), 0.0 if sign > 0 else -np.inf
-    ]
-    high = np.r_[np.full(p, np.inf), np.full(p, LOG_RANGE[1]), np.inf]
     found = least_squares(
         residual, np.clip(full, low, high)[is_free], jacobian,
         bounds=(low[is_free], high[is_free]), loss=robust, x_scale="jac",

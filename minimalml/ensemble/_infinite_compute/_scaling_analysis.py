@@ -1,9 +1,4 @@
-"""The double limit: what a recipe reaches with networks, and ensembles of them, without end.
-
-Kim, Kotha, Liang, Hashimoto: "Pre-training under infinite compute", 2025.
-"""
-
-from functools import partial
+"""The double limit: what a recipe reaches with networks, and ensembles of them, without end."""
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone, is_classifier
@@ -22,22 +17,23 @@ from minimalml._core.validation import (
     validate_data,
     validate_params,
 )
-from minimalml.ensemble._diversity._measures import (
-    check_codes,
-    check_members,
-    combined_logs,
-    logarithms,
-    of_class,
-)
-from minimalml.ensemble._diversity._subset_report import member_subsets
 from minimalml.ensemble._infinite_compute._infinite_compute import (
     RegularizedEnsembleClassifier,
     RegularizedEnsembleRegressor,
     hold_out,
 )
-from minimalml.ensemble._infinite_compute._scaling_law import ScalingLawRegressor
-
-FLOATS = [np.float64, np.float32]
+from minimalml.ensemble._infinite_compute._scaling_law import (
+    FLOATS,
+    ScalingLawRegressor,
+)
+from minimalml.ensemble._member_probabilities import (
+    check_codes,
+    check_members,
+    combined_logs,
+    logarithms,
+    member_subsets,
+    of_class,
+)
 
 
 @validate_params(
@@ -162,8 +158,8 @@ class EnsembleScalingAnalysis(BaseEstimator):
     ----------
     results_ : dict of str to ndarray of shape (n_results,)
         An entry for each share, size and number of members: rows of ``data``,
-        ``n_parameters`` of one member, ``members``, mean ``loss`` of so many of them,
-        ``weight_decay``, ``max_epochs``.
+        ``n_parameters`` of one member, ``members``, mean ``loss`` of so many of them (log
+        loss of classes, or squared error), ``weight_decay``, ``max_epochs``.
 
     single_law_, joint_law_ : ScalingLawRegressor or None
         Loss of one network, and limits of ``member_laws_``, over the parameters of one: the
@@ -175,10 +171,7 @@ class EnsembleScalingAnalysis(BaseEstimator):
 
     data_law_ : ScalingLawRegressor or None
         Loss of the largest ensemble over rows; None for fewer than three numbers of rows.
-
-    Notes
-    -----
-    Log loss of classes, and squared error. All laws but the last are of the most rows.
+        The other laws are of the most rows.
 
     References
     ----------
@@ -252,14 +245,21 @@ class EnsembleScalingAnalysis(BaseEstimator):
         ValueError
             If a list is empty or out of range, or ``y_val`` has classes that y has not.
         """
-        self._check_lists()
+        if not len(self.sizes):
+            raise ValueError("sizes must hold at least one size, got none.")
+        fractions = np.asarray(self.data_fractions)
+        if not fractions.size or not ((fractions > 0) & (fractions <= 1)).all():
+            raise ValueError(
+                "data_fractions must hold numbers in (0, 1], at least one, got "
+                f"{self.data_fractions!r}."
+            )
+        if (X_val is None) != (y_val is None):
+            raise ValueError("X_val and y_val must be given together, got one of them.")
         X, y = validate_data(self, X, y, dtype=FLOATS)
         recipe = self._recipe(y)
         classes = unique_labels(y)[0] if is_classifier(recipe) else None
         random_state = check_random_state(self.random_state)
         split_seed, seed = map(int, random_state.randint(2**31 - 1, size=2))
-        if (X_val is None) != (y_val is None):
-            raise ValueError("X_val and y_val must be given together, got one of them.")
         if X_val is None:
             rows, held_out = hold_out(
                 y, self.validation_fraction, split_seed, classes is not None
@@ -270,38 +270,26 @@ class EnsembleScalingAnalysis(BaseEstimator):
         if recipe.get_params().get("random_state", 0) is None:
             recipe.set_params(random_state=seed)
         order = random_state.permutation(len(X))
-        measure = partial(
-            _member_curve, X_val=X_val, y_val=y_val, classes=classes, seed=seed
-        )
-        jobs = [
-            (
-                clone(recipe).set_params(
-                    hidden_layer_sizes=size, n_members=self.n_members
-                ),
-                X[rows],
-                y[rows],
+        counts = np.round(fractions * len(X)).astype(int)
+        if counts.min() < 2:
+            raise ValueError(
+                f"data_fractions has {fractions.min()}, which leaves {counts.min()} of "
+                f"{len(X)} rows: raise it."
             )
-            for rows in self._shares(order)
-            for size in self.sizes
-        ]
         found = Parallel(n_jobs=self.n_jobs)(
-            delayed(measure)(*job, verbose=self.verbose) for job in jobs
-        )
+            delayed(_member_curve)(
+                clone(recipe).set_params(hidden_layer_sizes=size, n_members=self.n_members),
+                X[order[:n_rows]], y[order[:n_rows]], X_val, y_val, classes, seed,
+                self.verbose,
+            )
+            for n_rows in counts
+            for size in self.sizes
+        )  # fmt: skip
         self.results_ = {
             name: np.concatenate([one[name] for one in found]) for name in found[0]
         }
         self._fit_laws(found)
         return self
-
-    def _check_lists(self):
-        if not len(self.sizes):
-            raise ValueError("sizes must hold at least one size, got none.")
-        fractions = np.asarray(self.data_fractions)
-        if not fractions.size or not ((fractions > 0) & (fractions <= 1)).all():
-            raise ValueError(
-                "data_fractions must hold numbers in (0, 1], at least one, got "
-                f"{self.data_fractions!r}."
-            )
 
     def _recipe(self, y):
         if self.estimator is not None:
@@ -309,17 +297,6 @@ class EnsembleScalingAnalysis(BaseEstimator):
         is_continuous = type_of_target(y).startswith("continuous")
         kinds = RegularizedEnsembleClassifier, RegularizedEnsembleRegressor
         return kinds[is_continuous]()
-
-    def _shares(self, order):
-        """Yield the rows of each share, the first of one order."""
-        for fraction in self.data_fractions:
-            n_rows = round(fraction * len(order))
-            if n_rows < 2:
-                raise ValueError(
-                    f"data_fractions has {fraction}, which leaves {n_rows} of "
-                    f"{len(order)} rows: raise it."
-                )
-            yield order[:n_rows]
 
     def _fit_laws(self, found):
         """Fit laws to the curves, which come by share, and within it by size."""
@@ -340,7 +317,7 @@ class EnsembleScalingAnalysis(BaseEstimator):
         self.data_law_ = _law(n_rows[largest], losses) if is_enough else None
 
 
-def _member_curve(model, X, y, *, X_val, y_val, classes, seed, verbose):
+def _member_curve(model, X, y, X_val, y_val, classes, seed, verbose):
     """Fit one ensemble, and return its losses over numbers of members, with the settings."""
     model.fit(X, y)
     if classes is None:
@@ -352,19 +329,18 @@ def _member_curve(model, X, y, *, X_val, y_val, classes, seed, verbose):
         codes = encode_labels(y_val, classes, name="y_val")
         combine = getattr(model, "combine", "logit")
         curve = ensemble_loss_curve(probas, codes, combine=combine, random_state=seed)
+    n_members = len(curve)
     if verbose:
         print(
             f"{len(X)} rows  hidden_layer_sizes {model.hidden_layer_sizes}  loss of one "
-            f"{curve[0]:.4g}, of {len(curve)} {curve[-1]:.4g}"
+            f"{curve[0]:.4g}, of {n_members} {curve[-1]:.4g}"
         )
     n_weights = sum(parameter.numel() for parameter in model.module_.parameters())
-    settings = {
-        name: getattr(model, f"{name}_", getattr(model, name, np.nan))
-        for name in ("weight_decay", "max_epochs")
-    }
-    settings |= {"data": len(X), "n_parameters": n_weights // len(curve)}
-    same = {name: np.full(len(curve), value) for name, value in settings.items()}
-    return {**same, "members": np.arange(1, len(curve) + 1), "loss": curve}
+    row = {"data": len(X), "n_parameters": n_weights // n_members}
+    row |= {"members": np.arange(1, n_members + 1), "loss": curve}
+    for name in ("weight_decay", "max_epochs"):
+        row[name] = getattr(model, f"{name}_", getattr(model, name, np.nan))
+    return {name: np.broadcast_to(values, n_members) for name, values in row.items()}
 
 
 def _law(sizes, losses, n_for_exponent=3):
@@ -372,9 +348,7 @@ def _law(sizes, losses, n_for_exponent=3):
     n_sizes = len(np.unique(sizes))
     if n_sizes < 2:
         return None
-    exponent = None if n_sizes >= n_for_exponent else 1.0
-    has_interval = len(sizes) > (3 if exponent is None else 2)
-    law = ScalingLawRegressor(
-        exponent=exponent, interval="profile" if has_interval else None
-    )
+    exponent, n_free = (None, 3) if n_sizes >= n_for_exponent else (1.0, 2)
+    interval = "profile" if len(sizes) > n_free else None
+    law = ScalingLawRegressor(exponent=exponent, interval=interval)
     return law.fit(np.asarray(sizes, dtype=np.float64)[:, None], losses)

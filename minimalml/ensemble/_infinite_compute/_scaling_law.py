@@ -1,7 +1,4 @@
-"""A scaling law fitted to losses: what they tend to, and how sure one can be of it.
-
-Kim, Kotha, Liang, Hashimoto: "Pre-training under infinite compute", 2025.
-"""
+"""A scaling law fitted to losses: what they tend to, and how sure one can be of it."""
 
 import warnings
 
@@ -39,7 +36,8 @@ class ScalingLawRegressor(RegressorMixin, BaseEstimator):
 
     For losses over model sizes, ensemble sizes or rows of data: E is the loss in the limit,
     and its interval says whether the points show it. No start is needed, and the squared fit
-    of one x is the best there is. Not for curves that bend twice. A fit takes milliseconds.
+    of one x is the best there is; several columns are terms of one sum,
+    ``E + sum_j A_j x_j^-alpha_j``. Not for curves that bend twice. A fit takes milliseconds.
 
     Parameters
     ----------
@@ -85,10 +83,6 @@ class ScalingLawRegressor(RegressorMixin, BaseEstimator):
     identifiable_ : bool
         False where the interval reaches 0 (``increasing``: infinity) or a fitted exponent
         is 0.01 or NaN: the curve has not begun to flatten, and E is a guess.
-
-    Notes
-    -----
-    Several columns are terms of one sum, ``E + sum_j A_j x_j^-alpha_j``.
 
     References
     ----------
@@ -164,7 +158,12 @@ class ScalingLawRegressor(RegressorMixin, BaseEstimator):
             sample_weight, X, dtype=np.float64, ensure_non_negative=True,
             allow_all_zero_weights=True,
         )  # fmt: skip
-        points, size = self._scaled_points(X, y, sample_weight)
+        if not sample_weight.any():
+            raise ValueError("sample_weight must have a number above 0, got all zero.")
+        is_kept = sample_weight > 0
+        points, size = self._scaled_points(
+            X[is_kept], y[is_kept], sample_weight[is_kept], len(X)
+        )
         if self.loss == "squared":
             law = fit_squared(points)
         else:
@@ -181,35 +180,20 @@ class ScalingLawRegressor(RegressorMixin, BaseEstimator):
         self.identifiable_ = self._is_identifiable()
         return self
 
-    def _scaled_points(self, X, y, weight):
-        """Return the rows that count with x of geometric mean 1 and |y| up to 1."""
-        if not weight.any():
-            raise ValueError("sample_weight must have a number above 0, got all zero.")
-        is_kept = weight > 0
-        log_x, weight = np.log(X[is_kept], dtype=np.float64), weight[is_kept]
-        y = y[is_kept].astype(np.float64)
-        if self.asymptote is not None and self.asymptote < 0 and not self.increasing:
+    def _scaled_points(self, X, y, weight, n_samples):
+        """Return rows with x of geometric mean 1 and |y| up to 1, and what y was divided by."""
+        asymptote, y = self.asymptote, y.astype(np.float64)
+        if asymptote is not None and asymptote < 0 and not self.increasing:
             raise ValueError(
-                "asymptote must be at least 0 unless increasing=True, got "
-                f"{self.asymptote}."
+                f"asymptote must be at least 0 unless increasing=True, got {asymptote}."
             )
         if self.loss == "log_huber" and y.min() <= 0:
             raise ValueError(
                 f"y must be above 0 for loss='log_huber', got {y.min():g}."
             )
-        self._refuse_too_few(log_x, len(X))
-        log_scale = np.average(log_x, axis=0, weights=weight)
-        self._scale = np.exp(log_scale)
-        size = np.abs(y).max() or 1.0
-        asymptote = None if self.asymptote is None else self.asymptote / size
-        sign = -1.0 if self.increasing else 1.0
-        x = np.exp(log_x - log_scale)
-        return Points(x, y / size, weight, sign, self.exponent, asymptote), size
-
-    def _refuse_too_few(self, x, n_samples):
-        n_needed = 1 + (self.exponent is None) + (self.asymptote is None)
-        is_single = x.shape[1] == 1
-        n_found = len(np.unique(x)) if is_single else len(x)
+        n_needed = 1 + (self.exponent is None) + (asymptote is None)
+        is_single = X.shape[1] == 1
+        n_found = len(np.unique(X)) if is_single else len(X)
         if n_found < n_needed:
             what = "distinct x" if is_single else "rows"
             advice = "" if self.exponent is not None else ", or set exponent=1.0"
@@ -217,6 +201,13 @@ class ScalingLawRegressor(RegressorMixin, BaseEstimator):
                 f"X has {n_found} {what} of positive weight (n_samples={n_samples}), but a "
                 f"law of {n_needed} numbers needs {n_needed}: give more{advice}."
             )
+        log_x = np.log(X, dtype=np.float64)
+        log_scale = np.average(log_x, axis=0, weights=weight)
+        self._scale, size = np.exp(log_scale), np.abs(y).max() or 1.0
+        asymptote = None if asymptote is None else asymptote / size
+        sign = -1.0 if self.increasing else 1.0
+        x = np.exp(log_x - log_scale)
+        return Points(x, y / size, weight, sign, self.exponent, asymptote), size
 
     def _interval_of(self, points, law):
         """Return both ends, scaled as the points."""
