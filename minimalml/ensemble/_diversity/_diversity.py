@@ -95,7 +95,7 @@ class StackedEnsembleMixin:
         counts = getattr(batch, "counts", None)
         counted = losses if counts is None else losses * counts.T
         members = weighted_mean(counted.mean(0), batch.weight)
-        with torch.set_grad_enabled(self.gamma != 0 and torch.is_grad_enabled()):
+        with torch.set_grad_enabled(bool(self.gamma) and torch.is_grad_enabled()):
             differ = self._diversity_of(outputs, batch.y)
             differ = weighted_mean(differ, batch.weight)
         n_rows, seen = len(batch.X), torch.stack([members.detach(), differ.detach()])
