@@ -171,11 +171,8 @@ class DendroMap(ClusterMixin, BaseEstimator):
 
         Parameters
         ----------
-        k : int
-            How many; more than rows are as many as rows.
-
-        rule : {"distance", "breadth", "size", "errors"}, default="distance"
-            See `DendroTree.cut`.
+        k, rule
+            As in `DendroTree.cut`.
 
         Returns
         -------
@@ -230,17 +227,11 @@ class DendroMap(ClusterMixin, BaseEstimator):
 
         Parameters
         ----------
-        k : int, default=8
-            Boxes.
-
-        node : int, default=None
-            What fills the map; None is the root.
-
-        rule : {"breadth", "distance", "size", "errors"}, default="breadth"
-            Which box is split next.
+        k, node, rule
+            As in `treemap_layout`.
 
         images : sequence, default=None
-            As of `to_html`; None draws squares, coloured by class.
+            As in `to_html`; None draws squares, coloured by class.
 
         image_size : int, default=28
             Side of a thumbnail, of 1200 pixels across.
@@ -313,11 +304,8 @@ class DendroMap(ClusterMixin, BaseEstimator):
             a path, or an image of Pillow: an array, a list, or a reader of your own. None
             draws squares, coloured by class.
 
-        k : int, default=8
-            Boxes at first.
-
-        rule : {"breadth", "distance", "size", "errors"}, default="breadth"
-            Which box is split next, at first.
+        k, rule
+            As in `treemap_layout`, at first.
 
         image_size : int, default=28
             Side of a thumbnail that is kept, in pixels.
