@@ -88,16 +88,12 @@ def models(fit, val, seed):
     frozen = [(str(i), FrozenEstimator(model)) for i, model in enumerate(networks)]
     yield "best of sweep", networks[greedy.best_index_]
     yield "vote of sweep", VotingClassifier(frozen, voting="soft").fit(*val)
-    seeds = [
-        MLPClassifier(HIDDEN, random_state=i).set_params(**greedy.best_params_)
+    best = greedy.best_params_ | {"max_iter": 30}  # the epochs of start and sweep
+    others = [
+        (str(i), MLPClassifier(HIDDEN, random_state=i).set_params(**best))
         for i in range(N_MEMBERS)
     ]
-    yield (
-        "vote of five seeds",
-        VotingClassifier(
-            [(str(i), network) for i, network in enumerate(seeds)], voting="soft"
-        ).fit(*fit),
-    )
+    yield "vote of five seeds", VotingClassifier(others, voting="soft").fit(*fit)
     stack = StackingClassifier(frozen, LogisticRegression(max_iter=1000), cv="prefit")
     yield "stack of sweep", stack.fit(*val)
     yield "uniform soup", soup(method="uniform").fit(*fit, *val).estimator_
