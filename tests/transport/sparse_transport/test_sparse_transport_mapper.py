@@ -44,7 +44,9 @@ def test_equal_rows_move_as_the_first_and_rows_without_mass_as_their_neighbour()
     X_source = np.array([[0.0], [0.0], [5.0], [5.1]])
     with pytest.warns(ConvergenceWarning, match="max_nonzeros=1 binds"):
         mapper = SparseTransportMapper(1).fit_samples(X_source, X_source + 1)
-    assert (mapper.plan_.sum(axis=1) > 0).tolist() == [False, True, True, True]
+    # which of the two equal rows has the mass is up to rounding
+    has_mass = mapper.plan_.sum(axis=1) > 0
+    assert has_mass[:2].sum() == 1 and has_mass[2:].all()
     np.testing.assert_allclose(mapper.transform(X_source), X_source + 1, atol=1e-12)
     equal = SparseTransportMapper(4).fit_samples(X_source, X_source + 1)
     barycentres = equal.plan_ @ (X_source + 1) / equal.plan_.sum(axis=1)[:, None]
