@@ -7,7 +7,6 @@ TMLR 2024.
 import warnings
 
 import numpy as np
-from scipy.special import log_softmax, softmax
 from sklearn.utils import check_random_state
 
 from minimalml._core.training.documentation import document_training
@@ -18,12 +17,15 @@ from minimalml._core.validation import (
     Interval,
     Real,
     StrOptions,
-    check_is_fitted,
 )
 from minimalml.ensemble._diversity._measures import (
     MEASURES,
     ambiguity,
     measure_of_logs,
+)
+from minimalml.ensemble._member_networks import (
+    MemberClassifierMixin,
+    MemberRegressorMixin,
 )
 from minimalml.ensemble._member_probabilities import combined_logs, of_class
 
@@ -77,11 +79,6 @@ class StackedEnsembleMixin:
         counts = [np.bincount(rows, minlength=n_rows) for rows in draws]
         return np.stack(counts, axis=1).astype(np.float64)
 
-    def _outputs(self, X, network=None):
-        """Return the outputs of all members, rows first: (n_rows, n_members, n_outputs)."""
-        outputs = (self.module_ if network is None else network)(X)
-        return outputs.transpose(0, 1)
-
     def _training_loss(self, batch, state):
         """Return the members' mean loss less gamma times their diversity, times members.
 
@@ -121,7 +118,9 @@ class StackedEnsembleMixin:
 
 
 @document_training
-class DiversityRegularizedClassifier(StackedEnsembleMixin, NetworkClassifier):
+class DiversityRegularizedClassifier(
+    StackedEnsembleMixin, MemberClassifierMixin, NetworkClassifier
+):
     """Train several networks together, and say how much they shall differ.
 
     "Should members of an ensemble be more different?" Of small networks yes, of large ones
@@ -267,61 +266,11 @@ class DiversityRegularizedClassifier(StackedEnsembleMixin, NetworkClassifier):
         logs = outputs.transpose(0, 1).log_softmax(-1)
         return weighted_mean(of_class(combined_logs(logs, self.combine), y), weight)
 
-    def predict(self, X):
-        """Predict class labels.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Inputs, scaled as those of `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            Labels among ``classes_``.
-        """
-        columns = self.predict_proba(X).argmax(axis=1)
-        return self.classes_[columns]
-
-    def predict_proba(self, X):
-        """Predict the ensemble's probability of each class.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Inputs, scaled as those of `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            Probabilities in the order of ``classes_``.
-        """
-        # at most 1, which the exponential of a mean's logarithm need not be
-        return softmax(combined_logs(self._member_logs(X), self.combine), axis=1)
-
-    def member_predict_proba(self, X):
-        """Predict each member's probability of each class.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Inputs, scaled as those of `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n_members, n_samples, n_classes)
-            As `diversity_decomposition` takes them.
-        """
-        return np.exp(self._member_logs(X))
-
-    def _member_logs(self, X):
-        check_is_fitted(self)
-        outputs = self._predict_outputs(X)  # (n, n_members, n_classes)
-        return log_softmax(outputs.transpose(1, 0, 2), axis=-1)
-
 
 @document_training
-class DiversityRegularizedRegressor(StackedEnsembleMixin, NetworkRegressor):
+class DiversityRegularizedRegressor(
+    StackedEnsembleMixin, MemberRegressorMixin, NetworkRegressor
+):
     """Train several networks together, and say how much their predictions shall differ.
 
     Negative correlation learning: diversity is the members' variance.
@@ -377,7 +326,6 @@ class DiversityRegularizedRegressor(StackedEnsembleMixin, NetworkRegressor):
         },
         **CONSTRAINTS,
     }
-    _target_options = {"y_numeric": True}
 
     def __init__(
         self,
@@ -432,29 +380,3 @@ class DiversityRegularizedRegressor(StackedEnsembleMixin, NetworkRegressor):
 
     def _score_of_outputs(self, outputs, y, weight):
         return super()._score_of_outputs(outputs.mean(1), y, weight)
-
-    def _predict_outputs(self, X):
-        """Return the ensemble's outputs."""
-        return super()._predict_outputs(X).mean(axis=1)
-
-    def member_predict(self, X):
-        """Predict targets by each member.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Inputs, scaled as those of `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n_members, n_samples)
-            As `diversity_decomposition` takes them.
-        """
-        outputs = super()._predict_outputs(X)[..., 0].T
-        y = outputs * self.target_scale_[0] + self.target_mean_[0]
-        return y.astype(outputs.dtype, copy=False)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = False
-        return tags

@@ -2,28 +2,25 @@
 
 import warnings
 
-import numpy as np
-from scipy.special import log_softmax, softmax
+from scipy.special import softmax
 from sklearn import config_context
 from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
-from minimalml._core.array_checks import encode_labels, unique_labels
 from minimalml._core.arrays import import_torch
 from minimalml._core.callbacks import fit_task
 from minimalml._core.training.documentation import complete_docstring, document_training
 from minimalml._core.training.network import NetworkClassifier, NetworkRegressor
 from minimalml._core.training.settings import Training
 from minimalml._core.validation import Integral, Interval, Real, StrOptions
+from minimalml.ensemble._infinite_compute._held_out import held_out_score, hold_out
 from minimalml.ensemble._infinite_compute._locally_optimal_search import (
     LocallyOptimalSearchCV,
 )
-from minimalml.ensemble._member_probabilities import (
-    combined_logs,
-    logarithms,
-    of_class,
+from minimalml.ensemble._member_networks import (
+    MemberClassifierMixin,
+    MemberRegressorMixin,
 )
 
 # The paper's grids: steps by a factor of 2, from standard values to 64 times those.
@@ -203,14 +200,13 @@ class RegularizedEnsembleMixin:
         return options
 
     def _outputs(self, X, network=None):
-        """Return the outputs of all members, rows first: (n_rows, n_members, n_outputs)."""
-        outputs = (self.module_ if network is None else network)(X)
+        outputs = super()._outputs(X, network)
         if outputs.shape[-1] != self._n_outputs:
             raise ValueError(
                 f"module must give n_outputs={self._n_outputs} numbers a row, got "
                 f"{outputs.shape[-1]}."
             )
-        return outputs.transpose(0, 1)
+        return outputs
 
     def _training_loss(self, batch, state):
         """Return the sum of the members' losses, of those that have one."""
@@ -229,13 +225,6 @@ class RegularizedEnsembleMixin:
         super()._keep(state)
         n_trained = len(self._seeds)
         self.loss_curve_ = [loss / n_trained for loss in state.loss_curve]
-
-    def _member_outputs(self, X):
-        """Return outputs of members, shape (n_members, n_samples, n_outputs)."""
-        return super()._predict_outputs(X).transpose(1, 0, 2)
-
-    def _predict_outputs(self, X):
-        return self._combined(self._member_outputs(X))
 
     @property
     def partial_fit(self):
@@ -256,37 +245,10 @@ def _tell_of_diverged(n_lost, n_members):
         warnings.warn(message, ConvergenceWarning, stacklevel=8)
 
 
-def hold_out(y, fraction, seed, has_classes):
-    """Return rows to train on and to validate on, by class where each has room for all."""
-    codes = unique_labels(y)[1] if has_classes else np.zeros(len(y), dtype=int)
-    counts, n_held_out = np.bincount(codes), int(np.ceil(fraction * len(y)))
-    has_room = min(n_held_out, len(y) - n_held_out) >= len(counts) and counts.min() > 1
-    train, held_out = train_test_split(
-        np.arange(len(y)), test_size=fraction, random_state=seed,
-        stratify=codes if has_room else None,
-    )  # fmt: skip
-    # a class is better missed in validation than in training
-    is_unseen = ~np.isin(codes[held_out], codes[train])
-    if is_unseen.all():
-        raise ValueError(
-            f"validation_fraction={fraction} leaves no row to validate of {len(y)}: give "
-            "more rows, or numbers for weight_decay and max_epochs."
-        )
-    return np.r_[train, held_out[is_unseen]], held_out[~is_unseen]
-
-
-def held_out_score(model, X, y, sample_weight=None):
-    """Return minus the weighted loss: log loss over all classes, or squared error."""
-    if is_classifier(model):
-        logs, _ = logarithms(model.predict_proba(X).astype(np.float64))
-        losses = -of_class(logs, encode_labels(y, model.classes_))
-    else:
-        losses = (model.predict(X).astype(np.float64) - y) ** 2
-    return -np.average(losses, weights=sample_weight)
-
-
 @document_ensemble
-class RegularizedEnsembleClassifier(RegularizedEnsembleMixin, NetworkClassifier):
+class RegularizedEnsembleClassifier(
+    RegularizedEnsembleMixin, MemberClassifierMixin, NetworkClassifier
+):
     """Average networks whose weight decay and epochs are tuned for the ensemble.
 
     For few data and compute to spare. Weight decay and epochs are searched with one member,
@@ -344,21 +306,6 @@ class RegularizedEnsembleClassifier(RegularizedEnsembleMixin, NetworkClassifier)
         )  # fmt: skip
         self.combine = combine
 
-    def member_predict_proba(self, X):
-        """Predict each member's probability of each class.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Inputs, scaled as those of `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n_members, n_samples, n_classes)
-            As `ensemble_loss_curve` takes them.
-        """
-        return softmax(self._member_outputs(X), axis=-1)
-
     def staged_predict_proba(self, X):
         """Predict the probabilities of the first 1, 2, ... members.
 
@@ -375,15 +322,11 @@ class RegularizedEnsembleClassifier(RegularizedEnsembleMixin, NetworkClassifier)
         for size in range(1, len(outputs) + 1):
             yield softmax(self._combined(outputs[:size]), axis=1)
 
-    def _combined(self, outputs):
-        """Return the logits of several members: of one, its own as they are."""
-        if len(outputs) == 1:
-            return outputs[0]
-        return combined_logs(log_softmax(outputs, axis=-1), self.combine)
-
 
 @document_ensemble
-class RegularizedEnsembleRegressor(RegularizedEnsembleMixin, NetworkRegressor):
+class RegularizedEnsembleRegressor(
+    RegularizedEnsembleMixin, MemberRegressorMixin, NetworkRegressor
+):
     """Average networks whose weight decay and epochs are tuned for the ensemble.
 
     As `RegularizedEnsembleClassifier`, for one target and squared error.
@@ -398,24 +341,6 @@ class RegularizedEnsembleRegressor(RegularizedEnsembleMixin, NetworkRegressor):
     >>> model.fit(X / X.std(axis=0), y).score(X / X.std(axis=0), y) > 0.4
     True
     """
-
-    _target_options = {"y_numeric": True}
-
-    def member_predict(self, X):
-        """Predict targets by each member.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Inputs, scaled as those of `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n_members, n_samples)
-        """
-        outputs = self._member_outputs(X)[..., 0]
-        y = outputs * self.target_scale_[0] + self.target_mean_[0]
-        return y.astype(outputs.dtype, copy=False)
 
     def staged_predict(self, X):
         """Predict targets by the mean of the first 1, 2, ... members.
@@ -432,11 +357,3 @@ class RegularizedEnsembleRegressor(RegularizedEnsembleMixin, NetworkRegressor):
         predictions = self.member_predict(X)
         for size in range(1, len(predictions) + 1):
             yield predictions[:size].mean(axis=0)
-
-    def _combined(self, outputs):
-        return outputs.mean(axis=0)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = False
-        return tags

@@ -17,10 +17,10 @@ from minimalml._core.validation import (
     validate_data,
     validate_params,
 )
+from minimalml.ensemble._infinite_compute._held_out import hold_out
 from minimalml.ensemble._infinite_compute._infinite_compute import (
     RegularizedEnsembleClassifier,
     RegularizedEnsembleRegressor,
-    hold_out,
 )
 from minimalml.ensemble._infinite_compute._scaling_law import (
     FLOATS,
