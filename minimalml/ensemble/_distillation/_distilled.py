@@ -26,10 +26,7 @@ from minimalml.ensemble._distillation._soft_labels import (
     fit_student,
     student_answer,
 )
-from minimalml.ensemble._distillation._soft_targets import (
-    join_rows,
-    mix_labels,
-)
+from minimalml.ensemble._distillation._soft_targets import join_rows, mix_labels
 from minimalml.ensemble._distillation._student_network import (
     StudentMixin,
     student_network,
