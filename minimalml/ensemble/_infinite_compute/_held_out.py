@@ -10,6 +10,10 @@ from minimalml.ensemble._member_probabilities import logarithms, of_class
 
 def hold_out(y, fraction, seed, has_classes):
     """Return rows to train on and to validate on, by class where each has room for all."""
+    if len(y) < 2:
+        raise ValueError(
+            f"n_samples={len(y)} can't be held out in part: give more rows."
+        )
     codes = unique_labels(y)[1] if has_classes else np.zeros(len(y), dtype=int)
     counts, n_held_out = np.bincount(codes), int(np.ceil(fraction * len(y)))
     has_room = min(n_held_out, len(y) - n_held_out) >= len(counts) and counts.min() > 1

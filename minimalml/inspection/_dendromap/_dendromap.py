@@ -201,7 +201,8 @@ class DendroMap(ClusterMixin, BaseEstimator):
         dict of str to ndarray
             ``node`` (see ``tree_.members``), ``size``, ``n_errors``, ``error_rate``,
             ``p_value`` of a hypergeometric test, ``p_adjusted`` for all groups that are
-            tested, and ``excess_z``, by which the groups are sorted. Empty without errors.
+            tested, and ``excess_z``, above 0, by which the groups are sorted. Empty
+            without errors.
 
         Raises
         ------

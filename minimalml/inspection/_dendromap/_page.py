@@ -3,6 +3,7 @@
 import base64
 import html
 import json
+import re
 from importlib import resources
 
 import numpy as np
@@ -37,14 +38,13 @@ def make_page(title, linkage, leaf_order, *, images, image_size, max_images, **v
     data = {name: _encoded(value) for name, value in data.items() if value is not None}
     folder = resources.files("minimalml.inspection._dendromap")
     parts = {
-        "{{title}}": html.escape(title),
-        "{{script}}": folder.joinpath("dendromap.js").read_text("utf-8"),
-        "{{data}}": json.dumps(data).replace("<", "\\u003c"),
+        "title": html.escape(title),
+        "script": folder.joinpath("dendromap.js").read_text("utf-8"),
+        "data": json.dumps(data).replace("<", "\\u003c"),
     }
     page = folder.joinpath("dendromap.html").read_text("utf-8")
-    for mark, text in parts.items():
-        page = page.replace(mark, text)
-    return Page(page)
+    # in one pass, which looks for no marks in what it puts in
+    return Page(re.sub("{{(title|script|data)}}", lambda mark: parts[mark[1]], page))
 
 
 def _encoded(value):

@@ -24,7 +24,7 @@ def underperforming_nodes(tree, min_size, n):
     )
     taken = []
     for place in np.lexsort((nodes, -z)):
-        if len(taken) == n:
+        if len(taken) == n or z[place] <= 0:
             break
         if not any(_overlap(tree, nodes[place], nodes[other]) for other in taken):
             taken.append(place)

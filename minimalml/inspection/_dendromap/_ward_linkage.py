@@ -70,10 +70,23 @@ def ward_linkage(X, sample_weight=None, *, n_jobs=None):
                 f"{sizes.argmin()}."
             )
     n_threads = None if n_jobs is None else effective_n_jobs(n_jobs)
-    centroids = (X - X.mean(axis=0, dtype=np.float64)).astype(X.dtype, order="C")
+    centroids, exponent = _scaled(X)
     with few_blas_threads(0):
         merged, squared = _merges(centroids, sizes, n_threads)
-    return as_linkage(merged, np.sqrt(squared))
+    return as_linkage(merged, np.ldexp(np.sqrt(squared), exponent))
+
+
+def _scaled(X):
+    """Return rows about their mean, by a power of two at most 1 long, and its exponent.
+
+    Squares then neither overflow nor vanish, and no digit is lost.
+    """
+    middle = X.min(axis=0) / 2.0 + X.max(axis=0) / 2.0
+    X_centred = X.astype(np.float64) - middle
+    _, exponent = np.frexp(np.abs(X_centred).max())
+    X_centred = np.ldexp(X_centred, -exponent)
+    X_centred -= X_centred.mean(axis=0)
+    return X_centred.astype(X.dtype, order="C"), exponent
 
 
 def _merges(centroids, sizes, n_threads):

@@ -94,6 +94,13 @@ def relu_kernels(X, Z=None, *, depth=1, sigma_w=2**0.5, sigma_b=0.0):
     Z = X if is_square else check_array(Z, dtype=np.float64, input_name="Z")
     if X.shape[1] != Z.shape[1]:
         raise ValueError(f"Z has {Z.shape[1]} features but X has {X.shape[1]}.")
+    allowed = np.sqrt(np.finfo(np.float64).max / X.shape[1]) / max(1.0, sigma_w)
+    for name, rows in (("X", X), ("Z", Z)):
+        if not np.abs(rows).max() <= allowed:
+            raise ValueError(
+                f"{name} must hold numbers up to {allowed:.2g}, whose squares don't "
+                f"overflow, got {np.abs(rows).max():.2g}: scale it."
+            )
     nngp, ntk = np.empty((2, len(X), len(Z)))
     for start in range(0, len(X), BLOCK_ROWS):
         rows = slice(start, start + BLOCK_ROWS)
@@ -116,7 +123,7 @@ def _kernel_block(X, Z, diagonal, depth, sigma_w, sigma_b):
     squares_X = scale * np.einsum("ij,ij->i", X, X) + sigma_b**2
     squares_Z = scale * np.einsum("ij,ij->i", Z, Z) + sigma_b**2
     for layer in range(depth):
-        lengths = np.sqrt(np.outer(squares_X, squares_Z))
+        lengths = np.outer(np.sqrt(squares_X), np.sqrt(squares_Z))
         cosines = np.divide(nngp, lengths, out=np.zeros_like(nngp), where=lengths > 0)
         np.clip(cosines, -1, 1, out=cosines)
         angles = np.arccos(cosines)

@@ -199,7 +199,8 @@ class PermutationEnsemble(RegressorMixin, BaseEstimator):
         if self.mode == "limit":
             self.n_networks_ = np.inf
         self._seed = check_random_state(self.random_state).randint(2**31 - 1)
-        self._fitted_mode, self._weights = self.mode, None
+        self._fitted_mode, self._fitted_rounding = self.mode, self.rounding
+        self._weights = None
         if self.mode == "networks":
             self._train()
         return self
@@ -255,7 +256,7 @@ class PermutationEnsemble(RegressorMixin, BaseEstimator):
         outputs = self.decision_function(B)
         B = self._check_bits(B)
         n_ones = B.sum(axis=1).astype(np.intp)
-        if self.rounding == "sign":
+        if self._fitted_rounding == "sign":
             thresholds = DUST * np.abs(outputs).max(axis=1)
         else:
             mean_in, mean_out, _ = permutation_moments(self.n_features_in_, n_ones)

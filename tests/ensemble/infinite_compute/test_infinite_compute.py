@@ -211,6 +211,8 @@ def test_validation_rows_may_lack_a_class_and_training_rows_do_not():
     assert (np.bincount(np.repeat([0, 1, 2], 20)[held_out]) == 4).all()
     with pytest.raises(ValueError, match="leaves no row to validate of 3"):
         hold_out(np.arange(3), 0.2, 0, has_classes=True)
+    with pytest.raises(ValueError, match="n_samples=1 can't be held out"):
+        hold_out(np.zeros(1), 0.2, 0, has_classes=False)
     assert len(hold_out(np.arange(30.5), 0.2, 0, has_classes=False)[1]) == 7
     X = np.random.default_rng(0).normal(size=(61, 2))
     model = small(1, weight_decay="auto", max_epochs=2).fit(X, y)

@@ -88,6 +88,9 @@ def test_the_page_needs_nothing_and_believes_no_name(model):
     assert page.count("<script") == page.count("</script>") == 2
     assert data_of(page)["class_names"] == list(NAMES)
     assert "innerHTML" not in page
+    assert "<title>{{data}}{{script}}</title>" in model.to_html(
+        title="{{data}}{{script}}"
+    )
     frame = page._repr_html_()
     assert (
         html.unescape(re.search('srcdoc="(.*?)" width', frame, re.S).group(1)) == page

@@ -101,6 +101,18 @@ def test_worst_cases_end():
     assert ward_linkage([[1.0, 2.0]]).shape == (0, 4)
 
 
+def test_numbers_of_any_size_have_a_tree(rng):
+    """Whose squares would overflow, or vanish."""
+    X = rng.normal(size=(40, 3))
+    expected = ward_linkage(X)
+    for scale in (1e-305, 1e-200, 1e200, 1e307):
+        found = ward_linkage(scale * X)
+        np.testing.assert_array_equal(found[:, [0, 1, 3]], expected[:, [0, 1, 3]])
+        np.testing.assert_allclose(found[:, 2] / scale, expected[:, 2], rtol=1e-6)
+    single = ward_linkage((1e30 * X).astype(np.float32))
+    np.testing.assert_allclose(single[:, 2] / 1e30, expected[:, 2], rtol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("X", "weight", "message"),
     [

@@ -125,6 +125,14 @@ def test_moments_are_those_of_their_definition():
     np.testing.assert_allclose(deviation[:, 0], expected, atol=1e-10)
 
 
+def test_rows_of_any_length_are_only_scaled():
+    X, Z, y = rows(0, 9, 3), rows(1, 4, 3), rows(2, 9, 1)[:, 0]
+    expected = InfiniteWidthRegressor(sigma_b=0.0).fit(X, y).predict(Z)
+    for scale in (1e-140, 1e150):
+        model = InfiniteWidthRegressor(sigma_b=0.0).fit(scale * X, y)
+        np.testing.assert_allclose(model.predict(scale * Z), expected, rtol=1e-9)
+
+
 def test_a_large_ridge_leaves_a_kernel_smoother():
     X, Z, y = rows(0, 15, 3), rows(1, 5, 3), rows(2, 15, 1)[:, 0]
     model = InfiniteWidthRegressor(alpha=1e9, sigma_b=0.0).fit(X, y)
@@ -188,6 +196,7 @@ def test_rows_of_zeros_have_no_direction():
         (lambda X: relu_kernels(X, sigma_w=0), "'sigma_w' parameter"),
         (lambda X: relu_kernels(X, X[:, 1:]), "Z has 1 features but X has 2"),
         (lambda X: relu_kernels([[np.nan]]), "X contains NaN"),
+        (lambda X: relu_kernels(X, 1e160 * X), "Z must hold numbers up to .* scale it"),
         (lambda X: InfiniteWidthRegressor(training_time=-1).fit(X, X), "training_time"),
         (
             lambda X: InfiniteWidthRegressor().fit(X, X).predict(X, True, True),
